@@ -1,0 +1,113 @@
+"""Every setting, with its type, its default and one sentence of help: read once from `QA_*` environment variables."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+PREFIX = "QA_"
+
+
+class Settings(BaseSettings):
+    """What an operator decides before the start. What curators change while it runs is data, not a setting."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    # Where it lives
+    data_dir: Path = Field(Path("var"), description="Folder for everything that a start creates: database, indexes, models, keys.")
+    host: str = Field("127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
+    database_url: str = Field("", description="postgres://user:password@host:port/name; empty is SQLite in the data folder.")
+    redis_url: str = Field("", description="redis://host:port/db for several web processes and workers; empty keeps everything in this process.")
+    elasticsearch_url: str = Field("", description="http(s)://[user:password@]host:port for the Elasticsearch indexes; empty uses the embedded ones.")
+
+    # Web
+    secret_key: str = Field("", repr=False, description="Django's secret key; empty generates one and keeps it in the data folder.")
+    debug: bool = Field(False, description="Django's debug pages. Never in production.")
+    allowed_hosts: str = Field("*", description="Host names to serve, separated by commas.")
+    trusted_origins: str = Field("", description="Origins (https://host) that may post forms and open sockets, separated by commas; the server's own always may.")
+    language: Literal["zh", "en"] = Field("zh", description="Language of pages whose reader states none.")
+    time_zone: str = Field("Asia/Shanghai", description="Time zone of dates on pages and of validity dates.")
+    http_threads: int = Field(40, ge=1, le=1000, description="Threads that answer HTTP requests and run turns in one web process.")
+    upload_max_mb: int = Field(50, ge=1, description="Largest upload, in MiB.")
+    max_question_chars: int = Field(10_000, ge=1, description="Longest question, in characters.")
+    max_live_turns_per_socket: int = Field(4, ge=1, description="Turns that one socket may have running at a time.")
+    turn_deadline_s: float = Field(60.0, gt=0, description="Longest time from a question to the end of its turn.")
+    turn_log_keep_s: float = Field(600.0, gt=0, description="How long the events of a finished turn can be replayed from the turn log.")
+    ask_rate_per_minute: int = Field(0, ge=0, description="Questions a minute that one caller (key, or address) may ask; 0 sets no limit.")
+
+    # Models
+    model_dir: Path | None = Field(None, description="Folder of materialised models; empty is `models` in the data folder.")
+    encoder: str = Field("multilingual-e5-small", description="Encoder: a known name, a Hugging Face id, or a folder.")
+    encoder_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field("auto", description="Number format of the encoder; auto takes bf16 where the hardware has it, else fp32.")
+    encoder_query_prefix: str | None = Field(None, description="Text put before questions; empty takes what the model's own files say.")
+    encoder_passage_prefix: str | None = Field(None, description="Text put before passages; empty takes what the model's own files say.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    model_threads: int = Field(0, ge=0, description="Threads of one forward pass on a CPU; 0 takes one less than the cores, at least one.")
+    batch_max_tokens: int = Field(8192, ge=16, description="Largest batch of the encoder, in padded tokens (longest text times texts).")
+    batch_max_waiting: int = Field(4096, ge=1, description="Texts that may wait for a model before callers are told to come back later.")
+    batch_linger_ms: float = Field(2.0, ge=0, le=100, description="Longest time a batch waits for company, and only if the last batch had some.")
+    embedding_cache_entries: int = Field(20_000, ge=0, description="Questions whose vectors are kept in memory.")
+
+    # Which class stands behind each seam
+    encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
+    turn_log: str = Field("", description="Dotted path of the TurnLog; empty is Redis Streams where redis_url is set, else memory.")
+    lexical_index: str = Field("apps.retrieval.indexes.lexical.EmbeddedLexicalIndex", description="Dotted path of the LexicalIndex.")
+    vector_index: str = Field("apps.retrieval.indexes.faiss_index.FaissIndex", description="Dotted path of the VectorIndex.")
+    skills: str = Field("apps.faq.skill.FAQSkill", description="Dotted paths of the skills in order of preference, separated by commas.")
+
+    # Indexes
+    index_poll_ms: int = Field(300, ge=10, description="How often a process looks for changes that its indexes must follow.")
+    vector_exact_max: int = Field(20_000, ge=0, description="Vectors of one knowledge base up to which search is exact; more use a graph index (HNSW).")
+
+    # Logs
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important level that is logged.")
+
+    @model_validator(mode="after")
+    def _refuse_contradictions(self) -> Settings:
+        if "redis" in self.turn_log_path.lower() and not self.redis_url:
+            raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
+        if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
+            raise ValueError("QA_DATABASE_URL must begin with postgres:// or sqlite:///.")
+        return self
+
+    @property
+    def turn_log_path(self) -> str:
+        """Dotted path of the turn log in force."""
+        return self.turn_log or ("apps.dialogue.turnlog.RedisTurnLog" if self.redis_url else "apps.dialogue.turnlog.MemoryTurnLog")
+
+    @property
+    def models_folder(self) -> Path:
+        """Where materialised models lie."""
+        return (self.model_dir or self.data_dir / "models").resolve()
+
+    @property
+    def skill_paths(self) -> tuple[str, ...]:
+        """The skills' dotted paths in order of preference."""
+        return tuple(path.strip() for path in self.skills.split(",") if path.strip())
+
+
+def unknown_names(environ: dict[str, str]) -> list[str]:
+    """The `QA_*` variables that no setting reads: nearly always a typing error."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process. Raises ConfigurationError with one sentence for each thing wrong."""
+    unknown = unknown_names(dict(os.environ))
+    if unknown:
+        raise ConfigurationError(f"Unknown settings: {', '.join(unknown)}. See docs/settings.md for the names that exist.")
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors())
+        raise ConfigurationError(f"Settings cannot be used: {problems}") from error

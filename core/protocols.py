@@ -1,0 +1,195 @@
+"""The seams: what a model, an index, a skill and a turn log must do. Implementations are named in settings by dotted path.
+
+One contract test suite per Protocol (tests/contract) runs over every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Protocol, runtime_checkable
+
+from core.events import AnswerEvent
+from core.types import EncodedQuery, FloatArray, Hit, IndexEntry, JSONDict, Match, Query, Role, Scope
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns texts into vectors. Calls from many threads share forward passes."""
+
+    @property
+    def model_id(self) -> str:
+        """Names weights, precision and prefixes; indexes built under another id are refused."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
+        """float32[n, dim] with unit rows, in the order of `texts`."""
+        ...
+
+    def encode_query(self, text: str) -> EncodedQuery:
+        """One question with its token vectors and the time it took, from a cache where it was asked before."""
+        ...
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
+        """For each text its vector float32[dim] and its token vectors float32[tokens, dim], both of unit length."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Scores passages against a question with more care than an index can."""
+
+    def score(self, query: str, passages: Sequence[str]) -> FloatArray:
+        """float32[n], larger is better."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerationRequest:
+    """What a generator is asked: chat messages as (role, text) pairs and its limits."""
+
+    messages: tuple[tuple[str, str], ...]
+    max_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    deadline_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A piece of generated text; the last one has a finish reason (`stop`, `length`, `cancelled`)."""
+
+    text: str
+    finish_reason: str | None = None
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Writes text."""
+
+    def stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
+        """Chunks as they are made; setting `cancel` ends the stream within a step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A tagged piece of a text: character offsets (end exclusive), type, score 0..1."""
+
+    start: int
+    end: int
+    type: str
+    score: float
+
+
+@runtime_checkable
+class Tagger(Protocol):
+    """Finds typed spans in texts."""
+
+    def tag(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The spans of each text, in order of their start."""
+        ...
+
+
+@runtime_checkable
+class LexicalIndex(Protocol):
+    """Finds entries of one kind by their words: BM25 with statistics of the searched knowledge base alone."""
+
+    def search(self, text: str, k: int, scope: Scope) -> list[Hit]:
+        """Up to `k` hits within the scope, best first; score is BM25."""
+        ...
+
+    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+        """Adds or replaces entries by id; durable and visible after `refresh`."""
+        ...
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine; durable and visible after `refresh`."""
+        ...
+
+    def refresh(self, kb_id: int) -> None:
+        """Makes everything put or deleted so far durable and visible."""
+        ...
+
+    def clear(self, kb_id: int) -> None:
+        """Empties one knowledge base's part at once."""
+        ...
+
+    def ids(self, kb_id: int) -> set[int]:
+        """Every visible entry's id, for drift counts."""
+        ...
+
+
+@runtime_checkable
+class VectorIndex(Protocol):
+    """Finds entries of one kind by their vectors: inner product of unit vectors."""
+
+    def search(self, vector: FloatArray, k: int, scope: Scope) -> list[Hit]:
+        """Up to `k` hits within the scope, best first; score is the cosine."""
+        ...
+
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray) -> None:
+        """Adds or replaces vectors float32[n, dim] by id; visible after `refresh`."""
+        ...
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine; visible after `refresh`."""
+        ...
+
+    def refresh(self, kb_id: int) -> None:
+        """Makes everything put or deleted so far visible."""
+        ...
+
+    def clear(self, kb_id: int) -> None:
+        """Empties one knowledge base's part at once."""
+        ...
+
+    def ids(self, kb_id: int) -> set[int]:
+        """Every visible entry's id, for drift counts."""
+        ...
+
+
+@runtime_checkable
+class Skill(Protocol):
+    """One way to answer."""
+
+    name: str
+
+    def match(self, query: Query) -> Match | None:
+        """A calibrated claim, or None where there is nothing at all to go by. Cheap; no generation."""
+        ...
+
+    def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
+        """The sources, then the text in deltas. Ends early once `cancel` is set."""
+        ...
+
+
+@runtime_checkable
+class TurnLog(Protocol):
+    """Every event of a turn with its sequence number, readable from any web process while and after the turn runs."""
+
+    def append(self, turn: str, frame: JSONDict) -> int:
+        """Stores the event's wire frame under the turn's next number (from 1) and returns that number; sets `frame["seq"]`."""
+        ...
+
+    def read(self, turn: str, after: int, timeout_s: float = 30.0) -> Iterator[JSONDict]:
+        """Frames with `seq` > `after`, waiting for new ones, until the turn's end.
+
+        Raises NotFound for an unknown turn, DeadlineExceeded when nothing new comes for `timeout_s`.
+        """
+        ...
+
+    def cancel(self, turn: str) -> None:
+        """Asks the process that runs the turn to stop it. Raises NotFound for an unknown turn."""
+        ...
+
+    def watch_cancel(self, turn: str) -> Event:
+        """The flag that `cancel` sets, for the process that runs the turn; call before the first `append`."""
+        ...

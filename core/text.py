@@ -1,0 +1,40 @@
+"""How a text is cleaned, compared and told apart by language. Pure functions, no models."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from core.types import Locale
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_SPACE = re.compile(r"\s+")
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+_LATIN = re.compile(r"[A-Za-z]+")
+
+
+def clean_text(text: str) -> str:
+    """The text without control, bidirectional and zero-width characters, its white space folded to single blanks."""
+    return _SPACE.sub(" ", _CONTROL.sub("", text)).strip()
+
+
+def clean_answer(text: str) -> str:
+    """Like `clean_text`, but line breaks and tabs stay: what a curator wrote is shown word for word."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def normalize(text: str) -> str:
+    """The form in which two texts are the same question: NFKC, lower case, letters and digits only.
+
+    Full- and half-width forms, case, punctuation and spaces do not count. A text of symbols alone keeps them.
+    """
+    folded = unicodedata.normalize("NFKC", clean_text(text)).casefold()
+    kept = "".join(char if unicodedata.category(char)[0] in "LNM" else " " for char in folded)
+    kept = _SPACE.sub(" ", kept).strip()
+    kept = re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", kept)
+    return kept or folded
+
+
+def guess_locale(text: str) -> Locale:
+    """Chinese if Han characters outnumber Latin words, else English. Mixed questions count by words, not letters."""
+    return Locale.ZH if len(_HAN.findall(text)) > len(_LATIN.findall(text)) else Locale.EN

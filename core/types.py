@@ -1,0 +1,145 @@
+"""The values that cross module borders: questions, hits, matches, sources, scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float32]
+JSONValue: TypeAlias = "str | int | float | bool | None | list[JSONValue] | dict[str, JSONValue]"
+JSONDict: TypeAlias = "dict[str, JSONValue]"
+
+
+class Role(StrEnum):
+    """What a text is to the encoder; many encoders are trained with a different prefix for each."""
+
+    QUERY = "query"
+    PASSAGE = "passage"
+
+
+class Locale(StrEnum):
+    """Languages that content and answers come in."""
+
+    ZH = "zh"
+    EN = "en"
+
+
+class EntryKind(StrEnum):
+    """What an index entry stands for; each kind of a knowledge base has an index of its own."""
+
+    FAQ = "faq"
+    PASSAGE = "passage"
+
+
+class SearchMode(StrEnum):
+    """Which indexes a search asks."""
+
+    HYBRID = "hybrid"
+    LEXICAL = "lexical"
+    VECTOR = "vector"
+
+
+class SkillName(StrEnum):
+    """The ways to answer that ship with Wenlu; a project may add its own names."""
+
+    FAQ = "faq"
+    TEMPLATE = "template"
+    GRAPH = "graph"
+    PASSAGE = "passage"
+    SMALLTALK = "smalltalk"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What the caller may see: the knowledge bases by primary key. Required by every search; empty finds nothing."""
+
+    kb_ids: tuple[int, ...]
+
+    def allows(self, kb_id: int) -> bool:
+        """Whether content of this knowledge base may be shown."""
+        return kb_id in self.kb_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One entry that an index found. `score` grows with relevance; its unit is the index's own."""
+
+    id: int
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexEntry:
+    """A text as an index holds it: `id` of the entry (an FAQ phrasing, a passage) and its text."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedQuery:
+    """A question as the encoder sees it, computed once a turn.
+
+    `vector` is float32[dim] of unit length; `token_vectors` is float32[tokens, dim] of unit rows for late interaction,
+    or None where the encoder gives none.
+    """
+
+    vector: FloatArray
+    token_vectors: FloatArray | None
+    encode_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """One question, understood: what every skill is asked with. `text` is what the person wrote, made safe to process."""
+
+    text: str
+    normalized: str
+    locale: Locale
+    scope: Scope
+    turn: str
+    encoded: EncodedQuery | None = None
+    history: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """Where an answer comes from, as the reader sees it."""
+
+    kind: str
+    id: str
+    title: str
+    text: str
+    score: float
+    document: str | None = None
+    url: str | None = None
+
+    def as_dict(self) -> JSONDict:
+        """The `sources[]` object of the contract; absent parts are left out."""
+        row: JSONDict = {"kind": self.kind, "id": self.id, "title": self.title, "text": self.text, "score": round(self.score, 4)}
+        if self.document is not None:
+            row["document"] = self.document
+        if self.url is not None:
+            row["url"] = self.url
+        return row
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Match:
+    """A skill's calibrated claim that it can answer: `confidence` is the fitted probability (0..1) of being right.
+
+    `payload` is the skill's own note to its `answer`; `suggestions` the nearest questions, best first; `why` what the
+    explain page shows.
+    """
+
+    skill: str
+    confidence: float
+    accepted: bool
+    payload: object
+    suggestions: tuple[str, ...] = ()
+    why: Mapping[str, JSONValue] = field(default_factory=dict)
