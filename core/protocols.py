@@ -6,12 +6,13 @@ One contract test suite per Protocol (tests/contract) runs over every implementa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
 from typing import Protocol, runtime_checkable
 
 from core.events import AnswerEvent
-from core.types import EncodedQuery, FloatArray, Hit, IndexEntry, JSONDict, Match, Query, Role, Scope
+from core.types import EncodedQuery, FloatArray, Hit, IndexEntry, IndexState, JSONDict, Match, Query, Role, Scope
 
 
 @runtime_checkable
@@ -98,61 +99,61 @@ class Tagger(Protocol):
         ...
 
 
+class FollowingIndex(Protocol):
+    """What every index shares: it follows the entries of one kind in the database, each knowledge base apart.
+
+    The follower holds `exclusive`, asks `state` how far the index has come, puts and deletes what changed since, and
+    ends with `refresh(revision)`. Everything between is invisible and, after a crash, done again.
+    """
+
+    def exclusive(self, kb_id: int) -> AbstractContextManager[None]:
+        """Held by whoever changes the index: excludes other threads and, where the index lies on disk, other processes."""
+        ...
+
+    def state(self, kb_id: int) -> IndexState:
+        """How far the index follows and what it was built with; revision 0 where there is none yet."""
+        ...
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine; takes effect with `refresh`."""
+        ...
+
+    def refresh(self, kb_id: int, revision: int) -> None:
+        """Makes everything put or deleted so far visible, and notes that the database is followed up to `revision`."""
+        ...
+
+    def clear(self, kb_id: int, built_with: str) -> None:
+        """Starts the index anew, empty, at revision 0, under what it will be built with."""
+        ...
+
+    def ids(self, kb_id: int) -> set[int]:
+        """Every visible entry's id, for drift counts."""
+        ...
+
+
 @runtime_checkable
-class LexicalIndex(Protocol):
-    """Finds entries of one kind by their words: BM25 with statistics of the searched knowledge base alone."""
+class LexicalIndex(FollowingIndex, Protocol):
+    """Finds entries by their words: BM25 with the statistics of the searched knowledge base alone."""
 
     def search(self, text: str, k: int, scope: Scope) -> list[Hit]:
         """Up to `k` hits within the scope, best first; score is BM25."""
         ...
 
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
-        """Adds or replaces entries by id; durable and visible after `refresh`."""
-        ...
-
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
-        """Removes entries; unknown ids are fine; durable and visible after `refresh`."""
-        ...
-
-    def refresh(self, kb_id: int) -> None:
-        """Makes everything put or deleted so far durable and visible."""
-        ...
-
-    def clear(self, kb_id: int) -> None:
-        """Empties one knowledge base's part at once."""
-        ...
-
-    def ids(self, kb_id: int) -> set[int]:
-        """Every visible entry's id, for drift counts."""
+        """Adds or replaces entries by id; takes effect with `refresh`."""
         ...
 
 
 @runtime_checkable
-class VectorIndex(Protocol):
-    """Finds entries of one kind by their vectors: inner product of unit vectors."""
+class VectorIndex(FollowingIndex, Protocol):
+    """Finds entries by their vectors: inner product of unit vectors."""
 
     def search(self, vector: FloatArray, k: int, scope: Scope) -> list[Hit]:
         """Up to `k` hits within the scope, best first; score is the cosine."""
         ...
 
     def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray) -> None:
-        """Adds or replaces vectors float32[n, dim] by id; visible after `refresh`."""
-        ...
-
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
-        """Removes entries; unknown ids are fine; visible after `refresh`."""
-        ...
-
-    def refresh(self, kb_id: int) -> None:
-        """Makes everything put or deleted so far visible."""
-        ...
-
-    def clear(self, kb_id: int) -> None:
-        """Empties one knowledge base's part at once."""
-        ...
-
-    def ids(self, kb_id: int) -> set[int]:
-        """Every visible entry's id, for drift counts."""
+        """Adds or replaces vectors float32[n, dim] by id; takes effect with `refresh`."""
         ...
 
 

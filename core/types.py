@@ -82,6 +82,14 @@ class IndexEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IndexState:
+    """How far an index follows its knowledge base, and what it was built with (analysis, or encoder and generation)."""
+
+    revision: int
+    built_with: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedQuery:
     """A question as the encoder sees it, computed once a turn.
 
