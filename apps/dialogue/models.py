@@ -1,0 +1,109 @@
+"""Bots, and what was said to them: conversations, turns, votes."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from apps.retrieval.models import LOCALE_CHOICES, KnowledgeBase
+
+
+def new_id() -> str:
+    """An unguessable id of 32 hexadecimal digits: for anonymous people it is the key to their own conversation."""
+    return uuid.uuid4().hex
+
+
+class Bot(models.Model):
+    """What people talk to: knowledge bases, a greeting, and how sure it must be."""
+
+    slug = models.SlugField(_("slug"), max_length=80, unique=True)
+    name = models.CharField(_("name"), max_length=160)
+    kbs = models.ManyToManyField(KnowledgeBase, verbose_name=_("knowledge bases"), related_name="bots")
+    locale = models.CharField(_("main language"), max_length=8, choices=LOCALE_CHOICES, default="zh")
+    public = models.BooleanField(_("public"), default=False, help_text=_("Anybody may ask, without a key or an account."))
+    greeting_zh = models.TextField(_("greeting (Chinese)"), blank=True, default="你好，我是问路。请问有什么可以帮你？")
+    greeting_en = models.TextField(_("greeting (English)"), blank=True, default="Hello, I am Wenlu. How can I help you?")
+    fallback_zh = models.TextField(_("answer when nothing fits (Chinese)"), default="抱歉，我没有找到可靠的答案。你可以换个说法，或看看下面相近的问题。")
+    fallback_en = models.TextField(
+        _("answer when nothing fits (English)"),
+        default="Sorry, I found no reliable answer. Try other words, or look at the nearest questions below.",
+    )
+    suggestions_zh = models.TextField(_("opening questions (Chinese)"), blank=True, help_text=_("One a line."))
+    suggestions_en = models.TextField(_("opening questions (English)"), blank=True, help_text=_("One a line."))
+    threshold = models.FloatField(
+        _("least confidence"), null=True, blank=True, help_text=_("From 0 to 1; empty takes the threshold that was fitted for the encoder.")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("bot"), _("bots")
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Conversation(models.Model):
+    """One person's thread with one bot."""
+
+    id = models.CharField(primary_key=True, max_length=32, default=new_id, editable=False)
+    bot = models.ForeignKey(Bot, verbose_name=_("bot"), on_delete=models.CASCADE, related_name="conversations")
+    owner = models.CharField(_("owner"), max_length=160, blank=True, db_index=True, help_text=_("Empty: whoever knows the id."))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("conversation"), _("conversations")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Turn(models.Model):
+    """One question with its answer and trace."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("Running")
+        FINISHED = "finished", _("Finished")
+        STOPPED = "stopped", _("Stopped")
+        FAILED = "failed", _("Failed")
+
+    id = models.CharField(primary_key=True, max_length=32, default=new_id, editable=False)
+    conversation = models.ForeignKey(Conversation, verbose_name=_("conversation"), on_delete=models.CASCADE, related_name="turns")
+    question = models.TextField(_("question"))
+    answer = models.TextField(_("answer"), blank=True)
+    answered = models.BooleanField(_("answered"), default=False)
+    skill = models.CharField(_("skill"), max_length=40, blank=True)
+    confidence = models.FloatField(_("confidence"), default=0.0)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.RUNNING)
+    degraded = models.BooleanField(_("degraded"), default=False)
+    sources = models.JSONField(_("sources"), default=list, blank=True)
+    suggestions = models.JSONField(_("suggestions"), default=list, blank=True)
+    trace = models.JSONField(_("trace"), default=dict, blank=True)
+    timings_ms = models.JSONField(_("timings"), default=dict, blank=True)
+    error = models.JSONField(_("error"), null=True, blank=True)
+    created_at = models.DateTimeField(_("asked"), auto_now_add=True, db_index=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("turn"), _("turns")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.question[:80]
+
+
+class Feedback(models.Model):
+    """A reader's vote on a turn: 1 or -1, the last one counts."""
+
+    turn = models.OneToOneField(Turn, verbose_name=_("turn"), on_delete=models.CASCADE, related_name="feedback")
+    vote = models.SmallIntegerField(_("vote"), choices=[(1, "👍"), (-1, "👎")])
+    comment = models.TextField(_("comment"), blank=True)
+    created_at = models.DateTimeField(_("given"), auto_now_add=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("feedback"), _("feedback")
+
+    def __str__(self) -> str:
+        return f"{self.vote:+d} {self.turn_id}"

@@ -1,0 +1,1 @@
+"""Which model version serves which role. (Calibrations are files beside the skill that they belong to.)"""
