@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ def _read_unigram(cursor: _Cursor) -> Unigram:
     offsets = cursor.array("<u4", count + 1).tolist()
     scores = cursor.array("<f4", count).tolist()
     text = cursor.take(text_size)
-    pieces = tuple(text[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))
+    pieces = tuple(text[start:end].decode() for start, end in pairwise(offsets))
     return Unigram(pieces=pieces, scores=tuple(scores), bos=bos, eos=eos, pad=pad, unk=unk, normaliser=_read_normaliser(cursor))
 
 
