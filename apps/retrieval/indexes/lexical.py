@@ -1,0 +1,339 @@
+"""Which entries share words with a question? BM25 over an inverted index on disk, one folder a knowledge base (tantivy)."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import threading
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import tantivy
+
+from apps.retrieval.indexes.analysis import analyze
+from apps.retrieval.indexes.durable import FolderLock, replace_file
+from core.config import get_settings
+from core.errors import IndexMismatch
+from core.types import EntryKind, Hit, IndexEntry, IndexState, Scope
+
+MAX_QUERY_TERMS = 64
+MAX_OPEN = 64
+WRITER_BYTES = 50_000_000
+K1, B = 1.2, 0.75  # tantivy's own, fixed there; used to work out what a perfect hit would score
+
+_NOTHING = IndexState(revision=0, built_with="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reader:
+    """A searchable state of one knowledge base; `stamp`, the state file's content, tells whether the files have moved on."""
+
+    stamp: bytes
+    part: str
+    state: IndexState
+    index: tantivy.Index
+    searcher: tantivy.Searcher
+    mean_length: float
+
+
+@dataclass(kw_only=True, slots=True)
+class _Writer:
+    """What the holder of the lock is changing."""
+
+    writer: tantivy.IndexWriter
+    part: str
+    changed: bool = False
+    committed: bool = False
+
+
+class EmbeddedLexicalIndex:
+    """LexicalIndex on local disk, shared by the processes of one machine.
+
+    A folder holds `state.json` (revision, what it was built with, the part in force) and one tantivy index, the part.
+    The state is replaced after tantivy's commit: a crash between the two repeats work and loses none. Every search
+    reads the small state file (10 µs), so another process's changes are seen at once. A damaged folder raises
+    IndexMismatch; `clear` mends it by starting a new part.
+    """
+
+    def __init__(self, kind: EntryKind = EntryKind.FAQ, *, folder: Path | None = None, max_open: int = MAX_OPEN) -> None:
+        self._folder = (folder or get_settings().data_dir / "indexes") / kind.value
+        self._max_open = max_open
+        self._mutex = threading.RLock()
+        self._locks: dict[int, FolderLock] = {}
+        self._writers: dict[int, _Writer] = {}
+        self._readers: OrderedDict[int, _Reader] = OrderedDict()
+
+    # Searching
+
+    def search(self, text: str, k: int, scope: Scope) -> list[Hit]:
+        """Up to `k` hits within the scope, best first; score is BM25 by the statistics of the hit's knowledge base.
+
+        Of a long text the `MAX_QUERY_TERMS` rarest known terms count. Raises IndexMismatch where files are damaged.
+        """
+        terms = list(dict.fromkeys(analyze(text)))
+        return _best(self._hits(terms, k, scope), k)
+
+    def search_normalized(self, text: str, k: int, scope: Scope) -> list[Hit]:
+        """Like `search`, with scores from 0 to 1: BM25 divided by what the text itself would score as an entry.
+
+        Comparable over knowledge bases of any size, down to a single entry, where BM25 itself is not.
+        """
+        terms = analyze(text)
+        hits: list[Hit] = []
+        for kb_id in dict.fromkeys(scope.kb_ids):
+            one = Scope(kb_ids=(kb_id,))
+            ceiling = self._ceiling(terms, one)
+            found = self._hits(list(dict.fromkeys(terms)), k, one)
+            hits += [Hit(hit.id, min(hit.score / ceiling, 1.0)) for hit in found]
+        return _best(hits, k)
+
+    def max_score(self, text: str, scope: Scope) -> float:
+        """The BM25 that an entry of exactly this text would get; 0 where nothing can be found.
+
+        Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
+        which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
+        """
+        return self._ceiling(analyze(text), scope)
+
+    def _hits(self, terms: Sequence[str], k: int, scope: Scope) -> list[Hit]:
+        hits: list[Hit] = []
+        if not terms or k <= 0:
+            return hits
+        for kb_id in dict.fromkeys(scope.kb_ids):
+            reader = self._reader(kb_id)
+            if reader is not None and reader.searcher.num_docs:
+                with _damage_named(kb_id):
+                    hits += _search_one(reader, _known_rarest(reader.searcher, terms), k)
+        return hits
+
+    def _ceiling(self, terms: Sequence[str], scope: Scope) -> float:
+        readers = [reader for kb_id in scope.kb_ids if (reader := self._reader(kb_id)) is not None and reader.searcher.num_docs]
+        entries = sum(reader.searcher.num_docs for reader in readers)
+        if not entries or not terms:
+            return 0.0
+        mean_length = sum(reader.mean_length * reader.searcher.num_docs for reader in readers) / entries
+        counts = Counter(terms)
+        frequencies = {term: max(1, min(entries, sum(reader.searcher.doc_freq("words", term) for reader in readers))) for term in counts}
+        counted = sorted(counts, key=lambda term: frequencies[term])[:MAX_QUERY_TERMS]
+        norm = K1 * (1 - B + B * len(terms) / max(mean_length, 1.0))
+        return sum(_idf(entries, frequencies[term]) * counts[term] * (K1 + 1) / (counts[term] + norm) for term in counted)
+
+    # Following the database
+
+    @contextmanager
+    def exclusive(self, kb_id: int) -> Iterator[None]:
+        """Held by whoever changes the index; what was not refreshed when it ends is dropped."""
+        with self._lock(kb_id) as lock:
+            try:
+                yield
+            finally:
+                if lock.depth == 1:
+                    self._release_writer(kb_id)
+
+    def state(self, kb_id: int) -> IndexState:
+        """How far the index follows; revision 0 where there is none yet. Raises IndexMismatch where files are damaged."""
+        reader = self._reader(kb_id)
+        return reader.state if reader else _NOTHING
+
+    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+        """Adds or replaces entries by id; takes effect with `refresh`."""
+        writer = self._open_writer(kb_id)
+        for entry in entries:
+            terms = analyze(entry.text)
+            document = tantivy.Document()
+            document.add_integer("id", entry.id)
+            document.add_integer("length", len(terms))
+            document.add_text("words", " ".join(terms))
+            writer.writer.delete_documents_by_term("id", entry.id)
+            writer.writer.add_document(document)
+        writer.changed = writer.changed or bool(entries)
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine; takes effect with `refresh`."""
+        writer = self._open_writer(kb_id)
+        for entry_id in ids:
+            writer.writer.delete_documents_by_term("id", entry_id)
+        writer.changed = writer.changed or bool(ids)
+
+    def refresh(self, kb_id: int, revision: int) -> None:
+        """Commits what was put and deleted, then notes the revision."""
+        writer = self._open_writer(kb_id)
+        if writer.changed:
+            writer.writer.commit()
+            writer.changed, writer.committed = False, True
+        self._write_state(kb_id, writer.part, IndexState(revision=revision, built_with=self._built_with(kb_id)))
+
+    def clear(self, kb_id: int, built_with: str) -> None:
+        """Starts a new, empty part and removes the old ones, damaged or not."""
+        with self.exclusive(kb_id):
+            self._drop_writer(kb_id)
+            part = f"part-{uuid.uuid4().hex[:12]}"
+            _create_part(self._home(kb_id) / part)
+            self._write_state(kb_id, part, IndexState(revision=0, built_with=built_with))
+            for old in self._home(kb_id).glob("part-*"):
+                if old.name != part:
+                    shutil.rmtree(old, ignore_errors=True)
+
+    def ids(self, kb_id: int) -> set[int]:
+        """Every visible entry's id."""
+        reader = self._reader(kb_id)
+        if reader is None or not reader.searcher.num_docs:
+            return set()
+        with _damage_named(kb_id):
+            found = reader.searcher.search(tantivy.Query.all_query(), reader.searcher.num_docs, count=False)
+            return set(_ids_at(reader.searcher, [address for _, address in found.hits]))
+
+    def close(self) -> None:
+        """Lets go of every open file; the index opens again on its next use."""
+        with self._mutex:
+            self._readers.clear()
+
+    # Files
+
+    def _home(self, kb_id: int) -> Path:
+        return self._folder / str(kb_id) / "lexical"
+
+    def _lock(self, kb_id: int) -> FolderLock:
+        with self._mutex:
+            return self._locks.setdefault(kb_id, FolderLock(self._home(kb_id) / "lock"))
+
+    def _reader(self, kb_id: int) -> _Reader | None:
+        """The latest committed state, or None where there is no index yet."""
+        try:
+            stamp = (self._home(kb_id) / "state.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        with self._mutex:
+            reader = self._readers.get(kb_id)
+            if reader is None or reader.stamp != stamp:
+                with _damage_named(kb_id):
+                    reader = _open_reader(self._home(kb_id), stamp, reader)
+                self._readers[kb_id] = reader
+            self._readers.move_to_end(kb_id)
+            while len(self._readers) > self._max_open:
+                self._readers.popitem(last=False)
+            return reader
+
+    def _open_writer(self, kb_id: int) -> _Writer:
+        if not self._lock(kb_id).depth:
+            raise RuntimeError("put, delete and refresh must be called while `exclusive` is held.")
+        if kb_id not in self._writers:
+            if not (self._home(kb_id) / "state.json").exists():
+                self.clear(kb_id, "")
+            with _damage_named(kb_id):
+                part = str(_parse_state((self._home(kb_id) / "state.json").read_bytes())["part"])
+                writer = _open_part(self._home(kb_id) / part).writer(heap_size=WRITER_BYTES, num_threads=1)
+            self._writers[kb_id] = _Writer(writer=writer, part=part)
+        return self._writers[kb_id]
+
+    def _release_writer(self, kb_id: int) -> None:
+        writer = self._writers.pop(kb_id, None)
+        if writer is not None and writer.committed and not writer.changed:
+            writer.writer.wait_merging_threads()  # else merges begun by the commit would be thrown away
+        elif writer is not None:
+            writer.writer.rollback()
+
+    def _drop_writer(self, kb_id: int) -> None:
+        writer = self._writers.pop(kb_id, None)
+        if writer is not None:
+            writer.writer.rollback()
+
+    def _built_with(self, kb_id: int) -> str:
+        return str(_parse_state((self._home(kb_id) / "state.json").read_bytes())["built_with"])
+
+    def _write_state(self, kb_id: int, part: str, state: IndexState) -> None:
+        row = {"revision": state.revision, "built_with": state.built_with, "part": part, "commit": uuid.uuid4().hex}
+        replace_file(self._home(kb_id) / "state.json", json.dumps(row).encode())
+
+
+@cache
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_integer_field("id", indexed=True, fast=True)
+    builder.add_integer_field("length", fast=True)
+    builder.add_text_field("words", tokenizer_name="words", index_option="freq")
+    return builder.build()
+
+
+def _prepare(index: tantivy.Index) -> tantivy.Index:
+    index.register_tokenizer("words", tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
+    index.config_reader(reload_policy="manual")
+    return index
+
+
+def _create_part(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    tantivy.Index(_schema(), path=str(folder))
+
+
+def _open_part(folder: Path) -> tantivy.Index:
+    return _prepare(tantivy.Index.open(str(folder)))
+
+
+def _parse_state(content: bytes) -> dict[str, object]:
+    row = json.loads(content)
+    if not isinstance(row, dict) or not {"revision", "built_with", "part"} <= row.keys():
+        raise ValueError("state.json lacks a field")
+    return row
+
+
+def _open_reader(home: Path, stamp: bytes, before: _Reader | None) -> _Reader:
+    row = _parse_state(stamp)
+    part = str(row["part"])
+    index = before.index if before is not None and before.part == part else _open_part(home / part)
+    index.reload()
+    searcher = index.searcher()
+    state = IndexState(revision=int(str(row["revision"])), built_with=str(row["built_with"]))
+    return _Reader(stamp=stamp, part=part, state=state, index=index, searcher=searcher, mean_length=_mean_length(searcher))
+
+
+def _mean_length(searcher: tantivy.Searcher) -> float:
+    if not searcher.num_docs:
+        return 0.0
+    result = searcher.aggregate(tantivy.Query.all_query(), {"mean": {"avg": {"field": "length"}}})
+    return float(result["mean"]["value"] or 0.0)
+
+
+def _known_rarest(searcher: tantivy.Searcher, terms: Sequence[str]) -> list[str]:
+    """The terms that some entry has; the rarest `MAX_QUERY_TERMS` of them, so that long texts stay cheap."""
+    known = [(frequency, term) for term in terms if (frequency := searcher.doc_freq("words", term))]
+    if len(known) > MAX_QUERY_TERMS:
+        known = sorted(known)[:MAX_QUERY_TERMS]
+    return [term for _, term in known]
+
+
+def _search_one(reader: _Reader, terms: Sequence[str], k: int) -> list[Hit]:
+    if not terms:
+        return []
+    clauses = [(tantivy.Occur.Should, tantivy.Query.term_query(_schema(), "words", term, "freq")) for term in terms]
+    found = reader.searcher.search(tantivy.Query.boolean_query(clauses), min(k, reader.searcher.num_docs), count=False).hits
+    ids = _ids_at(reader.searcher, [address for _, address in found])
+    return [Hit(entry_id, float(score)) for entry_id, (score, _) in zip(ids, found, strict=True)]
+
+
+def _ids_at(searcher: tantivy.Searcher, addresses: list[tantivy.DocAddress]) -> list[int]:
+    return [int(value) for value in searcher.fast_field_values("id", addresses) if value is not None]
+
+
+def _best(hits: Iterable[Hit], k: int) -> list[Hit]:
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
+
+
+def _idf(entries: int, frequency: int) -> float:
+    return math.log(1 + (entries - frequency + 0.5) / (frequency + 0.5))
+
+
+@contextmanager
+def _damage_named(kb_id: int) -> Iterator[None]:
+    """Turns what tantivy and the file system say about broken files into IndexMismatch."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError) as error:
+        message = f"The lexical index of knowledge base {kb_id} is damaged ({error}). Run `manage.py reindex` to build it anew."
+        raise IndexMismatch(message, repair="manage.py reindex", kb=kb_id) from error

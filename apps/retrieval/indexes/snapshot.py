@@ -1,0 +1,156 @@
+"""What does a restart need not do again? Vectors of one knowledge base kept in files between runs.
+
+A snapshot is a handful of files and `manifest.json`, which names them with sizes and sha256 and is renamed into place last.
+A snapshot that is torn, changed or missing is none at all: the follower then fills the index from the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from apps.retrieval.indexes.durable import FolderLock, replace_file, sync_folder
+from apps.retrieval.indexes.vector_view import Graph, VectorView
+from core.types import IndexState
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedFile:
+    """One file of a snapshot."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class SnapshotFolder:
+    """The snapshot of one knowledge base; several processes may share the folder, one writes at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = FolderLock(folder / "lock")
+        self._graph: Graph | None = None
+        self._graph_file: SavedFile | None = None
+
+    def load(self) -> tuple[VectorView, IndexState] | None:
+        """What was saved last, or None where there is nothing whole (damage is logged)."""
+        try:
+            return self._load()
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
+            logger.warning("vector_snapshot_ignored folder=%s reason=%s", self._folder, error)
+            return None
+
+    def save(self, view: VectorView, state: IndexState) -> bool:
+        """Writes the view unless another process is writing, or has saved the same or more; returns whether it wrote."""
+        with self._lock.held_if_free() as held:
+            if not held or self._has(view, state):
+                return False
+            files = {
+                "rows": self._write_array(view.rows),
+                "row_ids": self._write_array(view.row_ids),
+            }
+            if view.graph is not None and view.alive is not None:
+                files["graph"] = self._write_graph(view.graph)
+                files["graph_ids"] = self._write_array(view.graph.ids)
+                files["alive"] = self._write_array(view.alive)
+            sync_folder(self._folder)
+            self._write_manifest(view, state, files)
+            self._remove_others({file.name for file in files.values()})
+            return True
+
+    def remove(self) -> None:
+        """Forgets the snapshot: what is loaded next is nothing."""
+        with self._lock:
+            (self._folder / "manifest.json").unlink(missing_ok=True)
+            self._remove_others(set())
+
+    def _load(self) -> tuple[VectorView, IndexState]:
+        manifest = json.loads((self._folder / "manifest.json").read_bytes())
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"format {manifest['format']} is not {FORMAT}")
+        files = {part: SavedFile(**row) for part, row in manifest["files"].items()}
+        for file in files.values():
+            self._check(file)
+        arrays = {part: np.load(self._folder / file.name, allow_pickle=False) for part, file in files.items() if part != "graph"}
+        graph = None
+        if "graph" in files:
+            graph = Graph(faiss.read_index(str(self._folder / files["graph"].name)), arrays["graph_ids"])
+            self._graph, self._graph_file = graph, files["graph"]
+        view = VectorView(int(manifest["dim"]), arrays["rows"], arrays["row_ids"], graph, arrays.get("alive"))
+        return view, IndexState(revision=int(manifest["revision"]), built_with=str(manifest["built_with"]))
+
+    def _check(self, file: SavedFile) -> None:
+        path = self._folder / file.name
+        if path.stat().st_size != file.bytes or _sha256(path) != file.sha256:
+            raise ValueError(f"{file.name} is not what was saved")
+
+    def _has(self, view: VectorView, state: IndexState) -> bool:
+        try:
+            saved = json.loads((self._folder / "manifest.json").read_bytes())
+            as_far = (saved["revision"], saved["nodes"]) >= (state.revision, view.nodes)
+            return bool(saved["built_with"] == state.built_with and as_far)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
+
+    def _write_array(self, array: np.ndarray) -> SavedFile:
+        path = self._folder / f"{uuid.uuid4().hex[:16]}.npy"
+        with path.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        return _described(path)
+
+    def _write_graph(self, graph: Graph) -> SavedFile:
+        """The file of this very graph where it is already there: a graph is large and changes rarely."""
+        if self._graph is graph and self._graph_file is not None and (self._folder / self._graph_file.name).exists():
+            return self._graph_file
+        path = self._folder / f"{uuid.uuid4().hex[:16]}.faiss"
+        faiss.write_index(graph.index, str(path))
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        self._graph, self._graph_file = graph, _described(path)
+        return self._graph_file
+
+    def _write_manifest(self, view: VectorView, state: IndexState, files: dict[str, SavedFile]) -> None:
+        row = {
+            "format": FORMAT,
+            "revision": state.revision,
+            "built_with": state.built_with,
+            "dim": view.dim,
+            "nodes": view.nodes,
+            "files": {part: asdict(file) for part, file in files.items()},
+        }
+        replace_file(self._folder / "manifest.json", json.dumps(row, indent=1).encode())
+
+    def _remove_others(self, keep: set[str]) -> None:
+        for pattern in ("*.npy", "*.faiss"):
+            for path in self._folder.glob(pattern):
+                if path.name not in keep:
+                    path.unlink(missing_ok=True)
+
+
+def _described(path: Path) -> SavedFile:
+    return SavedFile(name=path.name, bytes=path.stat().st_size, sha256=_sha256(path))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

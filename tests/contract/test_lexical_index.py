@@ -1,0 +1,197 @@
+"""What every LexicalIndex does. A new implementation adds its name to IMPLEMENTATIONS and a branch to `open_index`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
+from core.protocols import LexicalIndex
+from core.types import EntryKind, IndexEntry, IndexState, Scope
+
+IMPLEMENTATIONS = ["embedded"]
+KB = Scope(kb_ids=(1,))
+
+Open = Callable[[], LexicalIndex]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the index as one more process would: every call gives an instance of its own on the same data."""
+    yield lambda: EmbeddedLexicalIndex(EntryKind.FAQ, folder=tmp_path)
+
+
+@pytest.fixture
+def index(open_index: Open) -> LexicalIndex:
+    return open_index()
+
+
+def fill(index: LexicalIndex, texts: dict[int, str], *, kb_id: int = 1, revision: int = 1) -> None:
+    with index.exclusive(kb_id):
+        if not index.state(kb_id).built_with:
+            index.clear(kb_id, "analysis-1")
+        index.put(kb_id, [IndexEntry(id=entry_id, text=text) for entry_id, text in texts.items()])
+        index.refresh(kb_id, revision)
+
+
+def found(index: LexicalIndex, text: str, scope: Scope = KB, k: int = 10) -> list[int]:
+    return [hit.id for hit in index.search(text, k, scope)]
+
+
+def test_the_entry_with_more_of_the_words_comes_first(index: LexicalIndex) -> None:
+    fill(index, {1: "How do I reset my password?", 2: "How do I change my address?", 3: "Where is the canteen?"})
+    assert found(index, "reset password")[0] == 1
+    assert 3 not in found(index, "reset password")
+
+
+def test_chinese_is_found_by_words_in_another_order(index: LexicalIndex) -> None:
+    fill(index, {1: "信用卡账单在哪里查询", 2: "如何修改登录密码", 3: "年假有几天"})
+    assert found(index, "怎么查询我的信用卡账单")[0] == 1
+    assert found(index, "密码忘记了，登录不了")[0] == 2
+
+
+def test_traditional_wide_and_upper_case_forms_are_the_same_words(index: LexicalIndex) -> None:
+    fill(index, {1: "手機銀行怎麼開通", 2: "ＶＰＮ setup"})
+    assert found(index, "手机银行开通") == [1]
+    assert found(index, "vpn") == [2]
+
+
+def test_plural_and_inflected_english_words_are_found(index: LexicalIndex) -> None:
+    fill(index, {1: "Resetting passwords", 2: "Booking meeting rooms"})
+    assert found(index, "password reset") == [1]
+
+
+def test_scores_fall_and_k_bounds_them(index: LexicalIndex) -> None:
+    fill(index, {n: "leave " * (n % 5 + 1) + f"day{n}" for n in range(40)})
+    scores = [hit.score for hit in index.search("leave", 7, KB)]
+    assert len(scores) == 7
+    assert scores == sorted(scores, reverse=True)
+    assert index.search("leave", 0, KB) == []
+
+
+def test_nothing_is_found_before_refresh(open_index: Open) -> None:
+    index, other = open_index(), open_index()
+    fill(index, {1: "vacation days"})
+    with index.exclusive(1):
+        index.put(1, [IndexEntry(id=2, text="vacation request")])
+        index.delete(1, [1])
+        assert found(index, "vacation") == found(other, "vacation") == [1]
+        index.refresh(1, 2)
+    assert found(index, "vacation") == found(other, "vacation") == [2]
+
+
+def test_putting_an_id_again_replaces_its_text(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"})
+    fill(index, {1: "parking permit"}, revision=2)
+    assert found(index, "vacation") == []
+    assert found(index, "parking") == [1]
+    assert index.ids(1) == {1}
+
+
+def test_putting_an_id_twice_before_refresh_keeps_the_later_text(index: LexicalIndex) -> None:
+    with index.exclusive(1):
+        index.put(1, [IndexEntry(id=1, text="vacation days"), IndexEntry(id=1, text="parking permit")])
+        index.refresh(1, 1)
+    assert found(index, "vacation") == []
+    assert found(index, "parking") == [1]
+
+
+def test_deleted_entries_are_not_found_and_unknown_ids_are_fine(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days", 2: "vacation request"})
+    with index.exclusive(1):
+        index.delete(1, [1, 99])
+        index.refresh(1, 2)
+    assert found(index, "vacation") == [2]
+    assert index.ids(1) == {2}
+
+
+def test_a_search_sees_only_its_scope(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"}, kb_id=1)
+    fill(index, {2: "vacation request"}, kb_id=2)
+    assert found(index, "vacation", Scope(kb_ids=(2,))) == [2]
+    assert set(found(index, "vacation", Scope(kb_ids=(1, 2)))) == {1, 2}
+    assert found(index, "vacation", Scope(kb_ids=())) == []
+
+
+def test_a_knowledge_base_without_an_index_finds_nothing(index: LexicalIndex) -> None:
+    assert found(index, "vacation", Scope(kb_ids=(7,))) == []
+    assert index.state(7) == IndexState(revision=0, built_with="")
+    assert index.ids(7) == set()
+
+
+def test_state_tells_revision_and_what_it_was_built_with_after_a_restart(open_index: Open) -> None:
+    fill(open_index(), {1: "vacation days"}, revision=5)
+    again = open_index()
+    assert again.state(1) == IndexState(revision=5, built_with="analysis-1")
+    assert found(again, "vacation") == [1]
+
+
+def test_clear_empties_and_starts_at_revision_0(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"}, revision=5)
+    with index.exclusive(1):
+        index.clear(1, "analysis-2")
+    assert index.state(1) == IndexState(revision=0, built_with="analysis-2")
+    assert found(index, "vacation") == []
+    fill(index, {2: "vacation request"}, revision=6)
+    assert found(index, "vacation") == [2]
+
+
+def test_a_refresh_without_changes_moves_the_revision(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"}, revision=1)
+    with index.exclusive(1):
+        index.refresh(1, 9)
+    assert index.state(1).revision == 9
+    assert found(index, "vacation") == [1]
+
+
+def test_work_that_fails_before_refresh_leaves_no_trace(open_index: Open) -> None:
+    index = open_index()
+    fill(index, {1: "vacation days"})
+    with pytest.raises(ZeroDivisionError), index.exclusive(1):
+        index.put(1, [IndexEntry(id=2, text="vacation request")])
+        raise ZeroDivisionError
+    fill(index, {3: "vacation form"}, revision=2)
+    assert index.ids(1) == {1, 3}
+
+
+def test_two_instances_see_each_others_changes(open_index: Open) -> None:
+    first, second = open_index(), open_index()
+    fill(first, {1: "vacation days"})
+    assert found(second, "vacation") == [1]
+    fill(second, {2: "vacation request"}, revision=2)
+    assert set(found(first, "vacation")) == {1, 2}
+    assert first.state(1).revision == 2
+
+
+@pytest.mark.parametrize("text", ["", "   ", "?!。，", '"a AND (b', "title:x^2 -y +z*", "\x00\ud800", "😀😀", "密码" * 5000, "word " * 2000])
+def test_no_text_breaks_a_search(index: LexicalIndex, text: str) -> None:
+    fill(index, {1: "vacation days"})
+    assert index.search(text, 5, KB) == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
+from core.types import EntryKind, IndexEntry
+index = EmbeddedLexicalIndex(EntryKind.FAQ, folder=Path(sys.argv[1]))
+with index.exclusive(1):
+    index.clear(1, "analysis-1")
+    index.put(1, [IndexEntry(id=1, text="vacation days")])
+    index.refresh(1, 1)
+    index.put(1, [IndexEntry(id=2, text="vacation request")])
+    os._exit(9)
+"""
+
+
+def test_a_process_killed_between_put_and_refresh_loses_only_what_was_not_refreshed(tmp_path: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=60, check=False)
+    assert run.returncode == 9
+    index = EmbeddedLexicalIndex(EntryKind.FAQ, folder=tmp_path)
+    assert (index.ids(1), index.state(1).revision) == ({1}, 1)
+    fill(index, {2: "vacation request"}, revision=2)
+    assert index.ids(1) == {1, 2}

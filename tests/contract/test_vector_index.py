@@ -1,0 +1,177 @@
+"""What every VectorIndex does. A new implementation adds its name to IMPLEMENTATIONS and a branch to `open_index`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.retrieval.indexes.faiss_index import FaissIndex
+from core.errors import IndexMismatch
+from core.protocols import VectorIndex
+from core.types import EntryKind, FloatArray, IndexState, Scope
+
+IMPLEMENTATIONS = ["exact", "graph"]
+KB = Scope(kb_ids=(1,))
+X, Y, Z = np.eye(3, dtype=np.float32)
+
+Open = Callable[[], VectorIndex]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the index as one more start of the same process would; a graph is built from the second entry on."""
+    opened: list[FaissIndex] = []
+
+    def open_one() -> VectorIndex:
+        opened.append(FaissIndex(EntryKind.FAQ, folder=tmp_path, exact_max=1000 if request.param == "exact" else 1))
+        return opened[-1]
+
+    yield open_one
+    for index in opened:
+        index.close()
+
+
+@pytest.fixture
+def index(open_index: Open) -> VectorIndex:
+    return open_index()
+
+
+def fill(index: VectorIndex, vectors: dict[int, FloatArray], *, kb_id: int = 1, revision: int = 1) -> None:
+    with index.exclusive(kb_id):
+        if not index.state(kb_id).built_with:
+            index.clear(kb_id, "encoder-1")
+        if vectors:
+            index.put(kb_id, list(vectors), np.stack(list(vectors.values())))
+        index.refresh(kb_id, revision)
+    settle(index)
+
+
+def settle(index: VectorIndex) -> None:
+    if isinstance(index, FaissIndex):
+        index.wait_for_maintenance()
+
+
+def found(index: VectorIndex, vector: FloatArray, scope: Scope = KB, k: int = 10) -> list[int]:
+    return [hit.id for hit in index.search(vector, k, scope)]
+
+
+def towards(vector: FloatArray, other: FloatArray, share: float) -> FloatArray:
+    mixed = (1 - share) * vector + share * other
+    return np.asarray(mixed / np.linalg.norm(mixed), dtype=np.float32)
+
+
+def test_nearest_come_first_with_their_cosine(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: towards(X, Y, 0.5), 3: Y})
+    hits = index.search(X, 10, KB)
+    assert [hit.id for hit in hits] == [1, 2, 3]
+    assert [hit.score for hit in hits] == pytest.approx([1.0, 0.7071, 0.0], abs=1e-3)
+
+
+def test_k_bounds_the_hits(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y, 3: Z})
+    assert len(index.search(X, 2, KB)) == 2
+    assert index.search(X, 0, KB) == []
+
+
+def test_nothing_is_found_before_refresh(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y})
+    with index.exclusive(1):
+        index.put(1, [3], X[None])
+        index.delete(1, [1])
+        assert found(index, X)[0] == 1
+        index.refresh(1, 2)
+    assert set(found(index, X)) == {2, 3}
+
+
+def test_putting_an_id_again_replaces_its_vector(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y})
+    fill(index, {1: Z}, revision=2)
+    hits = {hit.id: hit.score for hit in index.search(Z, 10, KB)}
+    assert hits == pytest.approx({1: 1.0, 2: 0.0}, abs=1e-3)
+
+
+def test_deleted_entries_are_not_found_and_unknown_ids_are_fine(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y, 3: Z})
+    with index.exclusive(1):
+        index.delete(1, [1, 99])
+        index.refresh(1, 2)
+    settle(index)
+    assert 1 not in found(index, X)
+    assert index.ids(1) == {2, 3}
+
+
+def test_the_last_word_on_an_id_before_refresh_counts(index: VectorIndex) -> None:
+    with index.exclusive(1):
+        index.put(1, [1, 2], np.stack([X, Y]))
+        index.delete(1, [1])
+        index.delete(1, [2])
+        index.put(1, [2], Z[None])
+        index.refresh(1, 1)
+    assert [(hit.id, round(hit.score, 2)) for hit in index.search(Z, 5, KB)] == [(2, 1.0)]
+
+
+def test_a_search_sees_only_its_scope(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y}, kb_id=1)
+    fill(index, {3: X}, kb_id=2)
+    assert found(index, X, Scope(kb_ids=(2,))) == [3]
+    assert set(found(index, X, Scope(kb_ids=(1, 2)), k=2)) == {1, 3}
+    assert found(index, X, Scope(kb_ids=())) == []
+
+
+def test_a_knowledge_base_without_an_index_finds_nothing(index: VectorIndex) -> None:
+    assert found(index, X) == []
+    assert index.state(1) == IndexState(revision=0, built_with="")
+    assert index.ids(1) == set()
+
+
+def test_clear_empties_and_starts_at_revision_0(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y}, revision=5)
+    with index.exclusive(1):
+        index.clear(1, "encoder-2")
+    assert index.state(1) == IndexState(revision=0, built_with="encoder-2")
+    assert found(index, X) == []
+
+
+def test_after_clear_vectors_may_have_another_length(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y})
+    with index.exclusive(1):
+        index.clear(1, "encoder-2")
+    fill(index, {1: np.array([1, 0], np.float32)}, revision=1)
+    assert found(index, np.array([1, 0], np.float32)) == [1]
+
+
+def test_vectors_of_another_length_are_refused(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y})
+    with pytest.raises(IndexMismatch, match="manage.py reindex"):
+        index.search(np.array([1, 0], np.float32), 5, KB)
+    with pytest.raises(IndexMismatch, match="manage.py reindex"), index.exclusive(1):
+        index.put(1, [3], np.array([[1, 0]], np.float32))
+
+
+def test_state_and_vectors_are_there_after_a_restart(open_index: Open) -> None:
+    index = open_index()
+    fill(index, {1: X, 2: Y, 3: Z}, revision=5)
+    index.close()  # type: ignore[attr-defined]
+    again = open_index()
+    assert again.state(1) == IndexState(revision=5, built_with="encoder-1")
+    assert found(again, Y, k=1) == [2]
+
+
+def test_work_that_fails_before_refresh_leaves_no_trace(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y})
+    with pytest.raises(ZeroDivisionError), index.exclusive(1):
+        index.put(1, [3], Z[None])
+        raise ZeroDivisionError
+    fill(index, {}, revision=2)
+    assert index.ids(1) == {1, 2}
+
+
+def test_vectors_can_be_read_back_by_id(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: towards(X, Y, 0.3), 3: Z})
+    vectors = index.vectors(1, [3, 2, 99])  # type: ignore[attr-defined]
+    assert set(vectors) == {2, 3}
+    assert vectors[2] == pytest.approx(towards(X, Y, 0.3), abs=1e-3)
+    assert index.vectors(8, [1]) == {}  # type: ignore[attr-defined]
