@@ -1,0 +1,67 @@
+// Why was the question answered like this? Shows the server's explanation to those whom the server tells.
+
+import { ApiError, readExplanation } from "./api.js";
+import { element } from "./dom.js";
+import { icon } from "./icons.js";
+import { t } from "./messages.js";
+
+/** Whether this person may see explanations: asked once a page, with the first turn that is drawn. */
+let permission = null;
+
+/**
+ * Adds a disclosure to the place if the person may see it, else nothing.
+ * @param {HTMLElement} place
+ * @param {string} turn
+ */
+export async function offerExplanation(place, turn) {
+  permission ??= readExplanation(turn).then(() => true, mayAskAgain);
+  if (await permission) place.replaceChildren(drawDisclosure(turn));
+}
+
+function mayAskAgain(error) {
+  const isRefusal = error instanceof ApiError && error.status >= 400 && error.status < 500;
+  if (!isRefusal) permission = null;
+  return false;
+}
+
+function drawDisclosure(turn) {
+  const body = element("div", { class: "explain-body" }, element("p", { class: "faint" }, t("explain.loading")));
+  const load = async (event) => {
+    if (!event.target.open || body.dataset.loaded) return;
+    try {
+      body.replaceChildren(drawValue(await readExplanation(turn)));
+      body.dataset.loaded = "yes";
+    } catch {
+      body.replaceChildren(element("p", { class: "faint" }, t("explain.failed")));
+    }
+  };
+  return element("details", { class: "explain", ontoggle: load }, element("summary", {}, icon("chevron"), t("explain.title")), body);
+}
+
+/** Any JSON value: objects as pairs, lists of alike objects as tables, the rest as text. */
+function drawValue(value) {
+  if (value === null || value === undefined || value === "") return element("span", { class: "faint" }, "–");
+  if (typeof value === "boolean") return element("span", {}, t(value ? "explain.yes" : "explain.no"));
+  if (typeof value === "number") return element("span", { class: "number" }, String(Number(value.toPrecision(4))));
+  if (Array.isArray(value)) return drawList(value);
+  return typeof value === "object" ? drawPairs(value) : element("span", {}, String(value));
+}
+
+function drawPairs(value) {
+  const pairs = Object.entries(value).flatMap(([name, part]) => [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, drawValue(part))]);
+  return element("dl", { class: "pairs" }, ...pairs);
+}
+
+function drawList(list) {
+  if (list.length === 0) return drawValue(null);
+  const isFlat = (row) => row && typeof row === "object" && !Array.isArray(row) && Object.values(row).every((part) => typeof part !== "object" || part === null);
+  if (list.every(isFlat)) return drawTable(list);
+  return element("ul", { class: "values" }, ...list.map((part) => element("li", {}, drawValue(part))));
+}
+
+function drawTable(rows) {
+  const names = [...new Set(rows.flatMap(Object.keys))];
+  const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name.replaceAll("_", " "))));
+  const lines = rows.map((row) => element("tr", {}, ...names.map((name) => element("td", {}, drawValue(row[name])))));
+  return element("div", { class: "table-scroll", tabindex: "0" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines)));
+}

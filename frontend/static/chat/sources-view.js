@@ -1,0 +1,71 @@
+// What does an answer rest on? Its sources: each a line with title and snippet that opens to the whole text.
+
+import { element } from "./dom.js";
+import { icon } from "./icons.js";
+import { safeUrl } from "./markdown.js";
+import { hasMessage, t } from "./messages.js";
+
+const SHOWN_AT_FIRST = 3;
+const SNIPPET_CHARS = 140;
+
+/**
+ * @param {import("./turn.js").Source[]} sources
+ * @returns {HTMLElement}
+ */
+export function drawSources(sources) {
+  const list = element("ol", { class: "sources" }, ...sources.slice(0, SHOWN_AT_FIRST).map(drawSource));
+  const section = element("section", { class: "part", "aria-label": t("sources.title") }, element("h3", { class: "part-title" }, t("sources.title")), list);
+  const rest = sources.slice(SHOWN_AT_FIRST);
+  if (rest.length) section.append(moreButton(list, rest));
+  return section;
+}
+
+/** The name of a kind of source or skill; a kind of a project's own is shown as it is called. */
+export function kindName(kind) {
+  return hasMessage(`kind.${kind}`) ? t(`kind.${kind}`) : kind;
+}
+
+function moreButton(list, rest) {
+  const button = element("button", { type: "button", class: "link" }, t("sources.more", { count: rest.length }));
+  button.addEventListener("click", () => {
+    const rows = rest.map((source, index) => drawSource(source, SHOWN_AT_FIRST + index));
+    list.append(...rows);
+    button.remove();
+    rows[0].querySelector("summary").focus();
+  });
+  return button;
+}
+
+function drawSource(source, index) {
+  const title = source.title || source.document || kindName(source.kind);
+  return element(
+    "li", { class: "source" },
+    element(
+      "details", {},
+      element(
+        "summary", {},
+        element("span", { class: "source-number" }, String(index + 1)),
+        element("span", { class: "source-head" }, element("span", { class: "source-title" }, title), element("span", { class: "source-snippet" }, snippet(source.text))),
+        element("span", { class: "badge" }, kindName(source.kind)),
+        icon("chevron"),
+      ),
+      element("div", { class: "source-body" }, element("p", { class: "source-text" }, source.text), documentLine(source, title), originalLink(source)),
+    ),
+  );
+}
+
+function snippet(text) {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length > SNIPPET_CHARS ? `${line.slice(0, SNIPPET_CHARS)}…` : line;
+}
+
+function documentLine(source, title) {
+  if (!source.document || source.document === title) return null;
+  return element("p", { class: "faint" }, `${t("sources.document")}: ${source.document}`);
+}
+
+function originalLink(source) {
+  const url = source.url && safeUrl(source.url);
+  if (!url) return null;
+  return element("p", {}, element("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "with-icon" }, t("sources.open"), icon("open")));
+}
