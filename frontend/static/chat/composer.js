@@ -36,8 +36,9 @@ export class Composer {
     this.#changed();
   }
 
+  /** Makes ready to type; not where that would push a keyboard over the answer unasked. */
   focus() {
-    this.field.focus({ preventScroll: true });
+    if (window.matchMedia("(pointer: fine)").matches) this.field.focus({ preventScroll: true });
   }
 
   /** While a turn runs, the button stops it. */

@@ -38,7 +38,7 @@ class ChatPage {
     this.composer.text = tabMemory.read("draft", "");
     window.addEventListener("pagehide", () => this.dialogue.remember());
     document.addEventListener("visibilitychange", () => document.hidden || this.dialogue.socket.reconnectNow());
-    if (window.matchMedia("(pointer: fine)").matches) this.composer.focus();
+    this.composer.focus();
   }
 
   // Parts
@@ -125,7 +125,7 @@ class ChatPage {
 
   #edit(turn) {
     this.composer.text = turn.question;
-    this.composer.focus();
+    this.composer.field.focus();
   }
 
   #stop() {

@@ -23,7 +23,6 @@ const MESSAGES = {
   "sidebar.week": ["过去 7 天", "Previous 7 days"],
   "sidebar.earlier": ["更早", "Earlier"],
   "common.undo": ["撤销", "Undo"],
-  "common.close": ["关闭", "Close"],
   "common.retry": ["重试", "Try again"],
   "bot.label": ["选择助手", "Choose an assistant"],
   "bot.none": ["还没有可以提问的助手。", "There is no assistant to ask yet."],
@@ -44,7 +43,6 @@ const MESSAGES = {
   "turn.question": ["您问", "You asked"],
   "turn.answer": ["回答", "Answer"],
   "turn.sending": ["正在发送…", "Sending…"],
-  "turn.held": ["连接恢复后自动发送", "Will be sent once the connection is back"],
   "turn.searching": ["正在查找…", "Looking it up…"],
   "turn.writing": ["正在回答…", "Answering…"],
   "turn.stopping": ["正在停止…", "Stopping…"],
@@ -160,6 +158,7 @@ export function localized(pair) {
 /** Puts the messages into the template's elements: `data-text` names the text, `data-label` the accessible name. */
 export function translatePage(root = document) {
   document.documentElement.lang = HTML_LANGUAGES[current];
+  document.title = t("page.title");
   for (const node of root.querySelectorAll("[data-text]")) node.textContent = t(node.dataset.text);
   for (const node of root.querySelectorAll("[data-placeholder]")) node.placeholder = t(node.dataset.placeholder);
   for (const node of root.querySelectorAll("[data-label]")) {

@@ -62,12 +62,14 @@ export class TurnView {
   #drawEnd(turn) {
     if (turn.phase === "failed") return [this.#drawFailure(turn)];
     const parts = [];
+    const further = turn.suggestions.length > 0 && this.#drawChoices(turn.answered ? "suggestions.related" : "suggestions.nearest", turn.suggestions);
     if (turn.clarify) parts.push(this.#drawChoices("suggestions.options", turn.clarify.options));
     if (turn.queue) parts.push(note("person", t("turn.handed_over")));
     if (turn.sources.length) parts.push(drawSources(turn.sources));
+    if (further && !turn.answered) parts.push(further);
     if (turn.id) parts.push(...this.#drawActions(turn));
     if (turn.stopped) parts.push(this.#againButton(turn));
-    if (turn.suggestions.length) parts.push(this.#drawChoices(turn.answered ? "suggestions.related" : "suggestions.nearest", turn.suggestions));
+    if (further && turn.answered) parts.push(further);
     return parts;
   }
 
