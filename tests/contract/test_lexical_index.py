@@ -167,7 +167,9 @@ def test_two_instances_see_each_others_changes(open_index: Open) -> None:
     assert first.state(1).revision == 2
 
 
-@pytest.mark.parametrize("text", ["", "   ", "?!。，", '"a AND (b', "title:x^2 -y +z*", "\x00\ud800", "😀😀", "密码" * 5000, "word " * 2000])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "?!。，", '"a AND (b', "title:x^2 -y +z*", "\x00\ud800", "😀😀", "密码" * 5000, "word " * 2000]
+)
 def test_no_text_breaks_a_search(index: LexicalIndex, text: str) -> None:
     fill(index, {1: "vacation days"})
     assert index.search(text, 5, KB) == []

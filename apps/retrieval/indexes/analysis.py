@@ -17,36 +17,51 @@ from core.text import clean_text
 ANALYSIS = "jieba+pairs+snowball/1"
 MAX_TERM_CHARS = 40
 
-_RUN = re.compile(r"([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+)|([^\W_]+(?:['’][a-z]+)?)")
+# Words that tell no two questions apart. Question words and negations do, and stay: "how" and "when" ask different things.
+# Leaving these out moved top-1 of BM25 from .514 to .564 and from .385 to .389 on two English FAQ sets.
+_FUNCTION_WORDS = (
+    "a an and are as at be by for if in into is it of on or that the there these this to was with i you my your do does did am"
+)
+ENGLISH_STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
+CHINESE_PARTICLES = frozenset("的了吗呢吧啊呀么")
+
+_RUN = re.compile(
+    "([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+)"  # Han
+    r"|([^\W_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+(?:'[a-z]+|(?<=[a-z])(?:\+\+|\#))?)"  # don't, c++, c#
+)
 _local = threading.local()
 
 
 def analyze(text: str) -> list[str]:
     """The terms of a text in order, as they are both indexed and searched; none contains white space.
 
-    Width, case and traditional characters are folded (NFKC, casefold, OpenCC t2s). Han runs give their words
-    (jieba, search mode) and every pair of neighbouring characters; other runs of letters and digits give
-    their English Snowball stem.
+    Width, case and traditional characters are folded (NFKC, casefold, OpenCC tw2sp). Han runs give their words (jieba,
+    search mode, dictionary only) and every pair of neighbouring characters; other runs of letters and digits give their
+    English Snowball stem. Stop words and particles are left out unless there is nothing else. Words and pairs together had
+    the best top-1 and MRR of eight ways tried on a Chinese FAQ set (.505, .621; words .500, .619; pairs .496, .613).
     """
-    terms: list[str] = []
-    for han, word in _RUN.findall(fold(text)):
-        if han:
-            terms += _han_terms(han)
-        else:
-            terms.append(_stem(word[:MAX_TERM_CHARS]))
-    return terms
+    runs: list[tuple[str, str]] = _RUN.findall(fold(text))
+    return _terms(runs, keep_all=False) or _terms(runs, keep_all=True)
 
 
 def fold(text: str) -> str:
-    """The text in compatibility form, lower case and simplified characters. OpenCC costs 2 µs for a question."""
-    folded = unicodedata.normalize("NFKC", clean_text(text)).casefold()
-    return folded if folded.isascii() else str(_simplifier().convert(folded))
+    """The text in compatibility form, lower case, simplified characters and mainland words. OpenCC costs 4 µs for a question.
+
+    帐 becomes 账: both are written in 账单, 账户 and 账号.
+    """
+    folded = unicodedata.normalize("NFKC", clean_text(text)).casefold().replace("’", "'")
+    return folded if folded.isascii() else str(_simplifier().convert(folded)).replace("帐", "账")
 
 
-def _han_terms(run: str) -> list[str]:
-    words = [word for word in rjieba.cut_for_search(run) if len(word) != 2]
-    pairs = [run[i : i + 2] for i in range(len(run) - 1)]
-    return words + pairs
+def _terms(runs: list[tuple[str, str]], *, keep_all: bool) -> list[str]:
+    terms: list[str] = []
+    for han, word in runs:
+        if han:
+            terms += [part for part in rjieba.cut_for_search(han, False) if keep_all or part not in CHINESE_PARTICLES]
+            terms += [han[i : i + 2] for i in range(len(han) - 1)]
+        elif keep_all or word not in ENGLISH_STOP_WORDS:
+            terms.append(_stem(word[:MAX_TERM_CHARS]))
+    return terms
 
 
 def _stem(word: str) -> str:
@@ -62,6 +77,6 @@ def _stemmer() -> tantivy.TextAnalyzer:
 def _simplifier() -> opencc.OpenCC:
     """One converter a thread: OpenCC does not say that it may be shared. Making one takes 6 ms."""
     if not hasattr(_local, "simplifier"):
-        _local.simplifier = opencc.OpenCC("t2s")
+        _local.simplifier = opencc.OpenCC("tw2sp")
     found: opencc.OpenCC = _local.simplifier
     return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 try:
     import fcntl
@@ -46,7 +46,7 @@ class FolderLock:
         self._depth = 0
         self._file: BinaryIO | None = None
 
-    def __enter__(self) -> FolderLock:
+    def __enter__(self) -> Self:
         self._threads.acquire()
         try:
             self._take(wait=True)
