@@ -38,3 +38,8 @@ def normalize(text: str) -> str:
 def guess_locale(text: str) -> Locale:
     """Chinese if Han characters outnumber Latin words, else English. Mixed questions count by words, not letters."""
     return Locale.ZH if len(_HAN.findall(text)) > len(_LATIN.findall(text)) else Locale.EN
+
+
+def has_letters(text: str) -> bool:
+    """Whether there is anything to tell a language by."""
+    return any(char.isalpha() for char in text)

@@ -1,1 +1,25 @@
-urlpatterns = []
+"""Which address leads where."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from apps.dialogue.pages import chat_page
+from qa_project import health
+
+urlpatterns = [
+    path("", chat_page, name="chat"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", health.metrics),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("apps.dialogue.urls")),
+    path("api/v1/", include("apps.faq.urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "qa_project.errors.bad_request"
+handler404 = "qa_project.errors.not_found"
+handler500 = "qa_project.errors.server_error"

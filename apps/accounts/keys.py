@@ -1,0 +1,50 @@
+"""How API keys are made and recognised. A key is 40 random characters; only its SHA-256 is stored."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import datetime
+
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.accounts.models import ApiKey, User
+from apps.accounts.permissions import ANYBODY, AccessRole, Caller
+from core.errors import NotAuthenticated
+
+_PREFIX = "wl_"
+
+
+def create_key(*, name: str, role: AccessRole, kb_id: int | None = None, bot_id: int | None = None, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+    """A new key and its text, which cannot be had again."""
+    text = _PREFIX + secrets.token_urlsafe(30)
+    key = ApiKey.objects.create(name=name, prefix=text[:10], digest=_digest(text), role=role.value, kb_id=kb_id, bot_id=bot_id, expires_at=expires_at)
+    return key, text
+
+
+def caller_of_key(text: str) -> Caller:
+    """Who holds this key. Raises NotAuthenticated for a key that is unknown, revoked or expired."""
+    usable = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    key = ApiKey.objects.filter(usable, digest=_digest(text)).first()
+    if key is None:
+        raise NotAuthenticated("The key is unknown, revoked or expired. Make one with `manage.py create_key`.")
+    role = AccessRole(key.role)
+    if key.bot_id is not None:
+        return Caller(name=f"key:{key.pk}", bot_id=key.bot_id)
+    if key.kb_id is not None:
+        return Caller(name=f"key:{key.pk}", kb_roles={key.kb_id: role})
+    return Caller(name=f"key:{key.pk}", role=role)
+
+
+def caller_of_user(user: User) -> Caller:
+    """What a signed-in person may do; ANYBODY for an anonymous or inactive one."""
+    if not user.is_authenticated or not user.is_active:
+        return ANYBODY
+    role = AccessRole.ADMIN if user.is_superuser else AccessRole(user.role) if user.role else None
+    memberships = {membership.kb_id: AccessRole(membership.role) for membership in user.memberships.all()}
+    return Caller(name=f"user:{user.pk}", role=role, kb_roles=memberships)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,74 @@
+"""Who answers a question: every skill makes its claim, the surest accepted one speaks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from core.backends import get_backend
+from core.config import get_settings
+from core.protocols import Skill
+from core.types import JSONDict, Match, Query
+
+log = logging.getLogger(__name__)
+
+MAX_SUGGESTIONS = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The skill that answers with its match, or neither where nobody is sure enough; the trace says why."""
+
+    skill: Skill | None
+    match: Match | None
+    confidence: float
+    suggestions: tuple[str, ...]
+    degraded: bool
+    trace: JSONDict
+
+
+@cache
+def skills() -> tuple[Skill, ...]:
+    """The skills in force, in order of preference."""
+    return tuple(get_backend(path, Skill) for path in get_settings().skill_paths)  # type: ignore[type-abstract]
+
+
+def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill] | None = None) -> Choice:
+    """Asks each skill for its claim. `threshold` replaces the fitted ones where the bot sets it.
+
+    A skill that fails is left out, said so in the trace and marked as degraded: the others still answer.
+    """
+    claims: list[tuple[Skill, Match]] = []
+    trace: JSONDict = {}
+    failed = False
+    for skill in skills() if among is None else among:
+        try:
+            match = skill.match(query)
+        except Exception:  # noqa: BLE001 - one broken skill must not silence the others
+            log.exception("skill failed to match turn=%s skill=%s", query.turn, skill.name)
+            failed, trace[skill.name] = True, {"failed": True}
+            continue
+        if match is not None:
+            claims.append((skill, match))
+            trace[skill.name] = {"confidence": round(match.confidence, 4), "accepted": _accepts(match, threshold), **match.why}
+    accepted = [claim for claim in claims if _accepts(claim[1], threshold)]
+    best = max(accepted or claims, key=lambda claim: claim[1].confidence, default=None)
+    return Choice(
+        skill=best[0] if best and accepted else None,
+        match=best[1] if best and accepted else None,
+        confidence=best[1].confidence if best else 0.0,
+        suggestions=_suggestions(claims),
+        degraded=failed or query.encoded is None,
+        trace=trace,
+    )
+
+
+def _accepts(match: Match, threshold: float | None) -> bool:
+    return match.accepted if threshold is None else match.confidence >= threshold
+
+
+def _suggestions(claims: Sequence[tuple[Skill, Match]]) -> tuple[str, ...]:
+    ordered = sorted(claims, key=lambda claim: claim[1].confidence, reverse=True)
+    return tuple(dict.fromkeys(text for _, match in ordered for text in match.suggestions))[:MAX_SUGGESTIONS]

@@ -1,0 +1,68 @@
+"""What the ask routes take and give, for the OpenAPI description. Checking happens where the values are used."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+
+class AskSchema(serializers.Serializer):
+    question = serializers.CharField(max_length=10_000)
+    conversation = serializers.CharField(required=False)
+
+
+class SourceSchema(serializers.Serializer):
+    kind = serializers.CharField()
+    id = serializers.CharField()
+    document = serializers.CharField(required=False)
+    title = serializers.CharField()
+    text = serializers.CharField()
+    url = serializers.CharField(required=False)
+    score = serializers.FloatField()
+
+
+class AnswerSchema(serializers.Serializer):
+    turn = serializers.CharField()
+    conversation = serializers.CharField()
+    answer = serializers.CharField()
+    answered = serializers.BooleanField()
+    skill = serializers.CharField(allow_null=True)
+    confidence = serializers.FloatField()
+    sources = SourceSchema(many=True)
+    suggestions = serializers.ListField(child=serializers.CharField())
+    degraded = serializers.BooleanField()
+    timings_ms = serializers.DictField(child=serializers.FloatField())
+
+
+class TurnSchema(serializers.Serializer):
+    turn = serializers.CharField()
+    question = serializers.CharField()
+    answer = serializers.CharField()
+    answered = serializers.BooleanField()
+    skill = serializers.CharField(allow_null=True)
+    confidence = serializers.FloatField()
+    state = serializers.CharField()
+    sources = SourceSchema(many=True)
+    suggestions = serializers.ListField(child=serializers.CharField())
+    degraded = serializers.BooleanField()
+    stopped = serializers.BooleanField()
+    error = serializers.DictField(allow_null=True)
+    vote = serializers.IntegerField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class ConversationSchema(serializers.Serializer):
+    id = serializers.CharField()
+    bot = serializers.CharField()
+    title = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    turns = TurnSchema(many=True)
+
+
+class ExplanationSchema(TurnSchema):
+    trace = serializers.DictField()
+    timings_ms = serializers.DictField(child=serializers.FloatField())
+
+
+class FeedbackSchema(serializers.Serializer):
+    vote = serializers.ChoiceField(choices=[1, -1])
+    comment = serializers.CharField(required=False, max_length=4000)

@@ -1,0 +1,86 @@
+"""What can be read about bots and conversations, and by whom."""
+
+from __future__ import annotations
+
+from apps.accounts.permissions import Caller, Permission
+from apps.dialogue.models import Bot, Conversation, Turn
+from core.errors import Forbidden, NotAuthenticated, NotFound
+from core.types import JSONDict
+
+
+def bot_for(slug: str, caller: Caller) -> Bot:
+    """The bot with its knowledge bases loaded. NotFound for one that the caller may not even know of."""
+    bot = Bot.objects.filter(slug=slug).prefetch_related("kbs").first()
+    if bot is None or not may_ask(bot, caller):
+        if bot is not None and caller.anonymous:
+            raise NotAuthenticated("This bot answers known people only: send `Authorization: Bearer KEY`, or sign in.")
+        raise NotFound(f"No bot {slug[:80]!r}.", bot=slug[:80])
+    return bot
+
+
+def may_ask(bot: Bot, caller: Caller) -> bool:
+    """Anybody may ask a public bot; a private one needs ASK in each of its knowledge bases, or a key made for it."""
+    if bot.public or caller.bot_id == bot.pk:
+        return True
+    kbs = bot.kbs.all()
+    return not caller.anonymous and caller.bot_id is None and all(caller.may(Permission.ASK, kb.pk) for kb in kbs)
+
+
+def conversation_for(conversation_id: str, caller: Caller) -> Conversation:
+    """A conversation that the caller may read: their own, one that nobody owns (its id is the key to it), or any for a manager."""
+    conversation = Conversation.objects.filter(pk=conversation_id).select_related("bot").first() if len(conversation_id) == 32 else None
+    if conversation is None or not owns(conversation, caller):
+        raise NotFound("No such conversation.", conversation=conversation_id[:64])
+    return conversation
+
+
+def owns(conversation: Conversation, caller: Caller) -> bool:
+    """Whether the caller may read and continue the conversation."""
+    return conversation.owner in ("", caller.name) or caller.may(Permission.MANAGE)
+
+
+def turn_for(turn_id: str, caller: Caller) -> Turn:
+    """A turn of a conversation that the caller may read."""
+    turn = Turn.objects.filter(pk=turn_id).select_related("conversation", "conversation__bot").first() if len(turn_id) == 32 else None
+    if turn is None or not owns(turn.conversation, caller):
+        raise NotFound("No such turn.", turn=turn_id[:64])
+    return turn
+
+
+def require_trace(turn: Turn, caller: Caller) -> None:
+    """The trace names content that the reader need not see: it is for who may read every knowledge base of the bot."""
+    if not all(caller.may(Permission.READ, kb.pk) for kb in turn.conversation.bot.kbs.all()):
+        raise Forbidden("Only people who may read the bot's knowledge bases can see why it answered.")
+
+
+def history_of(conversation: Conversation) -> JSONDict:
+    """The conversation with its turns, oldest first."""
+    turns = list(conversation.turns.select_related("feedback").order_by("created_at"))
+    return {
+        "id": conversation.pk,
+        "bot": conversation.bot.slug,
+        "title": turns[0].question[:80] if turns else "",
+        "created_at": conversation.created_at.isoformat(),
+        "turns": [turn_as_dict(turn) for turn in turns],
+    }
+
+
+def turn_as_dict(turn: Turn) -> JSONDict:
+    """One turn of the history."""
+    feedback = getattr(turn, "feedback", None)
+    return {
+        "turn": turn.pk,
+        "question": turn.question,
+        "answer": turn.answer,
+        "answered": turn.answered,
+        "skill": turn.skill or None,
+        "confidence": round(turn.confidence, 4),
+        "state": turn.state,
+        "sources": turn.sources,
+        "suggestions": turn.suggestions,
+        "degraded": turn.degraded,
+        "stopped": turn.state == Turn.State.STOPPED,
+        "error": turn.error,
+        "vote": feedback.vote if feedback else None,
+        "created_at": turn.created_at.isoformat(),
+    }

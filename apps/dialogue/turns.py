@@ -1,0 +1,177 @@
+"""How a question becomes an answer: `answer_turn` is the one path that WebSocket, server-sent events, JSON and commands share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from threading import Event
+
+from django.db import transaction
+
+from apps.accounts.permissions import Caller
+from apps.dialogue.models import Bot, Conversation, Turn, new_id
+from apps.dialogue.policy import Choice, choose_skill
+from apps.dialogue.selectors import owns
+from apps.dialogue.understanding import understand
+from core.config import get_settings
+from core.errors import DeadlineExceeded, NotFound, QAError
+from core.events import SkillChosen, SourcesFound, TextDelta, TurnEvent, TurnFailed, TurnFinished, TurnStarted, split_into_deltas
+from core.metrics import LIVE_TURNS, TURN_SECONDS, TURNS
+from core.text import clean_answer
+from core.types import JSONDict, Locale, Query, Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TurnRequest:
+    """A checked question to a bot that the caller may ask. `turn` is the id that the turn will have."""
+
+    bot: Bot
+    caller: Caller
+    text: str
+    conversation: str | None = None
+    turn: str = field(default_factory=new_id)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a turn has come to so far."""
+
+    began: float = field(default_factory=time.perf_counter)
+    text: list[str] = field(default_factory=list)
+    sources: tuple[Source, ...] = ()
+    choice: Choice | None = None
+    stopped: bool = False
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def lap(self, name: str, since: float) -> float:
+        """Notes the time since `since` under `name`; returns now."""
+        now = time.perf_counter()
+        self.timings_ms[name] = (now - since) * 1000
+        return now
+
+
+def answer_turn(request: TurnRequest, cancel: Event) -> Iterator[TurnEvent]:
+    """The events of one turn. Setting `cancel` ends it early with what was said so far.
+
+    Raises NotFound before the first event where the conversation is unknown; every later QAError is a TurnFailed.
+    """
+    outcome = _Outcome()
+    turn = begin_turn(request)
+    yield TurnStarted(conversation=turn.conversation_id)
+    with LIVE_TURNS.track_inprogress():
+        try:
+            yield from _answer(request, outcome, cancel)
+            yield finish_turn(turn, outcome)
+        except QAError as error:
+            yield fail_turn(turn, outcome, error)
+
+
+def begin_turn(request: TurnRequest) -> Turn:
+    """Stores the question, in its conversation or a new one."""
+    with transaction.atomic():
+        conversation = require_conversation(request) or Conversation.objects.create(bot=request.bot, owner=request.caller.name)
+        return Turn.objects.create(pk=request.turn, conversation=conversation, question=clean_answer(request.text))
+
+
+def require_conversation(request: TurnRequest) -> Conversation | None:
+    """The conversation that the question continues; None for a new one. Raises NotFound for one that is not the caller's."""
+    if request.conversation is None:
+        return None
+    conversation = Conversation.objects.filter(pk=request.conversation, bot=request.bot).first()
+    if conversation is None or not owns(conversation, request.caller):
+        raise NotFound("No such conversation with this bot.", conversation=request.conversation[:64])
+    return conversation
+
+
+def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[TurnEvent]:
+    query = understand(request.text, bot=request.bot, turn=request.turn)
+    outcome.timings_ms["encode"] = query.encoded.encode_ms if query.encoded else 0.0
+    matching = time.perf_counter()
+    choice = outcome.choice = choose_skill(query, threshold=request.bot.threshold)
+    answering = outcome.lap("match", matching)
+    if choice.skill is None or choice.match is None:
+        yield from _say(split_into_deltas(fallback_text(request.bot, query.locale)), outcome, cancel)
+    else:
+        yield SkillChosen(skill=choice.skill.name, confidence=choice.confidence)
+        yield from _say(choice.skill.answer(query, choice.match, cancel), outcome, cancel)
+    outcome.lap("answer", answering)
+
+
+def _say(events: Iterator[TurnEvent], outcome: _Outcome, cancel: Event) -> Iterator[TurnEvent]:
+    """Passes the answer's events on while remembering what they said, until it ends, is stopped or is late."""
+    deadline = outcome.began + get_settings().turn_deadline_s
+    for event in events:
+        if cancel.is_set():
+            outcome.stopped = True
+            return
+        if time.perf_counter() > deadline:
+            raise DeadlineExceeded("The answer took too long.")
+        match event:
+            case TextDelta(text=text):
+                outcome.text.append(text)
+            case SourcesFound(sources=sources):
+                outcome.sources = sources
+        yield event
+
+
+def fallback_text(bot: Bot, locale: Locale) -> str:
+    """What the bot says when nothing fits, in the reader's language."""
+    return bot.fallback_zh if locale is Locale.ZH else bot.fallback_en
+
+
+def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
+    """Stores the answer with its sources, trace and timings, and returns the event that ends the turn."""
+    choice = outcome.choice
+    answered = choice is not None and choice.skill is not None
+    _time(outcome)
+    finished = TurnFinished(
+        conversation=turn.conversation_id,
+        answer="".join(outcome.text),
+        answered=answered,
+        skill=choice.skill.name if choice and choice.skill else None,
+        confidence=choice.confidence if choice else 0.0,
+        sources=outcome.sources,
+        suggestions=choice.suggestions if choice else (),
+        degraded=choice.degraded if choice else False,
+        stopped=outcome.stopped,
+        timings_ms=outcome.timings_ms,
+    )
+    _store(
+        turn,
+        state=(Turn.State.STOPPED if outcome.stopped else Turn.State.FINISHED).value,
+        answer=finished.answer,
+        answered=answered,
+        skill=finished.skill or "",
+        confidence=finished.confidence,
+        degraded=finished.degraded,
+        sources=[source.as_dict() for source in finished.sources],
+        suggestions=list(finished.suggestions),
+        trace=choice.trace if choice else {},
+        timings_ms=finished.timings_ms,
+    )
+    TURNS.labels(skill=finished.skill or "none", end="stopped" if outcome.stopped else "finished").inc()
+    log.info("turn finished turn=%s skill=%s confidence=%.2f total_ms=%.0f", turn.pk, finished.skill, finished.confidence, outcome.timings_ms["total"])
+    return finished
+
+
+def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
+    """Stores why the turn failed and what was said until then, and returns the event that ends it."""
+    _time(outcome)
+    shown: JSONDict = error.as_dict()  # type: ignore[assignment]
+    _store(turn, state=Turn.State.FAILED.value, answer="".join(outcome.text), error=shown, timings_ms=outcome.timings_ms)
+    TURNS.labels(skill="none", end="failed").inc()
+    log.warning("turn failed turn=%s error=%s total_ms=%.0f", turn.pk, error.code, outcome.timings_ms["total"])
+    return TurnFailed(error=shown)
+
+
+def _store(turn: Turn, **values: object) -> None:
+    Turn.objects.filter(pk=turn.pk).update(**values)
+
+
+def _time(outcome: _Outcome) -> None:
+    outcome.lap("total", outcome.began)
+    TURN_SECONDS.observe(outcome.timings_ms["total"] / 1000)

@@ -1,0 +1,47 @@
+"""What a person's message becomes before any skill sees it."""
+
+from __future__ import annotations
+
+import logging
+
+from apps.dialogue.models import Bot
+from apps.retrieval.indexing import encoder
+from core.config import get_settings
+from core.errors import InvalidRequest, ModelUnavailable, Overloaded
+from core.text import clean_text, guess_locale, has_letters, normalize
+from core.types import EncodedQuery, Locale, Query, Scope
+
+log = logging.getLogger(__name__)
+
+
+def check_question(text: object) -> str:
+    """The question, if it is text that can be asked. Raises InvalidRequest that says what is wrong with it."""
+    if not isinstance(text, str):
+        raise InvalidRequest("The question must be text." if text is not None else "The question is missing.", field="question")
+    most = get_settings().max_question_chars
+    if len(text) > most:
+        raise InvalidRequest(f"The question has {len(text)} characters; at most {most} are allowed.", field="question", limit=most)
+    if not clean_text(text):
+        raise InvalidRequest("The question is empty.", field="question")
+    return text
+
+
+def understand(text: str, *, bot: Bot, turn: str) -> Query:
+    """The question cleaned, its language guessed, its vector computed once; without a vector where no encoder answers."""
+    cleaned = clean_text(text)
+    return Query(
+        text=cleaned,
+        normalized=normalize(cleaned),
+        locale=guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale),
+        scope=Scope(kb_ids=tuple(kb.pk for kb in bot.kbs.all())),
+        turn=turn,
+        encoded=_encode(cleaned, turn),
+    )
+
+
+def _encode(text: str, turn: str) -> EncodedQuery | None:
+    try:
+        return encoder().encode_query(text)
+    except (ModelUnavailable, Overloaded) as error:
+        log.warning("question not encoded turn=%s error=%s", turn, error.code)
+        return None

@@ -1,0 +1,151 @@
+"""What an FAQ looks like on the way in and out: one checked row for the API, the panel and every file format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from apps.faq.models import FAQStatus
+from core.errors import InvalidRequest
+from core.text import clean_answer, clean_text, normalize
+from core.types import JSONDict, Locale
+
+MAX_QUESTIONS = 200
+MAX_QUESTION_CHARS = 2000
+MAX_ANSWER_CHARS = 100_000
+COLUMNS = ("id", "questions", "answer", "category", "locale", "valid_from", "valid_until", "status")
+_ID = re.compile(r"[^\s/?#\\]{1,120}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FAQRow:
+    """One FAQ, checked. `id` None makes a new one; `status` None leaves it to the caller's role."""
+
+    id: str | None
+    questions: tuple[str, ...]
+    answer: str
+    category: str = ""
+    locale: str | None = None
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    status: str | None = None
+
+    def as_dict(self) -> JSONDict:
+        """The row as the API and JSONL files carry it."""
+        return {
+            "id": self.id,
+            "questions": list(self.questions),
+            "answer": self.answer,
+            "category": self.category,
+            "locale": self.locale,
+            "valid_from": self.valid_from.isoformat() if self.valid_from else None,
+            "valid_until": self.valid_until.isoformat() if self.valid_until else None,
+            "status": self.status,
+        }
+
+
+def parse_row(data: object) -> FAQRow:
+    """Checks one row. Raises InvalidRequest that says which field, what is wrong and what would be right."""
+    if not isinstance(data, Mapping):
+        raise InvalidRequest("An FAQ is an object with `questions` and `answer`.")
+    valid_from, valid_until = _moment(data, "valid_from"), _moment(data, "valid_until", end=True)
+    if valid_from and valid_until and valid_from >= valid_until:
+        raise InvalidRequest("`valid_from` must be before `valid_until`.", field="valid_until")
+    return FAQRow(
+        id=_id(data.get("id")),
+        questions=_questions(data),
+        answer=_answer(data.get("answer")),
+        category=_line(data, "category", 120),
+        locale=_choice(data, "locale", [locale.value for locale in Locale]),
+        valid_from=valid_from,
+        valid_until=valid_until,
+        status=_choice(data, "status", list(FAQStatus.values)),
+    )
+
+
+def _id(value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not _ID.fullmatch(value := value.strip()):
+        raise InvalidRequest("`id` must be 1 to 120 characters without blanks, slashes, ? or #.", field="id")
+    return value
+
+
+def _questions(data: Mapping[str, object]) -> tuple[str, ...]:
+    """All phrasings, the canonical one first, each once: from `questions` (a list, or lines of a cell) and `question`."""
+    found: list[object] = []
+    for name in ("question", "questions"):
+        value = data.get(name)
+        if isinstance(value, str):
+            found += value.splitlines()
+        elif isinstance(value, Sequence) and not isinstance(value, bytes):
+            found += value
+        elif value is not None:
+            raise InvalidRequest(f"`{name}` must be text or a list of texts.", field=name)
+    texts: dict[str, str] = {}
+    for text in found:
+        if not isinstance(text, str):
+            raise InvalidRequest("Every question must be text.", field="questions")
+        if len(cleaned := clean_text(text)) > MAX_QUESTION_CHARS:
+            raise InvalidRequest(f"A question has {len(cleaned)} characters; at most {MAX_QUESTION_CHARS} are allowed.", field="questions")
+        if cleaned:
+            texts.setdefault(normalize(cleaned), cleaned)
+    if not texts:
+        raise InvalidRequest("At least one question is needed, in `questions` (or `question`).", field="questions")
+    if len(texts) > MAX_QUESTIONS:
+        raise InvalidRequest(f"{len(texts)} questions; at most {MAX_QUESTIONS} phrasings are allowed.", field="questions")
+    return tuple(texts.values())
+
+
+def _answer(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest("`answer` is missing." if value is None else "`answer` must be text.", field="answer")
+    answer = clean_answer(value)
+    if not answer:
+        raise InvalidRequest("`answer` is empty.", field="answer")
+    if len(answer) > MAX_ANSWER_CHARS:
+        raise InvalidRequest(f"`answer` has {len(answer)} characters; at most {MAX_ANSWER_CHARS} are allowed.", field="answer")
+    return answer
+
+
+def _line(data: Mapping[str, object], name: str, most: int) -> str:
+    value = data.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{name}` must be text.", field=name)
+    if len(line := clean_text(value)) > most:
+        raise InvalidRequest(f"`{name}` has {len(line)} characters; at most {most} are allowed.", field=name)
+    return line
+
+
+def _choice(data: Mapping[str, object], name: str, allowed: Sequence[str]) -> str | None:
+    value = data.get(name)
+    if value is None or value == "":
+        return None
+    if value not in allowed:
+        raise InvalidRequest(f"`{name}` must be one of {', '.join(allowed)}; it is {str(value)[:40]!r}.", field=name)
+    return str(value)
+
+
+def _moment(data: Mapping[str, object], name: str, *, end: bool = False) -> datetime | None:
+    """A date or date-time. A bare date begins its day, or ends it where it is an `end`; no zone means the server's."""
+    value = data.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        parsed = value if isinstance(value, date) else (parse_datetime(str(value)) if len(str(value)) > 10 else parse_date(str(value)))
+    except ValueError:
+        parsed = None
+    if parsed is None:
+        raise InvalidRequest(f"`{name}` must be a date such as 2026-03-31 or 2026-03-31T18:00+08:00.", field=name)
+    if not isinstance(parsed, datetime):
+        parsed = datetime.combine(parsed, time(23, 59, 59) if end else time.min)
+    return timezone.make_aware(parsed) if timezone.is_naive(parsed) else parsed

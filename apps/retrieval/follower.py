@@ -1,0 +1,191 @@
+"""How this process's indexes keep up with the database: the read side of the outbox.
+
+Every search asks `follow` for the revision that it read; a background thread keeps the lag near zero meanwhile, so that
+the wait is nearly always over before it begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+
+from django.db import close_old_connections
+
+from apps.retrieval.indexing import unpack_vectors
+from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
+from apps.retrieval.registry import IndexPair, indexes_for
+from core.config import get_settings
+from core.metrics import INDEX_LAG
+from core.protocols import FollowingIndex
+from core.types import EntryKind, IndexEntry
+
+log = logging.getLogger(__name__)
+
+CHUNK = 2000
+REFRESH_EVERY = 20_000
+LEXICAL_ANALYSIS = "words-1"
+
+
+class IndexFollower:
+    """Brings the indexes of every knowledge base that was ever searched here up to the database's revision."""
+
+    def __init__(self) -> None:
+        self._followed: dict[int, int] = {}
+        self._locks: dict[int, threading.Lock] = {}
+        self._guard = threading.Lock()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def follow(self, kb_id: int, revision: int) -> None:
+        """Returns once the indexes of this knowledge base hold everything up to `revision`."""
+        if self._followed.get(kb_id, -1) >= revision:
+            return
+        with self._lock_of(kb_id):
+            if self._followed.get(kb_id, -1) < revision:
+                self._catch_up(kb_id)
+
+    def watch(self) -> None:
+        """Starts the background thread, once."""
+        with self._guard:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="index-follower", daemon=True)
+                self._thread.start()
+
+    def wake(self) -> None:
+        """Tells the background thread that something was committed."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Ends the background thread and forgets what was followed."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        self._followed.clear()
+
+    def _lock_of(self, kb_id: int) -> threading.Lock:
+        with self._guard:
+            return self._locks.setdefault(kb_id, threading.Lock())
+
+    def _watch(self) -> None:
+        wait_s = get_settings().index_poll_ms / 1000
+        while not self._stopped.is_set():
+            self._wake.wait(wait_s)
+            self._wake.clear()
+            try:
+                self._follow_all()
+            except Exception:  # noqa: BLE001 - the loop must outlive a database that is away; the next search reports it
+                log.exception("index follower failed; trying again")
+                self._stopped.wait(1.0)
+            finally:
+                close_old_connections()
+
+    def _follow_all(self) -> None:
+        known = list(self._followed)
+        if not known:
+            return
+        revisions = dict(KnowledgeBase.objects.filter(pk__in=known).values_list("pk", "revision"))
+        for kb_id in known:
+            if kb_id not in revisions:
+                self._forget(kb_id)
+                continue
+            INDEX_LAG.labels(kb=str(kb_id)).set(revisions[kb_id] - self._followed.get(kb_id, 0))
+            self.follow(kb_id, revisions[kb_id])
+
+    def _forget(self, kb_id: int) -> None:
+        self._followed.pop(kb_id, None)
+        for kind in EntryKind:
+            pair = indexes_for(kind)
+            for index in (pair.lexical, pair.vector):
+                with index.exclusive(kb_id):
+                    index.clear(kb_id, "gone")
+
+    def _catch_up(self, kb_id: int) -> None:
+        """Applies what changed. The revision is read first: whatever commits meanwhile comes with the next call."""
+        kb = KnowledgeBase.objects.filter(pk=kb_id).first()
+        if kb is None:
+            return
+        generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
+        for kind in EntryKind:
+            _catch_up_kind(kb, kind, generation, indexes_for(kind))
+        self._followed[kb_id] = kb.revision
+
+
+def built_with(generation: IndexGeneration | None) -> str:
+    """The tag of a vector index: generation and encoder."""
+    return f"{generation.number}:{generation.encoder}" if generation else ""
+
+
+def _catch_up_kind(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, pair: IndexPair) -> None:
+    with pair.lexical.exclusive(kb.pk):
+        since = _start(pair.lexical, kb.pk, LEXICAL_ANALYSIS)
+        _apply(kb, kind, since, pair.lexical, lambda entries: _put_texts(pair, kb.pk, entries))
+    if generation is None:
+        return
+    with pair.vector.exclusive(kb.pk):
+        since = _start(pair.vector, kb.pk, built_with(generation))
+        _apply(kb, kind, since, pair.vector, lambda entries: _put_vectors(pair, kb.pk, entries, generation))
+
+
+def _start(index: FollowingIndex, kb_id: int, wanted: str) -> int:
+    """The revision that the index has reached; one that was built with something else begins anew."""
+    state = index.state(kb_id)
+    if state.built_with == wanted:
+        return state.revision
+    index.clear(kb_id, wanted)
+    return 0
+
+
+def _apply(kb: KnowledgeBase, kind: EntryKind, since: int, index: FollowingIndex, put: Callable[[Sequence[Entry]], None]) -> None:
+    if since >= kb.revision:
+        return
+    applied, complete = 0, since
+    for entries in _changed(kb, kind, since):
+        gone = [entry.owner_id for entry in entries if entry.deleted]
+        if gone and since:
+            index.delete(kb.pk, gone)
+        put([entry for entry in entries if not entry.deleted])
+        applied += len(entries)
+        if applied >= REFRESH_EVERY and entries[-1].revision - 1 > complete:
+            applied, complete = 0, entries[-1].revision - 1
+            index.refresh(kb.pk, complete)
+    index.refresh(kb.pk, kb.revision)
+
+
+def _changed(kb: KnowledgeBase, kind: EntryKind, since: int) -> Iterator[list[Entry]]:
+    """Chunks of entries that changed after `since` up to the knowledge base's revision, in order of revision."""
+    last = (since, 0)
+    rows = Entry.objects.filter(kb=kb, kind=kind.value, revision__lte=kb.revision).order_by("revision", "pk")
+    while True:
+        chunk = list(rows.filter(revision=last[0], pk__gt=last[1])[:CHUNK]) if last[1] else []
+        if len(chunk) < CHUNK:
+            chunk += list(rows.filter(revision__gt=last[0])[: CHUNK - len(chunk)])
+        if not chunk:
+            return
+        yield chunk
+        last = (chunk[-1].revision, chunk[-1].pk)
+
+
+def _put_texts(pair: IndexPair, kb_id: int, entries: Sequence[Entry]) -> None:
+    if entries:
+        pair.lexical.put(kb_id, [IndexEntry(id=entry.owner_id, text=entry.text) for entry in entries])
+
+
+def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
+    owners = {entry.pk: entry.owner_id for entry in entries}
+    rows = EntryVector.objects.filter(generation=generation, entry_id__in=list(owners)).values_list("entry_id", "vector")
+    ids, packed = [], []
+    for entry_id, vector in rows:
+        ids.append(owners[entry_id])
+        packed.append(vector)
+    if ids:
+        pair.vector.put(kb_id, ids, unpack_vectors(packed))
+
+
+@cache
+def follower() -> IndexFollower:
+    """The process-wide follower."""
+    return IndexFollower()

@@ -1,0 +1,168 @@
+"""How content becomes findable: the write side of the outbox.
+
+Callers encode first (`encode_texts`, no transaction held), then write their rows and `put_entries` in one transaction.
+Where no encoder can be reached the entries go in without vectors: words find them at once, and `fill_missing_vectors`
+adds the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
+from core.backends import get_backend
+from core.config import get_settings
+from core.errors import IndexMismatch, ModelUnavailable
+from core.protocols import Encoder
+from core.types import EntryKind, FloatArray, Role
+
+log = logging.getLogger(__name__)
+
+FILL_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedTexts:
+    """Vectors float32[n, dim] of n texts, the place of each text among them, and the encoder that made them."""
+
+    encoder: str
+    places: Mapping[str, int]
+    vectors: FloatArray
+
+
+def encoder() -> Encoder:
+    """The process's encoder."""
+    return get_backend(get_settings().encoder_backend, Encoder)
+
+
+def encode_texts(texts: Sequence[str]) -> EncodedTexts | None:
+    """The texts' vectors, or None where no encoder can be reached (the caller goes on without)."""
+    unique = list(dict.fromkeys(texts))
+    if not unique:
+        return None
+    try:
+        model = encoder()
+        vectors = model.encode(unique, Role.PASSAGE)
+    except ModelUnavailable as error:
+        log.warning("encoding skipped error=%s texts=%d", error.code, len(unique))
+        return None
+    return EncodedTexts(encoder=model.model_id, places={text: place for place, text in enumerate(unique)}, vectors=vectors)
+
+
+def lock_next_revision(kb: KnowledgeBase) -> int:
+    """Takes the knowledge base's next revision. Inside a transaction, whose end releases the lock; revisions commit in order."""
+    locked = KnowledgeBase.objects.select_for_update().only("revision").get(pk=kb.pk)
+    locked.revision += 1
+    locked.save(update_fields=["revision"])
+    kb.revision = locked.revision
+    return locked.revision
+
+
+def active_generation(kb: KnowledgeBase, encoder_id: str | None = None) -> IndexGeneration | None:
+    """The generation that searches use; the first one is made for the encoder at hand.
+
+    Raises IndexMismatch where the active generation was built by another encoder.
+    """
+    generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
+    if encoder_id is None:
+        return generation
+    if generation is None:
+        return IndexGeneration.objects.create(
+            kb=kb, number=next_generation_number(kb), encoder=encoder_id, status=IndexGeneration.Status.ACTIVE, activated_at=timezone.now()
+        )
+    if generation.encoder != encoder_id:
+        raise mismatch(kb, generation.encoder, encoder_id)
+    return generation
+
+
+def mismatch(kb: KnowledgeBase, built_by: str, now: str) -> IndexMismatch:
+    """The refusal to search or extend an index with another encoder than built it."""
+    return IndexMismatch(
+        f"The index of {kb.slug!r} was built by {built_by}, but the encoder is {now}. Run `manage.py reindex --kb {kb.slug}`, or set QA_ENCODER back.",
+        repair=f"manage.py reindex --kb {kb.slug}",
+    )
+
+
+def next_generation_number(kb: KnowledgeBase) -> int:
+    """One more than the highest number so far."""
+    return (IndexGeneration.objects.filter(kb=kb).aggregate(Max("number"))["number__max"] or 0) + 1
+
+
+@transaction.atomic
+def put_entries(kb: KnowledgeBase, kind: EntryKind, rows: Sequence[tuple[int, str]], encoded: EncodedTexts | None) -> int:
+    """Makes (owner id, text) rows findable, replacing what those owners had. Returns the revision.
+
+    A text that is not among `encoded` goes in without a vector. Raises IndexMismatch where another encoder built the index.
+    """
+    revision = lock_next_revision(kb)
+    entries = Entry.objects.bulk_create(
+        [Entry(kb=kb, kind=kind.value, owner_id=owner, text=text, revision=revision, deleted=False) for owner, text in rows],
+        update_conflicts=True,
+        unique_fields=["kind", "owner_id"],
+        update_fields=["kb", "text", "revision", "deleted"],
+    )
+    places = encoded.places if encoded else {}
+    bare = [entry.pk for entry in entries if entry.text not in places]
+    if bare:
+        EntryVector.objects.filter(entry__in=bare).delete()
+    ready = [entry for entry in entries if entry.text in places]
+    if encoded and ready and (generation := active_generation(kb, encoded.encoder)):
+        put_vectors(generation, [entry.pk for entry in ready], encoded.vectors[[places[entry.text] for entry in ready]])
+    return revision
+
+
+def put_vectors(generation: IndexGeneration, entry_ids: Sequence[int], vectors: FloatArray) -> None:
+    """Stores vectors float32[n, dim] of entries in a generation, as float16."""
+    EntryVector.objects.bulk_create(
+        [EntryVector(entry_id=pk, generation=generation, vector=pack_vector(vector)) for pk, vector in zip(entry_ids, vectors, strict=True)],
+        update_conflicts=True,
+        unique_fields=["entry", "generation"],
+        update_fields=["vector"],
+    )
+
+
+@transaction.atomic
+def delete_entries(kb: KnowledgeBase, kind: EntryKind, owner_ids: Sequence[int]) -> int:
+    """Leaves tombstones for these owners' entries. Returns the revision."""
+    revision = lock_next_revision(kb)
+    entries = Entry.objects.filter(kb=kb, kind=kind.value, owner_id__in=owner_ids)
+    EntryVector.objects.filter(entry__in=entries).delete()
+    entries.update(deleted=True, text="", revision=revision)
+    return revision
+
+
+def fill_missing_vectors(kb: KnowledgeBase) -> int:
+    """Encodes the entries that went in while no encoder was there. Returns how many."""
+    done = 0
+    generation = active_generation(kb, encoder().model_id)
+    while True:
+        entries = list(Entry.objects.filter(kb=kb, deleted=False).exclude(vectors__generation=generation).order_by("pk")[:FILL_CHUNK])
+        if not entries or generation is None:
+            return done
+        encoded = encode_texts([entry.text for entry in entries])
+        if encoded is None:
+            return done
+        with transaction.atomic():
+            revision = lock_next_revision(kb)
+            unchanged = Entry.objects.in_bulk([entry.pk for entry in entries])
+            kept = [place for place, entry in enumerate(entries) if entry.pk in unchanged and unchanged[entry.pk].text == entry.text]
+            put_vectors(generation, [entries[place].pk for place in kept], encoded.vectors[kept])
+            Entry.objects.filter(pk__in=[entries[place].pk for place in kept]).update(revision=revision)
+        done += len(kept)
+
+
+def pack_vector(vector: FloatArray) -> bytes:
+    """A vector as the database keeps it: little-endian float16."""
+    return np.asarray(vector, dtype="<f2").tobytes()
+
+
+def unpack_vectors(rows: Sequence[bytes | memoryview]) -> FloatArray:
+    """float32[n, dim] from packed vectors of one length."""
+    return np.stack([np.frombuffer(row, dtype="<f2") for row in rows]).astype(np.float32)

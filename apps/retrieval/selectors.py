@@ -1,0 +1,27 @@
+"""What can be read of knowledge bases, and by whom."""
+
+from __future__ import annotations
+
+from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.models import KnowledgeBase
+from core.errors import NotAuthenticated, NotFound
+
+
+def kb_for(slug: str, caller: Caller, permission: Permission) -> KnowledgeBase:
+    """The knowledge base, if the caller may do this there. One that may not even be read looks as if it did not exist."""
+    kb = KnowledgeBase.objects.filter(slug=slug).first()
+    if kb is None:
+        if caller.anonymous:
+            raise NotAuthenticated("This needs a key or a session: send `Authorization: Bearer KEY`, or sign in to the panel.")
+        raise NotFound("No such knowledge base.", kb=slug[:80])
+    caller.require(permission, kb.pk)
+    return kb
+
+
+def kb_named(slug: str) -> KnowledgeBase:
+    """The knowledge base for a command, which may see everything. Raises NotFound that lists the names there are."""
+    kb = KnowledgeBase.objects.filter(slug=slug).first()
+    if kb is None:
+        known = list(KnowledgeBase.objects.order_by("slug").values_list("slug", flat=True)[:10])
+        raise NotFound(f"No knowledge base {slug!r}. There are: {', '.join(known) or 'none yet; make one with create_kb'}.")
+    return kb

@@ -1,0 +1,44 @@
+"""Whether this process is alive (`/healthz`), ready to answer (`/readyz`), and in numbers (`/metrics`)."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from apps.retrieval.indexing import encoder
+from core.errors import QAError
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """200 while the process serves requests at all."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 once the database answers; `checks` says what else works. Without an encoder it answers by words: ready, degraded."""
+    database = _check_database()
+    encoding = _check_encoder()
+    status = "unavailable" if database != "ok" else "ok" if encoding == "ok" else "degraded"
+    return JsonResponse({"status": status, "checks": {"database": database, "encoder": encoding}}, status=503 if database != "ok" else 200)
+
+
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The metrics of this process in Prometheus' text format."""
+    return HttpResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _check_database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return "ok"
+    except DatabaseError:
+        return "unreachable"
+
+
+def _check_encoder() -> str:
+    try:
+        return "ok" if encoder().dim else "unavailable"
+    except QAError as error:
+        return error.code

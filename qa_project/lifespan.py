@@ -1,0 +1,48 @@
+"""What happens when the server starts and stops: models are warm before the first request, indexes are saved after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from apps.retrieval.follower import follower
+from apps.retrieval.indexing import encoder
+from apps.retrieval.registry import close_indexes
+from apps.retrieval.warmup import warm_up
+from core.backends import close_backends
+from core.errors import QAError
+
+log = logging.getLogger(__name__)
+
+
+class Lifespan:
+    """The ASGI lifespan protocol."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await asyncio.to_thread(start)
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await asyncio.to_thread(stop)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def start() -> None:
+    """Loads the encoder and the indexes. A missing model does not stop the server: it answers by words, and says so."""
+    try:
+        encoder().encode_query("你好")
+    except QAError as error:
+        log.error("encoder not loaded error=%s %s", error.code, error.message)
+    warm_up()
+    follower().watch()
+
+
+def stop() -> None:
+    """Ends the background work and writes what lies in memory."""
+    follower().close()
+    close_indexes()
+    close_backends()
