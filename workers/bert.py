@@ -79,7 +79,11 @@ class _Layer:
 
 
 class LeanBert:
-    """The encoder stack of one model on one device. `weights` are named as in transformers, with any prefix."""
+    """The encoder stack of one model on one device. `weights` are named as in transformers, with any prefix.
+
+    Word embeddings, most of a multilingual model, keep the number format and the mapped file they come in: only the rows
+    of a batch are converted, and processes of one machine share the file's pages.
+    """
 
     def __init__(self, config: JSONDict, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
         prefix = next(name for name in weights if name.endswith("embeddings.word_embeddings.weight")).removesuffix(
@@ -91,7 +95,7 @@ class LeanBert:
         self.dim = int(str(config["hidden_size"]))
         self._heads = int(str(config["num_attention_heads"]))
         first = int(str(config.get("pad_token_id", 1))) + 1 if config.get("model_type") in _ROBERTA_TYPES else 0
-        self._words = self._get("embeddings.word_embeddings.weight")
+        self._words = self._weights["embeddings.word_embeddings.weight"].to(device)
         types = self._get("embeddings.token_type_embeddings.weight")
         self._positions = self._get("embeddings.position_embeddings.weight")[first:] + types[0]
         self._embedding_norm = self._norm("embeddings.LayerNorm")
@@ -101,7 +105,7 @@ class LeanBert:
     def hidden_states(self, ids: Tensor, lengths: Tensor | None) -> Tensor:
         """[texts, longest, dim] for right-padded ids [texts, longest]; `lengths` [texts] is None where none is padded."""
         texts, longest = ids.shape
-        x = self._embedding_norm(F.embedding(ids, self._words) + self._positions[:longest])
+        x = self._embedding_norm(F.embedding(ids, self._words).to(self._dtype) + self._positions[:longest])
         mask = None if lengths is None else self._mask(lengths, longest)
         for layer in self._layers:
             q, k, v = layer.qkv(x).view(texts, longest, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
