@@ -1,5 +1,6 @@
 // What does the person see of the connection? Nothing while it works; the honest state while it does not.
 
+import { announce } from "./announce.js";
 import { element } from "./dom.js";
 import { t } from "./messages.js";
 
@@ -45,6 +46,7 @@ export class ConnectionView {
       known.querySelector(".connection-text").textContent = text;
       return;
     }
+    announce(text);
     this.place.replaceChildren(
       element(
         "p", { class: "connection", "data-state": state },

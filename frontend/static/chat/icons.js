@@ -3,7 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 const PATHS = {
-  menu: "M4 7h16M4 12h16M4 17h10",
+  side: "M4 5.5h16v13H4zM9.5 5.5v13",
   plus: "M12 5v14M5 12h14",
   send: "M12 19V6M6 11.5 12 5.5l6 6",
   stop: "M8 8h8v8H8z",
@@ -13,7 +13,6 @@ const PATHS = {
   down: "M16.5 13.5V4H20v9.5zM16.5 13.5 12.5 20.5c-1.7 0-2.6-1.2-2.2-2.8l.7-2.9H5.9c-1.3 0-2.2-1.2-1.9-2.4l1.4-6.2C5.7 4.9 6.8 4 8.1 4h8.4",
   pen: "M4 20h4L19 9l-4-4L4 16zM13 7l4 4",
   bin: "M5 7h14M10 7V4.5h4V7M7 7l.8 12.5h8.4L17 7M10.5 11v5M13.5 11v5",
-  close: "M6 6l12 12M18 6 6 18",
   chevron: "m9 6 6 6-6 6",
   latest: "M12 5v13M6 12.5l6 6 6-6",
   again: "M19 12a7 7 0 1 1-2.3-5.2M19 4v4h-4",

@@ -1,5 +1,6 @@
 // Where does everything come together? Reads the page's data, builds the parts and carries words between them.
 
+import { announce } from "./announce.js";
 import { ApiError, readConversation } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConnectionView } from "./connection-view.js";
@@ -21,7 +22,7 @@ class ChatPage {
   constructor() {
     this.bots = pageData("chat-bots");
     const view = tabMemory.read("view", null);
-    const wished = pageData("chat-bot");
+    const wished = new URLSearchParams(location.search).get("bot") ?? pageData("chat-bot");
     this.bot = this.bots.find((bot) => bot.slug === wished) ?? this.bots[0];
     /** @type {string | null} */
     this.conversation = view && view.bot === this.bot?.slug ? view.conversation : null;
@@ -147,18 +148,13 @@ class ChatPage {
     if (!before) return;
     if (turn.conversation && !this.conversation) this.#setConversation(turn.conversation);
     this.#replace(turn);
-    if (isOver(turn) && !isOver(before)) this.#announce(turn);
+    if (turn.phase === "finished" && before.phase !== "finished") announce(turn.answer || t(turn.stopped ? "turn.stopped_empty" : "turn.unanswered"));
     this.#drawRunning();
   }
 
   #replace(turn) {
     this.shown.set(turn.key, turn);
     this.thread.updateTurn(turn);
-  }
-
-  /** Screen readers hear the whole answer once, not every piece of it. */
-  #announce(turn) {
-    byId("announcer").textContent = turn.phase === "failed" ? "" : turn.answer || t("turn.stopped_empty");
   }
 
   /** The events of the turn are gone from the server: its conversation may still hold the answer. */

@@ -47,23 +47,16 @@ export class ChatSocket {
 
   /** Gives up this connection and makes a new one: for a link that looks open and is silent. */
   drop() {
-    const socket = this.socket;
-    this.#forget();
-    socket?.close();
     this.#lost(0);
   }
 
   /** Ends for good. */
   close() {
     this.watch.abort();
-    clearTimeout(this.timer);
-    const socket = this.socket;
     this.#forget();
-    socket?.close();
   }
 
   #connect() {
-    clearTimeout(this.timer);
     this.#forget();
     this.#say("connecting");
     const socket = new WebSocket(this.url);
@@ -99,6 +92,7 @@ export class ChatSocket {
     clearTimeout(this.timer);
     if (!this.socket) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
     this.socket = null;
   }
 

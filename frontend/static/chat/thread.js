@@ -17,7 +17,7 @@ export class Thread {
    * @param {import("./turn-view.js").TurnActions} actions
    */
   constructor({ scroller, content, latest }, actions) {
-    Object.assign(this, { scroller, content, latest, actions, follows: true });
+    Object.assign(this, { scroller, content, latest, actions, follows: true, lastTop: 0 });
     /** @type {Map<string, TurnView>} */
     this.views = new Map();
     /** @type {Map<string, import("./turn.js").Turn>} Changes to draw with the next frame. */
@@ -25,6 +25,7 @@ export class Thread {
     latest.append(icon("latest"));
     latest.addEventListener("click", () => this.showLatest());
     scroller.addEventListener("scroll", () => this.#noticeScroll(), { passive: true });
+    content.addEventListener("click", () => this.#noticeUse(), { capture: true });
     const grown = new ResizeObserver(() => this.#followGrowth());
     grown.observe(content);
     grown.observe(scroller);
@@ -68,6 +69,7 @@ export class Thread {
   showLatest(behavior = "auto") {
     this.follows = true;
     this.latest.hidden = true;
+    this.lastTop = 0;
     this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior });
   }
 
@@ -82,10 +84,22 @@ export class Thread {
     this.changes.clear();
   }
 
+  /**
+   * Only going up ends the following: a scroll of our own is told a frame late, when the text may have grown again and
+   * the end be further away.
+   */
   #noticeScroll() {
     const { scrollTop, clientHeight, scrollHeight } = this.scroller;
-    this.follows = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-    this.latest.hidden = this.follows;
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    if (isAtEnd) this.follows = true;
+    else if (scrollTop < this.lastTop) this.follows = false;
+    this.lastTop = scrollTop;
+    this.latest.hidden = this.follows || isAtEnd;
+  }
+
+  /** What the person opens in a finished conversation must not slide away under the pointer. */
+  #noticeUse() {
+    if (!this.content.querySelector("[aria-busy=true]")) this.follows = false;
   }
 
   #followGrowth() {

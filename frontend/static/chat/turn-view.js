@@ -41,12 +41,12 @@ export class TurnView {
   /** @param {Turn} turn */
   show(turn) {
     this.turn = turn;
-    const kind = turn.phase === "failed" ? "failed" : turn.answered ? "answered" : "unanswered";
-    this.answer.dataset.kind = isOver(turn) ? kind : "live";
+    this.answer.dataset.kind = kindOf(turn);
     this.answer.setAttribute("aria-busy", String(!isOver(turn)));
     this.status.replaceChildren(...drawStatus(turn));
-    this.markdown.show(turn.answer);
-    this.markdown.node.hidden = !turn.answer;
+    const text = turn.answer || (turn.clarify?.question ?? "");
+    this.markdown.show(text);
+    this.markdown.node.hidden = !text;
     this.#drawRest(turn);
   }
 
@@ -63,6 +63,7 @@ export class TurnView {
     if (turn.phase === "failed") return [this.#drawFailure(turn)];
     const parts = [];
     const further = turn.suggestions.length > 0 && this.#drawChoices(turn.answered ? "suggestions.related" : "suggestions.nearest", turn.suggestions);
+    if (turn.stopped) parts.push(note("stop", t(turn.answer ? "turn.stopped" : "turn.stopped_empty")));
     if (turn.clarify) parts.push(this.#drawChoices("suggestions.options", turn.clarify.options));
     if (turn.queue) parts.push(note("person", t("turn.handed_over")));
     if (turn.sources.length) parts.push(drawSources(turn.sources));
@@ -110,6 +111,13 @@ export class TurnView {
   }
 }
 
+/** Which of the four looks the turn has. A stopped turn, a question back and a person taking over are no missing answers. */
+function kindOf(turn) {
+  if (!isOver(turn)) return "live";
+  if (turn.phase === "failed") return "failed";
+  return turn.answered || turn.stopped || turn.clarify || turn.queue ? "answered" : "unanswered";
+}
+
 /** What is said of the turn by its skill and its time, such as "FAQ · 0.3 s". */
 function metaText(turn) {
   const seconds = (turn.timings.total ?? 0) / 1000;
@@ -126,8 +134,7 @@ function drawStatus(turn) {
 function drawNotes(turn) {
   if (turn.phase !== "finished") return [];
   const notes = [];
-  if (turn.stopped) notes.push(note("stop", t(turn.answer ? "turn.stopped" : "turn.stopped_empty")));
-  else if (!turn.answered && !turn.clarify && !turn.queue) notes.push(note("question", t("turn.unanswered")));
+  if (kindOf(turn) === "unanswered") notes.push(note("question", t("turn.unanswered")));
   if (turn.degraded) notes.push(note("info", t("turn.degraded")));
   return notes;
 }
