@@ -139,6 +139,10 @@ class LexicalIndex(FollowingIndex, Protocol):
         """Up to `k` hits within the scope, best first; score is BM25."""
         ...
 
+    def search_normalized(self, text: str, k: int, scope: Scope) -> list[Hit]:
+        """Like `search`, with scores from 0 to 1: BM25 over what the text itself would score as an entry."""
+        ...
+
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         ...
@@ -150,6 +154,10 @@ class VectorIndex(FollowingIndex, Protocol):
 
     def search(self, vector: FloatArray, k: int, scope: Scope) -> list[Hit]:
         """Up to `k` hits within the scope, best first; score is the cosine."""
+        ...
+
+    def vectors(self, kb_id: int, ids: Sequence[int]) -> dict[int, FloatArray]:
+        """The stored vectors of these entries, as far as there are any."""
         ...
 
     def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray) -> None:

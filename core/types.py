@@ -94,9 +94,10 @@ class EncodedQuery:
     """A question as the encoder sees it, computed once a turn.
 
     `vector` is float32[dim] of unit length; `token_vectors` is float32[tokens, dim] of unit rows for late interaction,
-    or None where the encoder gives none.
+    or None where the encoder gives none. `encoder` is the id of the model that made both.
     """
 
+    encoder: str
     vector: FloatArray
     token_vectors: FloatArray | None
     encode_ms: float
@@ -142,7 +143,7 @@ class Match:
     """A skill's calibrated claim that it can answer: `confidence` is the fitted probability (0..1) of being right.
 
     `payload` is the skill's own note to its `answer`; `suggestions` the nearest questions, best first; `why` what the
-    explain page shows.
+    explain page shows; `degraded` says that part of the machinery was not there.
     """
 
     skill: str
@@ -150,4 +151,5 @@ class Match:
     accepted: bool
     payload: object
     suggestions: tuple[str, ...] = ()
+    degraded: bool = False
     why: Mapping[str, JSONValue] = field(default_factory=dict)

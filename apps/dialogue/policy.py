@@ -60,7 +60,7 @@ def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill
         match=best[1] if best and accepted else None,
         confidence=best[1].confidence if best else 0.0,
         suggestions=_suggestions(claims),
-        degraded=failed or query.encoded is None,
+        degraded=failed or query.encoded is None or any(match.degraded for _, match in claims),
         trace=trace,
     )
 

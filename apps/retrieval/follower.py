@@ -13,7 +13,7 @@ from functools import cache
 
 from django.db import close_old_connections
 
-from apps.retrieval.indexing import unpack_vectors
+from apps.retrieval.indexing import mismatch, unpack_vectors
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from apps.retrieval.registry import IndexPair, indexes_for
 from core.config import get_settings
@@ -33,6 +33,7 @@ class IndexFollower:
 
     def __init__(self) -> None:
         self._followed: dict[int, int] = {}
+        self._built_by: dict[int, tuple[str, str]] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._guard = threading.Lock()
         self._wake = threading.Event()
@@ -46,6 +47,12 @@ class IndexFollower:
         with self._lock_of(kb_id):
             if self._followed.get(kb_id, -1) < revision:
                 self._catch_up(kb_id)
+
+    def check_encoder(self, kb_id: int, model_id: str) -> None:
+        """Raises IndexMismatch where another encoder built the vectors followed here: they must not be searched."""
+        slug, built_by = self._built_by.get(kb_id, ("", ""))
+        if built_by and built_by != model_id:
+            raise mismatch(slug, built_by, model_id)
 
     def watch(self) -> None:
         """Starts the background thread, once."""
@@ -111,6 +118,7 @@ class IndexFollower:
         generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
         for kind in EntryKind:
             _catch_up_kind(kb, kind, generation, indexes_for(kind))
+        self._built_by[kb_id] = (kb.slug, generation.encoder if generation else "")
         self._followed[kb_id] = kb.revision
 
 

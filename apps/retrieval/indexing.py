@@ -78,15 +78,15 @@ def active_generation(kb: KnowledgeBase, encoder_id: str | None = None) -> Index
             kb=kb, number=next_generation_number(kb), encoder=encoder_id, status=IndexGeneration.Status.ACTIVE, activated_at=timezone.now()
         )
     if generation.encoder != encoder_id:
-        raise mismatch(kb, generation.encoder, encoder_id)
+        raise mismatch(kb.slug, generation.encoder, encoder_id)
     return generation
 
 
-def mismatch(kb: KnowledgeBase, built_by: str, now: str) -> IndexMismatch:
+def mismatch(slug: str, built_by: str, now: str) -> IndexMismatch:
     """The refusal to search or extend an index with another encoder than built it."""
     return IndexMismatch(
-        f"The index of {kb.slug!r} was built by {built_by}, but the encoder is {now}. Run `manage.py reindex --kb {kb.slug}`, or set QA_ENCODER back.",
-        repair=f"manage.py reindex --kb {kb.slug}",
+        f"The index of {slug!r} was built by {built_by}, but the encoder is {now}. Run `manage.py reindex --kb {slug}`, or set QA_ENCODER back.",
+        repair=f"manage.py reindex --kb {slug}",
     )
 
 

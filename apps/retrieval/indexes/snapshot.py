@@ -41,19 +41,20 @@ class SnapshotFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._manifest = folder / "manifest.json"
         self._lock = FolderLock(folder / "lock")
         self._graph: Graph | None = None
         self._graph_file: SavedFile | None = None
 
     def load(self) -> tuple[VectorView, IndexState] | None:
-        """What was saved last, or None where there is nothing whole (damage is logged)."""
+        """What was saved last, or None where there is nothing whole: what is damaged is logged and removed."""
+        if not self._manifest.exists():
+            return None
         try:
             return self._load()
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
-            logger.warning("vector_snapshot_ignored folder=%s reason=%s", self._folder, error)
-            return None
+        except (ValueError, KeyError, TypeError, OSError, RuntimeError):
+            with self._lock:  # another process may just have put a new snapshot in place
+                return self._load_or_remove()
 
     def save(self, view: VectorView, state: IndexState) -> bool:
         """Writes the view unless another process is writing, or has saved the same or more; returns whether it wrote."""
@@ -76,11 +77,19 @@ class SnapshotFolder:
     def remove(self) -> None:
         """Forgets the snapshot: what is loaded next is nothing."""
         with self._lock:
-            (self._folder / "manifest.json").unlink(missing_ok=True)
+            self._manifest.unlink(missing_ok=True)
             self._remove_others(set())
 
+    def _load_or_remove(self) -> tuple[VectorView, IndexState] | None:
+        try:
+            return self._load()
+        except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
+            logger.warning("vector_snapshot_ignored folder=%s reason=%s", self._folder, error)
+            self.remove()
+            return None
+
     def _load(self) -> tuple[VectorView, IndexState]:
-        manifest = json.loads((self._folder / "manifest.json").read_bytes())
+        manifest = json.loads(self._manifest.read_bytes())
         if manifest["format"] != FORMAT:
             raise ValueError(f"format {manifest['format']} is not {FORMAT}")
         files = {part: SavedFile(**row) for part, row in manifest["files"].items()}
@@ -101,7 +110,7 @@ class SnapshotFolder:
 
     def _has(self, view: VectorView, state: IndexState) -> bool:
         try:
-            saved = json.loads((self._folder / "manifest.json").read_bytes())
+            saved = json.loads(self._manifest.read_bytes())
             as_far = (saved["revision"], saved["nodes"]) >= (state.revision, view.nodes)
             return bool(saved["built_with"] == state.built_with and as_far)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -135,7 +144,7 @@ class SnapshotFolder:
             "nodes": view.nodes,
             "files": {part: asdict(file) for part, file in files.items()},
         }
-        replace_file(self._folder / "manifest.json", json.dumps(row, indent=1).encode())
+        replace_file(self._manifest, json.dumps(row, indent=1).encode())
 
     def _remove_others(self, keep: set[str]) -> None:
         for pattern in ("*.npy", "*.faiss"):
