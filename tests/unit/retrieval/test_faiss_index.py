@@ -1,0 +1,183 @@
+"""Graphs, changes during a build, snapshots and threads of the FAISS index."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.retrieval.indexes.faiss_index import FaissIndex
+from apps.retrieval.indexes.vector_view import empty_view, extend_graph
+from core.types import FloatArray, IndexState, Scope
+
+KB = Scope(kb_ids=(1,))
+DIM = 16
+
+
+def unit_rows(count: int, *, seed: int = 0) -> FloatArray:
+    rows = np.random.default_rng(seed).normal(size=(count, DIM)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+def fill(index: FaissIndex, ids: list[int], rows: FloatArray, *, revision: int = 1) -> None:
+    with index.exclusive(1):
+        if not index.state(1).built_with:
+            index.clear(1, "encoder-1")
+        index.put(1, ids, rows)
+        index.refresh(1, revision)
+
+
+def best(index: FaissIndex, row: FloatArray) -> int:
+    return index.search(row, 1, KB)[0].id
+
+
+def test_a_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
+    rows, queries = unit_rows(3000), unit_rows(50, seed=1)
+    index = FaissIndex(folder=tmp_path, exact_max=500)
+    fill(index, list(range(3000)), rows)
+    index.wait_for_maintenance()
+    exact = np.argsort(-(queries @ rows.T), axis=1)[:, :10]
+    shared = [
+        len({hit.id for hit in index.search(query, 10, KB)} & set(truth.tolist())) for query, truth in zip(queries, exact, strict=True)
+    ]
+    assert index._kb(1).view.graph is not None  # type: ignore[union-attr]
+    assert np.mean(shared) / 10 >= 0.97
+    index.close()
+
+
+def test_replacing_many_entries_rebuilds_the_graph_without_its_dead(tmp_path: Path) -> None:
+    index = FaissIndex(folder=tmp_path, exact_max=100)
+    fill(index, list(range(400)), unit_rows(400))
+    index.wait_for_maintenance()
+    fill(index, list(range(100)), unit_rows(100, seed=2), revision=2)
+    index.wait_for_maintenance()
+    view = index._kb(1).view
+    assert view is not None
+    assert (view.nodes, view.count) == (400, 400)
+    assert [best(index, row) for row in unit_rows(100, seed=2)] == list(range(100))
+    index.close()
+
+
+def test_what_changes_while_a_graph_is_built_is_neither_lost_nor_revived() -> None:
+    rows, newer = unit_rows(300), unit_rows(2, seed=3)
+    before = empty_view(DIM).changed(dict(enumerate(rows)), set())
+    graph, alive = extend_graph(before, threading.Event())
+    meanwhile = before.changed({0: newer[0], 900: newer[1]}, {1})
+    after = meanwhile.with_graph(graph, alive, {0, 900, 1})
+    assert after.ids() == (set(range(300)) - {1}) | {900}
+    assert max(after.search(newer[0], 5), key=lambda hit: hit.score).id == 0
+    assert max(after.search(newer[1], 5), key=lambda hit: hit.score).id == 900
+    assert 1 not in [hit.id for hit in after.search(rows[1], 5)]
+
+
+def test_an_entry_replaced_twice_in_a_graph_has_its_last_vector() -> None:
+    rows = unit_rows(300)
+    view = empty_view(DIM).changed(dict(enumerate(rows)), set())
+    for seed in (4, 5):
+        view = view.with_graph(*extend_graph(view, threading.Event()), set())
+        view = view.changed({7: unit_rows(1, seed=seed)[0]}, set())
+    view = view.with_graph(*extend_graph(view, threading.Event()), set())
+    assert view.vectors(np.array([7]))[7] == pytest.approx(unit_rows(1, seed=5)[0], abs=1e-3)
+    assert (view.nodes, view.count) == (302, 300)
+
+
+def test_clear_during_a_build_wins(tmp_path: Path) -> None:
+    index = FaissIndex(folder=tmp_path, exact_max=10)
+    fill(index, list(range(3000)), unit_rows(3000))
+    with index.exclusive(1):
+        index.clear(1, "encoder-2")
+    index.wait_for_maintenance()
+    assert index.search(unit_rows(1)[0], 5, KB) == []
+    fill(index, [5], unit_rows(1))
+    assert best(index, unit_rows(1)[0]) == 5
+    index.close()
+
+
+def test_searches_go_on_unharmed_while_entries_change_and_graphs_are_built(tmp_path: Path) -> None:
+    rows = unit_rows(1500)
+    index = FaissIndex(folder=tmp_path, exact_max=200)
+    fill(index, [0], rows[:1])
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def search_until_done() -> None:
+        try:
+            while not done.is_set():
+                assert best(index, rows[0]) == 0
+        except BaseException as error:  # noqa: BLE001 - shown by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=search_until_done) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for start in range(1, 1500, 100):
+        fill(index, list(range(start, min(start + 100, 1500))), rows[start : start + 100], revision=start)
+    index.wait_for_maintenance()
+    done.set()
+    for thread in threads:
+        thread.join()
+    index.close()
+    assert failures == []
+
+
+def test_a_restart_loads_graph_and_rows_and_goes_on_from_there(tmp_path: Path) -> None:
+    rows = unit_rows(300)
+    index = FaissIndex(folder=tmp_path, exact_max=200)
+    fill(index, list(range(250)), rows[:250])
+    index.wait_for_maintenance()
+    fill(index, list(range(250, 300)), rows[250:], revision=2)
+    index.close()
+    again = FaissIndex(folder=tmp_path, exact_max=200)
+    assert again.state(1) == IndexState(revision=2, built_with="encoder-1")
+    assert again._kb(1).view.nodes == 250  # type: ignore[union-attr]
+    assert [best(again, row) for row in rows] == list(range(300))
+    fill(again, [3], unit_rows(1, seed=9), revision=3)
+    assert best(again, unit_rows(1, seed=9)[0]) == 3
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "manifest"])
+def test_a_damaged_snapshot_counts_as_none(tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
+    index = FaissIndex(folder=tmp_path, exact_max=100)
+    fill(index, [1, 2], unit_rows(2))
+    index.close()
+    folder = tmp_path / "faq" / "1" / "vectors"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    path = folder / manifest["files"]["rows"]["name"]
+    content = path.read_bytes()
+    changed = {"flip": content[:-1] + bytes([content[-1] ^ 1]), "truncate": content[:-8], "remove": b"", "manifest": content}
+    path.write_bytes(changed[harm])
+    if harm == "remove":
+        path.unlink()
+    if harm == "manifest":
+        (folder / "manifest.json").write_text('{"format": 1}')
+    with caplog.at_level(logging.WARNING):
+        again = FaissIndex(folder=tmp_path, exact_max=100)
+        assert again.state(1) == IndexState(revision=0, built_with="")
+    assert again.search(unit_rows(1)[0], 5, KB) == []
+    assert "vector_snapshot_ignored" in caplog.text
+    fill(again, [1, 2], unit_rows(2))
+    again.close()
+    assert FaissIndex(folder=tmp_path, exact_max=100).state(1).revision == 1
+
+
+def test_an_older_process_does_not_overwrite_a_newer_snapshot(tmp_path: Path) -> None:
+    older, newer = (FaissIndex(folder=tmp_path, exact_max=100) for _ in range(2))
+    fill(older, [1], unit_rows(1), revision=1)
+    fill(newer, [1, 2], unit_rows(2), revision=2)
+    newer.close()
+    older.close()
+    assert FaissIndex(folder=tmp_path, exact_max=100).state(1).revision == 2
+
+
+def test_snapshots_leave_no_old_files(tmp_path: Path) -> None:
+    for revision in (1, 2, 3):
+        index = FaissIndex(folder=tmp_path, exact_max=100)
+        fill(index, [revision], unit_rows(1), revision=revision)
+        index.close()
+    files = {path.suffix for path in (tmp_path / "faq" / "1" / "vectors").iterdir()}
+    assert len(list((tmp_path / "faq" / "1" / "vectors").glob("*.npy"))) == 2
+    assert files == {"", ".npy", ".json"}
