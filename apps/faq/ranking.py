@@ -1,0 +1,86 @@
+"""Which FAQ fits best, how sure is that, and which feature said so? Linear scores and a logistic probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from apps.faq.calibration import Calibration, Evidence, Fit
+from apps.faq.features import PAIR_FEATURES, Asked, Candidate, pair_features
+from core.types import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RankedFAQ:
+    """An FAQ with its best phrasing. `contributions` add up to `score`, one for each feature."""
+
+    faq_id: int
+    phrasing_id: int
+    text: str
+    score: float
+    contributions: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranking:
+    """FAQs, best first, and the probability (0..1) that the first is what was asked.
+
+    `reasons` add up, with the fit's intercept, to the logit of `confidence`. Without candidates nothing is accepted.
+    """
+
+    faqs: tuple[RankedFAQ, ...]
+    confidence: float
+    accepted: bool
+    evidence: Evidence
+    reasons: Mapping[str, float]
+
+
+def rank(asked: Asked, candidates: Sequence[Candidate], calibration: Calibration) -> Ranking:
+    """The FAQs of the candidates by their best phrasing, under the fit for the evidence at hand."""
+    evidence = available_evidence(asked, candidates)
+    fit = calibration.fits[evidence]
+    if not candidates:
+        return Ranking(faqs=(), confidence=0.0, accepted=False, evidence=evidence, reasons={})
+    features = pair_features(asked, candidates)
+    scores = features @ _weights(fit.ranking)
+    order = _best_phrasings(candidates, scores)
+    faqs = tuple(_ranked(candidates[place], features[place], float(scores[place]), fit) for place in order)
+    reasons = _products(features[order[0]], fit.confidence)
+    confidence = 1.0 / (1.0 + math.exp(-(fit.intercept + sum(reasons.values()))))
+    return Ranking(faqs=faqs, confidence=confidence, accepted=confidence >= fit.threshold, evidence=evidence, reasons=reasons)
+
+
+def available_evidence(asked: Asked, candidates: Sequence[Candidate]) -> Evidence:
+    """The best evidence that every candidate has."""
+    if any(candidate.cosine is None for candidate in candidates):
+        return Evidence.LEXICAL
+    if asked.tokens is None or any(candidate.tokens is None for candidate in candidates):
+        return Evidence.VECTORS
+    return Evidence.TOKENS
+
+
+def _best_phrasings(candidates: Sequence[Candidate], scores: FloatArray) -> list[int]:
+    """Places of each FAQ's best phrasing, best FAQ first; equal scores go by the lower id, so that order is stable."""
+    order = sorted(range(len(candidates)), key=lambda place: (-float(scores[place]), candidates[place].faq_id, candidates[place].phrasing_id))
+    first: dict[int, int] = {}
+    for place in order:
+        first.setdefault(candidates[place].faq_id, place)
+    return list(first.values())
+
+
+def _ranked(candidate: Candidate, features: FloatArray, score: float, fit: Fit) -> RankedFAQ:
+    contributions = _products(features, fit.ranking)
+    return RankedFAQ(
+        faq_id=candidate.faq_id, phrasing_id=candidate.phrasing_id, text=candidate.text, score=score, contributions=contributions
+    )
+
+
+def _products(features: FloatArray, weights: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(features[PAIR_FEATURES.index(name)]) * weight for name, weight in weights.items()}
+
+
+def _weights(weights: Mapping[str, float]) -> FloatArray:
+    return np.array([weights.get(name, 0.0) for name in PAIR_FEATURES], dtype=np.float32)
