@@ -123,9 +123,7 @@ class LeanBert:
     def _layer(self, index: int) -> _Layer:
         base = f"encoder.layer.{index}."
         parts = [f"{base}attention.self.{name}" for name in ("query", "key", "value")]
-        qkv = _Linear(
-            torch.cat([self._get(f"{part}.weight") for part in parts]), torch.cat([self._get(f"{part}.bias") for part in parts])
-        )
+        qkv = _Linear(torch.cat([self._get(f"{part}.weight") for part in parts]), torch.cat([self._get(f"{part}.bias") for part in parts]))
         return _Layer(
             qkv=qkv,
             attention_out=self._linear(f"{base}attention.output.dense"),

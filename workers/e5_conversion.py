@@ -192,5 +192,3 @@ def _config(shape: Shape, unigram: Unigram) -> JSONDict:
         "pad_token_id": unigram.pad,
         "dtype": "float16",
     }
-
-

@@ -89,7 +89,9 @@ def _pooling(folder: Path) -> Pooling:
     if not config:
         return Pooling.MEAN
     if len(chosen) != 1 or chosen[0] not in _POOLING_FLAGS:
-        raise ConfigurationError(f"The encoder {folder.name} pools in a way that is not supported; supported are {', '.join(_POOLING_FLAGS)}.")
+        raise ConfigurationError(
+            f"The encoder {folder.name} pools in a way that is not supported; supported are {', '.join(_POOLING_FLAGS)}."
+        )
     return Pooling(str(chosen[0]))
 
 

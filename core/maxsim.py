@@ -1,0 +1,53 @@
+"""How well the words of two texts meet: late interaction over token vectors (MaxSim of ColBERT, Khattab & Zaharia 2020).
+
+Each token of one text takes its best cosine among the tokens of the other; the score is their mean, so it lies in -1..1
+whatever the length. Token matrices are float with unit rows, or int8 from `quantize`, a quarter of the size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.types import FloatArray
+
+TokenMatrix: TypeAlias = "NDArray[np.float32] | NDArray[np.float16] | NDArray[np.int8]"
+
+
+def quantize(token_vectors: FloatArray) -> NDArray[np.int8]:
+    """int8[tokens, dim] for rows of any length: each row by its own largest value, which unit length later undoes."""
+    largest = np.abs(token_vectors).max(axis=1, keepdims=True, initial=1e-12)
+    return np.asarray(np.rint(token_vectors * (127.0 / largest)), dtype=np.int8)
+
+
+def maxsim(query_tokens: FloatArray, passages: Sequence[TokenMatrix]) -> FloatArray:
+    """float32[passages]: the mean over the query's tokens of each one's best cosine in the passage; 0 where either is empty."""
+    return maxsim_both(query_tokens, passages)[0]
+
+
+def maxsim_both(query_tokens: FloatArray, passages: Sequence[TokenMatrix]) -> tuple[FloatArray, FloatArray]:
+    """(query to passage, passage to query), each float32[passages].
+
+    The first asks whether everything in the query is met, the second whether everything in the passage is.
+    """
+    forward, backward = np.zeros(len(passages), np.float32), np.zeros(len(passages), np.float32)
+    filled = [index for index, passage in enumerate(passages) if len(passage)]
+    if not filled or not len(query_tokens):
+        return forward, backward
+    lengths = np.array([len(passages[index]) for index in filled])
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    cosines = query_tokens @ _unit_rows([passages[index] for index in filled]).T
+    forward[filled] = np.maximum.reduceat(cosines, starts, axis=1).mean(axis=0)
+    backward[filled] = np.add.reduceat(cosines.max(axis=0), starts) / lengths
+    return forward, backward
+
+
+def _unit_rows(passages: Sequence[TokenMatrix]) -> FloatArray:
+    """All rows as one float32 matrix; int8 rows brought back to unit length."""
+    rows = np.concatenate(passages).astype(np.float32, copy=False)
+    if any(passage.dtype == np.int8 for passage in passages):
+        rows /= np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None] + 1e-12
+    return rows

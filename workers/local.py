@@ -1,0 +1,157 @@
+"""The models of this process: loaded once on first use, each behind a batcher that every thread shares."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+
+from core.config import Settings, get_settings
+from core.errors import ModelUnavailable
+from core.types import EncodedQuery, FloatArray, Role
+from workers.batching import Batcher, Limits, Priority, results_of
+from workers.device import is_device_lost
+from workers.embedding_cache import CachedVectors, EmbeddingCache
+from workers.encoder import Encoded, TorchEncoder
+from workers.tokens import TokenizedText
+from workers.weights import resolve
+
+CHUNK_TEXTS = 512
+CHUNKS_IN_FLIGHT = 2
+LIVE_TEXTS = 8
+CPU_BULK_TOKENS = 256
+
+
+class LocalEncoder:
+    """The encoder of `QA_ENCODER` in this process; implements `core.protocols.Encoder`.
+
+    Texts are tokenised in the caller's thread. Up to `LIVE_TEXTS` texts count as a person's, longer lists as an import: they
+    are fed in chunks, so memory stays constant, and give way to people's questions. Every method raises ModelUnavailable
+    where the model cannot be loaded, Overloaded where too much waits.
+    """
+
+    def __init__(self) -> None:
+        self._settings = get_settings()
+        self._cache = EmbeddingCache(self._settings.embedding_cache_entries)
+        self._lock = threading.Lock()
+        self._loaded: tuple[TorchEncoder, Batcher[TokenizedText, Encoded]] | None = None
+        self._closed = False
+
+    def load(self) -> None:
+        """Loads the model now and runs one text through it, so that the first question is as fast as the others."""
+        self.encode_tokens(["warm up"], Role.QUERY)
+
+    def close(self) -> None:
+        """Frees the model; whoever waits for it gets ModelUnavailable."""
+        with self._lock:
+            self._closed = True
+            loaded, self._loaded = self._loaded, None
+        if loaded is not None:
+            loaded[1].close()
+
+    @property
+    def model_id(self) -> str:
+        """Names the weights and how texts are put to them; loads the model."""
+        return self._model()[0].model_id
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector; loads the model."""
+        return self._model()[0].dim
+
+    def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
+        """float32[n, dim] with unit rows, in the order of `texts`."""
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        for index, encoded in enumerate(self._encode_all(texts, role, wants_tokens=False)):
+            vectors[index] = encoded.vector
+        return vectors
+
+    def encode_query(self, text: str) -> EncodedQuery:
+        """One question with its token vectors. `encode_ms` counts tokenising and waiting; little where it was asked before."""
+        started = time.perf_counter()
+        found = self._cache.get(text)
+        if found is None:
+            found = self._encode_question(text)
+            self._cache.put(text, found)
+        tokens = found.token_vectors.astype(np.float32)
+        milliseconds = (time.perf_counter() - started) * 1000
+        return EncodedQuery(encoder=self.model_id, vector=found.vector, token_vectors=tokens, encode_ms=milliseconds)
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
+        """For each text its vector float32[dim] and its token vectors float32[tokens, dim], both of unit length."""
+        return [_both(encoded) for encoded in self._encode_all(texts, role, wants_tokens=True)]
+
+    def _encode_question(self, text: str) -> CachedVectors:
+        encoder, batcher = self._model()
+        (tokenized,) = encoder.tokenize([text], Role.QUERY, wants_tokens=True)
+        vector, tokens = _both(batcher.call(tokenized))
+        vector.flags.writeable = False
+        return CachedVectors(vector, tokens.astype(np.float16))
+
+    def _encode_all(self, texts: Sequence[str], role: Role, *, wants_tokens: bool) -> Iterator[Encoded]:
+        """The results in order, with at most `CHUNKS_IN_FLIGHT` chunks before the model."""
+        encoder, batcher = self._model()
+        priority = Priority.LIVE if len(texts) <= LIVE_TEXTS else Priority.BULK
+        chunk_texts = min(CHUNK_TEXTS, self._settings.batch_max_waiting)
+        in_flight: deque[list[Future[Encoded]]] = deque()
+        try:
+            for start in range(0, len(texts), chunk_texts):
+                if len(in_flight) >= CHUNKS_IN_FLIGHT:
+                    yield from results_of(in_flight.popleft())
+                chunk = encoder.tokenize(texts[start : start + chunk_texts], role, wants_tokens=wants_tokens)
+                in_flight.append([batcher.submit(text, priority=priority) for text in chunk])
+            while in_flight:
+                yield from results_of(in_flight.popleft())
+        finally:
+            for futures in in_flight:
+                for future in futures:
+                    future.cancel()
+
+    def _model(self) -> tuple[TorchEncoder, Batcher[TokenizedText, Encoded]]:
+        loaded = self._loaded
+        if loaded is not None:
+            return loaded
+        with self._lock:
+            if self._closed:
+                raise ModelUnavailable("The encoder of this process was shut down.")
+            if self._loaded is None:
+                self._loaded = _load(self._settings)
+            return self._loaded
+
+
+def _load(settings: Settings) -> tuple[TorchEncoder, Batcher[TokenizedText, Encoded]]:
+    encoder = TorchEncoder(
+        resolve(settings.encoder, settings.models_folder),
+        device=settings.device,
+        precision=settings.encoder_precision,
+        threads=settings.model_threads,
+        query_prefix=settings.encoder_query_prefix,
+        passage_prefix=settings.encoder_passage_prefix,
+    )
+    on_cpu = encoder.device.type == "cpu"
+    limits = Limits(
+        max_tokens=settings.batch_max_tokens,
+        bulk_max_tokens=min(CPU_BULK_TOKENS, settings.batch_max_tokens) if on_cpu else settings.batch_max_tokens,
+        max_waiting=settings.batch_max_waiting,
+        linger_s=settings.batch_linger_ms / 1000,
+    )
+    batcher: Batcher[TokenizedText, Encoded] = Batcher(
+        encoder.forward,
+        name="encoder",
+        cost=lambda text: len(text.ids),
+        limits=limits,
+        is_device_lost=is_device_lost,
+        # several OpenMP threads form a pool for each thread that calls them; one calling thread keeps it one pool
+        inline=not on_cpu or encoder.threads == 1,
+    )
+    return encoder, batcher
+
+
+def _both(encoded: Encoded) -> tuple[FloatArray, FloatArray]:
+    if encoded.token_vectors is None:
+        raise ValueError("token vectors were not asked for")
+    return encoded.vector, encoded.token_vectors
