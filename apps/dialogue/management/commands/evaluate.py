@@ -1,0 +1,93 @@
+"""`manage.py evaluate TASK --kb K --data FILE.jsonl`: how good answers are on a set of questions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from tqdm import tqdm
+
+from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
+from apps.retrieval.selectors import kb_named
+from core.errors import QAError
+from core.types import JSONDict, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How to read a row, and how to evaluate many."""
+
+    parse: Callable[[object], Any]
+    run: Callable[[Sequence[Any], Scope], Iterator[int | JSONDict]]
+
+
+TASKS = {
+    "faq": Task(parse_labelled, evaluate_faq),
+    "abstain": Task(parse_labelled, evaluate_abstain),
+}
+
+
+class Command(BaseCommand):
+    """Evaluates a knowledge base on labelled questions."""
+
+    help = "Evaluates a knowledge base on a file of labelled questions; prints a table and writes a JSON report."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("task", choices=sorted(TASKS), help="faq: is the right FAQ first? abstain: are answers withheld where none is right?")
+        parser.add_argument("--kb", required=True, help="slug of the knowledge base")
+        parser.add_argument("--data", required=True, type=Path, help='JSONL file with a row {"query", "relevant": [id, …]} a line; an empty list means no answer is right')
+        parser.add_argument("--out", type=Path, help="file for the report: {task, rows, metrics, parts, seconds}")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        began = time.monotonic()
+        task = TASKS[options["task"]]
+        try:
+            scope = Scope(kb_ids=(kb_named(options["kb"]).pk,))
+            rows = list(_read(options["data"], task))
+            report = self._run(task, rows, scope)
+        except QAError as error:
+            raise CommandError(error.message) from error
+        report = {"task": options["task"], "rows": len(rows), **report, "seconds": round(time.monotonic() - began, 2)}
+        if options["out"]:
+            options["out"].write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        self._print(report)
+
+    def _run(self, task: Task, rows: Sequence[Any], scope: Scope) -> JSONDict:
+        report: JSONDict = {}
+        with tqdm(total=len(rows), unit="question", disable=None) as bar:
+            for step in task.run(rows, scope):
+                if isinstance(step, dict):
+                    report = step
+                else:
+                    bar.update(step - bar.n)
+        return report
+
+    def _print(self, report: JSONDict) -> None:
+        columns: dict[str, Any] = {"all": report["metrics"], **report["parts"]}  # type: ignore[dict-item]
+        names = list(columns["all"])
+        width = max(map(len, names)) + 2
+        self.stdout.write(f"{report['task']}: {report['rows']} rows in {report['seconds']} s")
+        self.stdout.write(" " * width + "".join(f"{column:>10}" for column in columns))
+        for name in names:
+            cells = "".join(f"{values[name]:>10.4f}" if name in values else " " * 10 for values in columns.values())
+            self.stdout.write(f"{name:<{width}}{cells}")
+
+
+def _read(path: Path, task: Task) -> Iterator[Any]:
+    """The rows of a JSONL file. Raises CommandError that names file and line."""
+    if not path.is_file():
+        raise CommandError(f"There is no file {path}.")
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                yield task.parse(orjson.loads(line))
+            except (orjson.JSONDecodeError, QAError) as error:
+                raise CommandError(f"{path} line {number}: {getattr(error, 'message', error)}") from error

@@ -1,0 +1,79 @@
+"""How good FAQ matching is on a set of questions: the `faq` and `abstain` tasks of `evaluate`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from apps.faq.matching import Ranking, rank_faqs
+from apps.retrieval.indexing import encoder
+from core.errors import InvalidRequest
+from core.evaluation import Claim, abstention_metrics, ranking_metrics
+from core.text import clean_text, guess_locale, normalize
+from core.types import EncodedQuery, JSONDict, Query, Role, Scope, SearchMode
+
+CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledQuery:
+    """A question and the ids that are right; none means that no answer is."""
+
+    query: str
+    relevant: frozenset[str]
+
+
+def parse_labelled(row: object) -> LabelledQuery:
+    """Checks one row `{"query", "relevant": [id, …]}`."""
+    if not isinstance(row, dict) or not isinstance(row.get("query"), str) or not isinstance(row.get("relevant"), list):
+        raise InvalidRequest('A row is {"query": "…", "relevant": ["id", …]}.')
+    return LabelledQuery(row["query"], frozenset(str(id) for id in row["relevant"]))
+
+
+def evaluate_faq(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[int | JSONDict]:
+    """Yields how many rows are done, then the report: the ranking's metrics, and those of words and of vectors alone."""
+    found: dict[SearchMode, list[list[str]]] = {mode: [] for mode in SearchMode}
+    for query in _queries(rows, scope):
+        for mode in SearchMode:
+            found[mode].append(_ids(rank_faqs(query, mode=mode)))
+        yield len(found[SearchMode.HYBRID])
+    relevant = [row.relevant for row in rows]
+    yield {
+        "metrics": dict(ranking_metrics(found[SearchMode.HYBRID], relevant)),
+        "parts": {mode.value: dict(ranking_metrics(found[mode], relevant)) for mode in (SearchMode.LEXICAL, SearchMode.VECTOR)},
+    }
+
+
+def evaluate_abstain(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[int | JSONDict]:
+    """Yields how many rows are done, then the report: how well answers are withheld."""
+    claims = []
+    for row, query in zip(rows, _queries(rows, scope), strict=True):
+        ranking = rank_faqs(query)
+        first = _ids(ranking)[:1]
+        claims.append(Claim(ranking.confidence, ranking.accepted, bool(first) and first[0] in row.relevant, bool(row.relevant)))
+        yield len(claims)
+    yield {"metrics": dict(abstention_metrics(claims)), "parts": {}}
+
+
+def _ids(ranking: Ranking) -> list[str]:
+    return [one.faq.external_id for one in ranking.faqs]
+
+
+def _queries(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[Query]:
+    """The questions as a turn would understand them, encoded in batches."""
+    model = encoder()
+    for start in range(0, len(rows), CHUNK):
+        texts = [clean_text(row.query) for row in rows[start : start + CHUNK]]
+        began = time.perf_counter()
+        encoded = model.encode_tokens(texts, Role.QUERY)
+        ms = (time.perf_counter() - began) * 1000 / len(texts)
+        for text, (vector, tokens) in zip(texts, encoded, strict=True):
+            yield Query(
+                text=text,
+                normalized=normalize(text),
+                locale=guess_locale(text),
+                scope=scope,
+                turn="evaluate",
+                encoded=EncodedQuery(encoder=model.model_id, vector=vector, token_vectors=tokens, encode_ms=ms),
+            )
