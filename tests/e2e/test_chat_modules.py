@@ -25,7 +25,7 @@ const { Dialogue } = await import("/chat/dialogue.js");
 const { Storage } = await import("/chat/storage.js");
 const memory = new Storage(() => sessionStorage);
 const turns = new Map(), unknown = [];
-const wire = { isOpen: true, sent: [], lastFrameAt: Date.now(), send(frame) { this.sent.push(frame); }, close() {}, drop() {} };
+const wire = { isOpen: true, sent: [], lastFrameAt: Date.now(), send(frame) { this.sent.push(frame); }, close() {}, drop() {}, reconnectNow() {} };
 const start = () => new Dialogue({
   bot: "help", memory, onConnection() {}, onUnknown: (turn) => unknown.push(turn.id), onTurn: (turn) => turns.set(turn.key, turn),
   connect: (listeners) => Object.assign(wire, listeners),
@@ -173,13 +173,15 @@ def test_a_failure_keeps_the_text_apart_from_the_error(run: Run) -> None:
     assert (turn["phase"], turn["answer"], turn["error"]) == ("failed", "年", error)
 
 
-def test_a_listed_turn_without_an_answer_still_runs(run: Run) -> None:
-    rows = [{"turn": "a", "question": "q", "answer": None}, {"turn": "b", "question": "q", "answer": "x", "answered": True, "vote": -1}]
-    turns = run(
-        "const { turnFromRow } = await import('/chat/turn.js'); return value.map((row) => turnFromRow(row, { bot: 'help', conversation: 'c' }));",
-        rows,
-    )
-    assert [(turn["phase"], turn["vote"]) for turn in turns] == [("running", 0), ("finished", -1)]
+def test_listed_turns_say_how_far_they_came(run: Run) -> None:
+    rows = [
+        {"turn": "a", "question": "q", "answer": "", "state": "running"},
+        {"turn": "b", "question": "q", "answer": "x", "state": "finished", "answered": True, "vote": -1},
+        {"turn": "c", "question": "q", "answer": "", "state": "failed", "error": {"code": "internal", "message": "", "retryable": False}},
+    ]
+    body = "const { turnFromRow } = await import('/chat/turn.js'); return value.map((row) => turnFromRow(row, { bot: 'help', conversation: 'c' }));"
+    turns = run(body, rows)
+    assert [(turn["phase"], turn["vote"]) for turn in turns] == [("running", 0), ("finished", -1), ("failed", 0)]
 
 
 def test_a_dropped_turn_is_resumed_from_its_last_event(run: Run) -> None:
@@ -227,6 +229,13 @@ def test_a_finished_turn_is_no_longer_remembered(run: Run) -> None:
         )
         == "none"
     )
+
+
+def test_a_refused_bot_ends_the_question_at_once(run: Run) -> None:
+    result = run(
+        SCRIPTED_DIALOGUE + "start().ask('q', null); wire.isOpen = false; wire.onLost(true); reopen(); return [only().phase, wire.sent];"
+    )
+    assert result == ["failed", []]
 
 
 def test_a_bad_frame_fails_the_question_and_the_next_one_goes_out(run: Run) -> None:

@@ -35,7 +35,7 @@ export class Dialogue {
     this.socket = connect({
       onOpen: () => this.#opened(),
       onFrame: (frame) => this.#received(frame),
-      onLost: () => this.#lost(),
+      onLost: (isFinal) => this.#lost(isFinal),
       onState: onConnection,
     });
     this.watchdog = setInterval(() => this.#checkSilence(), SILENCE_MS / 4);
@@ -50,7 +50,8 @@ export class Dialogue {
   ask(question, conversation) {
     const turn = newTurn({ question, bot: this.bot, conversation });
     this.#keep(turn);
-    this.#askNext();
+    if (this.socket.isOpen) this.#askNext();
+    else this.socket.reconnectNow();
     return turn;
   }
 
@@ -93,14 +94,11 @@ export class Dialogue {
     this.#askNext();
   }
 
-  #lost() {
+  #lost(isFinal) {
     this.asked = null;
     this.resumes.clear();
-    for (const turn of this.turns) {
-      if (!turn.id && (this.tries.get(turn.key) ?? 0) >= MOST_TRIES) {
-        this.#end(failTurn(turn, { code: "connection_lost", message: "", retryable: true }));
-      }
-    }
+    const isHopeless = (turn) => !turn.id && (isFinal || (this.tries.get(turn.key) ?? 0) >= MOST_TRIES);
+    for (const turn of this.turns.filter(isHopeless)) this.#end(failTurn(turn, { code: "connection_lost", message: "", retryable: true }));
   }
 
   #received(frame) {

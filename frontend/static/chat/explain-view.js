@@ -4,6 +4,7 @@ import { ApiError, readExplanation } from "./api.js";
 import { element } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./messages.js";
+import { kindName } from "./sources-view.js";
 
 /** Whether this person may see explanations: asked once a page, with the first turn that is drawn. */
 let permission = null;
@@ -29,13 +30,23 @@ function drawDisclosure(turn) {
   const load = async (event) => {
     if (!event.target.open || body.dataset.loaded) return;
     try {
-      body.replaceChildren(drawValue(await readExplanation(turn)));
+      body.replaceChildren(drawExplanation(await readExplanation(turn)));
       body.dataset.loaded = "yes";
     } catch {
       body.replaceChildren(element("p", { class: "faint" }, t("explain.failed")));
     }
   };
   return element("details", { class: "explain", ontoggle: load }, element("summary", {}, icon("chevron"), t("explain.title")), body);
+}
+
+/** Each skill with its claim and how it came to it, then where the time went. */
+function drawExplanation({ trace, timings_ms: timings }) {
+  const skills = Object.entries(trace ?? {}).map(([skill, claim]) => part(kindName(skill), claim));
+  return element("div", { class: "explain-parts" }, ...skills, part(t("explain.timings"), timings));
+}
+
+function part(title, value) {
+  return element("section", {}, element("h4", {}, title), drawValue(value));
 }
 
 /** Any JSON value: objects as pairs, lists of alike objects as tables, the rest as text. */

@@ -15,7 +15,7 @@ const isFinal = (code) => code >= 4400 && code < 4500;
 export class ChatSocket {
   /**
    * @param {string} url
-   * @param {{onOpen: () => void, onFrame: (frame: any) => void, onLost: () => void, onState: (state: Connection) => void}} listeners
+   * @param {{onOpen: () => void, onFrame: (frame: any) => void, onLost: (isFinal: boolean) => void, onState: (state: Connection) => void}} listeners
    */
   constructor(url, listeners) {
     this.url = url;
@@ -40,7 +40,7 @@ export class ChatSocket {
 
   /** Tries again at once instead of after the pause. */
   reconnectNow() {
-    if (this.isOpen || this.watch.signal.aborted) return;
+    if (this.socket || this.watch.signal.aborted) return;
     this.failures = 0;
     this.#connect();
   }
@@ -80,7 +80,7 @@ export class ChatSocket {
 
   #lost(code) {
     this.#forget();
-    this.listeners.onLost();
+    this.listeners.onLost(isFinal(code));
     if (isFinal(code)) return this.#say("refused");
     const pause = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * PAUSE_GROWTH ** this.failures) * (0.75 + Math.random() / 2);
     this.failures += 1;

@@ -45,15 +45,15 @@ export function newTurn({ question, bot, conversation = null }) {
 }
 
 /**
- * A turn as `GET /api/v1/conversations/{id}` lists it. One without an answer still runs: its events can be resumed.
+ * A turn as `GET /api/v1/conversations/{id}` lists it. The events of one that still runs can be resumed.
  * @param {Record<string, any>} row
  * @param {{bot: string, conversation: string}} place
  * @returns {Turn}
  */
 export function turnFromRow(row, { bot, conversation }) {
   const turn = { ...newTurn({ question: row.question, bot, conversation }), id: row.turn };
-  if (row.error) return { ...turn, phase: "failed", error: row.error };
-  if (row.answer === null || row.answer === undefined) return { ...turn, phase: "running" };
+  if (row.state === "running") return { ...turn, phase: "running" };
+  if (row.state === "failed") return failTurn({ ...turn, answer: row.answer }, row.error);
   return { ...finish(turn, row), vote: row.vote ?? 0 };
 }
 
