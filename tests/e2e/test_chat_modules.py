@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 FRONTEND = Path(__file__).parents[2] / "frontend"
 MODULES = sorted((FRONTEND / "static" / "chat").glob("*.js"))
@@ -62,14 +61,10 @@ def files() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def empty_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        except Error as error:
-            pytest.skip(f"needs Chromium (`playwright install chromium`, or a package of the system): {error.message.splitlines()[0]}")
-        yield browser.new_context(locale="zh-CN").new_page()
-        browser.close()
+def empty_page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(locale="zh-CN")
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture

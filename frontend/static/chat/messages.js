@@ -108,6 +108,7 @@ const MESSAGES = {
 };
 
 const LANGUAGES = { zh: 0, en: 1 };
+const SERVER_LANGUAGES = { zh: "zh-hans", en: "en" };
 const HTML_LANGUAGES = { zh: "zh-CN", en: "en" };
 let current = "zh";
 const listeners = new Set();
@@ -123,10 +124,11 @@ export function beginLanguage(pageLanguage) {
   current = wished.find((name) => Object.hasOwn(LANGUAGES, name ?? ""));
 }
 
-/** Changes the language, remembers it and tells everyone who shows text. */
+/** Changes the language, remembers it here and for the server's own pages, and tells everyone who shows text. */
 export function switchLanguage() {
   current = current === "zh" ? "en" : "zh";
   longMemory.write("language", current);
+  document.cookie = `django_language=${SERVER_LANGUAGES[current]}; path=/; max-age=31536000; samesite=lax`;
   for (const listener of listeners) listener();
 }
 
