@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from core.maxsim import maxsim, maxsim_both, quantize
+
+X, Y, Z = np.eye(3, dtype=np.float32)
+
+
+def random_rows(count: int, seed: int) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, 64)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_each_side_asks_whether_it_is_met_by_the_other() -> None:
+    to_passage, to_query = maxsim_both(np.stack([X, Y]), [np.stack([X]), np.stack([X, Y, Z, Z])])
+    assert to_passage.tolist() == [0.5, 1.0]
+    assert to_query.tolist() == [1.0, 0.5]
+
+
+def test_it_equals_the_plain_loop() -> None:
+    query, passages = random_rows(5, 1), [random_rows(count, count) for count in (1, 7, 30)]
+    expected = [np.mean([max(float(token @ row) for row in passage) for token in query]) for passage in passages]
+    np.testing.assert_allclose(maxsim(query, passages), expected, atol=1e-6)
+
+
+def test_int8_rows_are_nearly_as_good() -> None:
+    query, passages = random_rows(12, 1), [random_rows(40, seed) for seed in range(2, 8)]
+    np.testing.assert_allclose(maxsim(query, [quantize(rows) for rows in passages]), maxsim(query, passages), atol=2e-3)
+
+
+@pytest.mark.parametrize("empty", [np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int8)])
+def test_nothing_meets_nothing(empty: np.ndarray) -> None:
+    assert maxsim(np.stack([X]), [empty, np.stack([X])]).tolist() == [0.0, 1.0]
+    assert maxsim(np.zeros((0, 3), np.float32), [np.stack([X])]).tolist() == [0.0]
+    assert maxsim(np.stack([X]), []).shape == (0,)
