@@ -56,9 +56,14 @@ class SkillName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """What the caller may see: the knowledge bases by primary key. Required by every search; empty finds nothing."""
+    """What the caller may see: the knowledge bases by primary key. Required by every search; empty finds nothing.
+
+    `revisions` are those that the caller read, in the order of `kb_ids`: an index catches up with them before it is
+    searched. Without them an index is searched as it is.
+    """
 
     kb_ids: tuple[int, ...]
+    revisions: tuple[int, ...] = ()
 
     def allows(self, kb_id: int) -> bool:
         """Whether content of this knowledge base may be shown."""

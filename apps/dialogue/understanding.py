@@ -6,10 +6,11 @@ import logging
 
 from apps.dialogue.models import Bot
 from apps.retrieval.indexing import encoder
+from apps.retrieval.selectors import scope_of
 from core.config import get_settings
 from core.errors import InvalidRequest, ModelUnavailable, Overloaded
 from core.text import clean_text, guess_locale, has_letters, normalize
-from core.types import EncodedQuery, Locale, Query, Scope
+from core.types import EncodedQuery, Locale, Query
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def understand(text: str, *, bot: Bot, turn: str) -> Query:
         text=cleaned,
         normalized=normalize(cleaned),
         locale=guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale),
-        scope=Scope(kb_ids=tuple(kb.pk for kb in bot.kbs.all())),
+        scope=scope_of(bot.kbs.all()),
         turn=turn,
         encoded=_encode(cleaned, turn),
     )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from apps.faq.matching import Ranking, rank_faqs
+from apps.faq.matching import match_faqs, rank_by_one_index
 from apps.retrieval.indexing import encoder
 from core.errors import InvalidRequest
 from core.evaluation import Claim, abstention_metrics, ranking_metrics
@@ -35,8 +35,9 @@ def evaluate_faq(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[int | 
     """Yields how many rows are done, then the report: the ranking's metrics, and those of words and of vectors alone."""
     found: dict[SearchMode, list[list[str]]] = {mode: [] for mode in SearchMode}
     for query in _queries(rows, scope):
-        for mode in SearchMode:
-            found[mode].append(_ids(rank_faqs(query, mode=mode)))
+        found[SearchMode.HYBRID].append([one.faq.external_id for one in match_faqs(query).faqs])
+        for mode in (SearchMode.LEXICAL, SearchMode.VECTOR):
+            found[mode].append(rank_by_one_index(query, mode))
         yield len(found[SearchMode.HYBRID])
     relevant = [row.relevant for row in rows]
     yield {
@@ -49,15 +50,11 @@ def evaluate_abstain(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[in
     """Yields how many rows are done, then the report: how well answers are withheld."""
     claims = []
     for row, query in zip(rows, _queries(rows, scope), strict=True):
-        ranking = rank_faqs(query)
-        first = _ids(ranking)[:1]
-        claims.append(Claim(ranking.confidence, ranking.accepted, bool(first) and first[0] in row.relevant, bool(row.relevant)))
+        matches = match_faqs(query)
+        right = bool(matches.faqs) and matches.faqs[0].faq.external_id in row.relevant
+        claims.append(Claim(matches.confidence, matches.accepted, right, bool(row.relevant)))
         yield len(claims)
     yield {"metrics": dict(abstention_metrics(claims)), "parts": {}}
-
-
-def _ids(ranking: Ranking) -> list[str]:
-    return [one.faq.external_id for one in ranking.faqs]
 
 
 def _queries(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[Query]:

@@ -2,75 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from apps.faq.calibration import load_calibration
+from apps.faq.features import Asked, Candidate
 from apps.faq.models import FAQ, FAQQuestion
-from apps.faq.selectors import exact_phrasings, phrasings
+from apps.faq.ranking import rank
+from apps.faq.selectors import phrasings
 from apps.faq.services import question_digest
 from apps.retrieval.candidates import EntryScores, find_candidates
 from core.errors import IndexMismatch
-from core.types import EncodedQuery, EntryKind, Query, Scope, SearchMode
+from core.types import EncodedQuery, EntryKind, JSONValue, Query, Scope, SearchMode
 
 CANDIDATES = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RankedFAQ:
+class MatchedFAQ:
     """An FAQ with the phrasing that fits best, its ranking score and what that is made of."""
 
     faq: FAQ
     phrasing: str
     score: float
-    cosine: float | None
-    bm25: float
+    contributions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ranking:
-    """The FAQs that a question may mean, best first; how sure the first is (0..1) and whether that is enough."""
+class FAQMatches:
+    """The FAQs that a question may mean, best first; how sure the first is (0..1) and whether that is enough.
 
-    faqs: tuple[RankedFAQ, ...]
+    `reasons` are the terms of the confidence's logit; `exact` says that a phrasing is the very question; `degraded` that
+    the vectors could not be searched.
+    """
+
+    faqs: tuple[MatchedFAQ, ...]
     confidence: float
     accepted: bool
+    reasons: Mapping[str, JSONValue] = field(default_factory=dict)
     exact: bool = False
     degraded: bool = False
 
 
-def rank_faqs(query: Query, *, mode: SearchMode = SearchMode.HYBRID) -> Ranking:
-    """The ranking for a question; a phrasing that is the same question leads it with confidence 1.
-
-    With another mode than hybrid the order is that of one index alone, for evaluation and explanation.
-    """
-    scores, degraded = _candidates(query.text, query.encoded, query.scope, mode)
-    ranked = _rank(scores, query.scope, mode)
-    if mode is not SearchMode.HYBRID:
-        return Ranking(faqs=ranked, confidence=0.0, accepted=False, degraded=degraded)
-    exact = exact_phrasings(question_digest(query.text), query.scope)
-    if exact:
-        first = RankedFAQ(faq=exact[0].faq, phrasing=exact[0].text, score=1.0, cosine=1.0, bm25=1.0)
-        rest = tuple(one for one in ranked if one.faq.pk != first.faq.pk)
-        return Ranking(faqs=(first, *rest), confidence=1.0, accepted=True, exact=True, degraded=degraded)
-    confidence = ranked[0].score if ranked else 0.0
-    return Ranking(faqs=ranked, confidence=confidence, accepted=confidence >= 0.88, degraded=degraded)
+def match_faqs(query: Query) -> FAQMatches:
+    """The FAQs for a question; one with a phrasing that is the same question leads, with confidence 1."""
+    scores, degraded = _candidates(query.text, query.encoded, query.scope)
+    digest = question_digest(query.text)
+    found = phrasings([one.id for one in scores], digest, query.scope)
+    ranking = rank(_asked(query), _pairs(scores, found), load_calibration(query.encoded.encoder if query.encoded else ""))
+    faqs = {question.faq_id: question.faq for question in found}
+    matched = tuple(MatchedFAQ(faq=faqs[one.faq_id], phrasing=one.text, score=one.score, contributions=one.contributions) for one in ranking.faqs)
+    same = next((question for question in found if question.normalized_digest == digest), None)
+    if same is not None:
+        rest = tuple(one for one in matched if one.faq.pk != same.faq_id)
+        return FAQMatches(faqs=(MatchedFAQ(faq=same.faq, phrasing=same.text, score=1.0), *rest), confidence=1.0, accepted=True, exact=True, degraded=degraded)
+    return FAQMatches(faqs=matched, confidence=ranking.confidence, accepted=ranking.accepted, reasons=dict(ranking.reasons), degraded=degraded)
 
 
-def _candidates(text: str, encoded: EncodedQuery | None, scope: Scope, mode: SearchMode) -> tuple[list[EntryScores], bool]:
+def rank_by_one_index(query: Query, mode: SearchMode) -> list[str]:
+    """The ids of the FAQs by words alone or by vectors alone, best first: what the whole is compared with."""
+    scores = find_candidates(query.text, query.encoded, kind=EntryKind.FAQ, scope=query.scope, k=CANDIDATES, mode=mode)
+    order = {one.id: one.bm25 if mode is SearchMode.LEXICAL else one.cosine or 0.0 for one in scores}
+    found = phrasings(list(order), "", query.scope)
+    found.sort(key=lambda question: order[question.pk], reverse=True)
+    return list(dict.fromkeys(question.faq.external_id for question in found))
+
+
+def _asked(query: Query) -> Asked:
+    return Asked(text=query.text, tokens=query.encoded.token_vectors if query.encoded else None)
+
+
+def _candidates(text: str, encoded: EncodedQuery | None, scope: Scope) -> tuple[list[EntryScores], bool]:
     """Candidates by words and vectors; by words alone, and marked so, where the vectors were made by another encoder."""
     try:
-        return find_candidates(text, encoded, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES, mode=mode), False
+        return find_candidates(text, encoded, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES), encoded is None
     except IndexMismatch:
-        return find_candidates(text, encoded, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES, mode=SearchMode.LEXICAL), True
+        return find_candidates(text, None, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES, mode=SearchMode.LEXICAL), True
 
 
-def _rank(scores: Sequence[EntryScores], scope: Scope, mode: SearchMode) -> tuple[RankedFAQ, ...]:
-    found = phrasings([one.id for one in scores], scope)
-    best: dict[int, RankedFAQ] = {}
-    for one in scores:
-        question: FAQQuestion | None = found.get(one.id)
-        if question is None:
-            continue
-        score = {SearchMode.LEXICAL: one.bm25, SearchMode.VECTOR: one.cosine or 0.0}.get(mode, (one.cosine or 0.0) + 0.1 * one.bm25)
-        if question.faq_id not in best or score > best[question.faq_id].score:
-            best[question.faq_id] = RankedFAQ(faq=question.faq, phrasing=question.text, score=score, cosine=one.cosine, bm25=one.bm25)
-    return tuple(sorted(best.values(), key=lambda one: one.score, reverse=True))
+def _pairs(scores: Sequence[EntryScores], found: Sequence[FAQQuestion]) -> list[Candidate]:
+    questions = {question.pk: question for question in found}
+    return [
+        Candidate(faq_id=question.faq_id, phrasing_id=one.id, text=question.text, cosine=one.cosine, bm25=one.bm25)
+        for one in scores
+        if (question := questions.get(one.id)) is not None
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
@@ -73,8 +73,8 @@ def _id(value: object) -> str | None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not _ID.fullmatch(value := value.strip()):
-        raise InvalidRequest("`id` must be 1 to 120 characters without blanks, slashes, ? or #.", field="id")
+    if not isinstance(value, str) or not _ID.fullmatch(value := value.strip()) or value != clean_text(value):
+        raise InvalidRequest("`id` must be 1 to 120 visible characters without blanks, slashes, ? or #.", field="id")
     return value
 
 
@@ -138,14 +138,23 @@ def _choice(data: Mapping[str, object], name: str, allowed: Sequence[str]) -> st
 def _moment(data: Mapping[str, object], name: str, *, end: bool = False) -> datetime | None:
     """A date or date-time. A bare date begins its day, or ends it where it is an `end`; no zone means the server's."""
     value = data.get(name)
+    if isinstance(value, str):
+        value = value.strip().replace("/", "-")
     if value is None or value == "":
         return None
     try:
         parsed = value if isinstance(value, date) else (parse_datetime(str(value)) if len(str(value)) > 10 else parse_date(str(value)))
-    except ValueError:
+        parsed = _with_zone(parsed, end=end) if parsed else None
+    except (ValueError, OverflowError):
         parsed = None
     if parsed is None:
         raise InvalidRequest(f"`{name}` must be a date such as 2026-03-31 or 2026-03-31T18:00+08:00.", field=name)
-    if not isinstance(parsed, datetime):
-        parsed = datetime.combine(parsed, time(23, 59, 59) if end else time.min)
-    return timezone.make_aware(parsed) if timezone.is_naive(parsed) else parsed
+    return parsed
+
+
+def _with_zone(parsed: date, *, end: bool) -> datetime:
+    """Raises OverflowError for a moment that has no date in UTC, which databases could not store."""
+    moment = parsed if isinstance(parsed, datetime) else datetime.combine(parsed, time(23, 59, 59) if end else time.min)
+    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    aware.astimezone(UTC)
+    return aware

@@ -40,11 +40,6 @@ def answering(questions: QuerySet[FAQQuestion], scope: Scope) -> QuerySet[FAQQue
     return questions.filter(valid, faq__kb_id__in=scope.kb_ids, faq__status=FAQStatus.PUBLISHED).select_related("faq")
 
 
-def phrasings(ids: Sequence[int], scope: Scope) -> dict[int, FAQQuestion]:
-    """The phrasings with these ids that may answer now."""
-    return {question.pk: question for question in answering(FAQQuestion.objects.filter(pk__in=ids), scope)}
-
-
-def exact_phrasings(digest: str, scope: Scope) -> list[FAQQuestion]:
-    """The phrasings that are the same question but for case, width and punctuation, oldest first."""
-    return list(answering(FAQQuestion.objects.filter(normalized_digest=digest), scope).order_by("pk")[:5])
+def phrasings(ids: Sequence[int], digest: str, scope: Scope) -> list[FAQQuestion]:
+    """The phrasings with these ids, or with this digest of the whole question, that may answer now; oldest first."""
+    return list(answering(FAQQuestion.objects.filter(Q(pk__in=ids) | Q(normalized_digest=digest)), scope).order_by("pk"))

@@ -69,6 +69,13 @@ def save_faqs(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> Save
     return Saved(faqs=tuple(faqs), created=len(plan.new_faqs), updated=len(plan.changed_faqs), unchanged=plan.unchanged)
 
 
+def preview_faqs(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> Saved:
+    """What `save_faqs` would do, without doing it."""
+    caller.require(Permission.EDIT, kb.pk)
+    faqs, plan = _plan(kb, [_with_status(row, kb, caller) for row in rows], caller)
+    return Saved(faqs=tuple(faqs), created=len(plan.new_faqs), updated=len(plan.changed_faqs), unchanged=plan.unchanged)
+
+
 def set_status(kb: KnowledgeBase, faqs: Sequence[FAQ], status: FAQStatus, caller: Caller) -> int:
     """Moves FAQs through their life cycle. Returns how many changed. Publishing and withdrawing need PUBLISH."""
     rows = [replace(row_of(faq), status=status.value) for faq in faqs if faq.status != status]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from threading import Event
 
-from apps.faq.matching import Ranking, RankedFAQ, rank_faqs
+from apps.faq.matching import FAQMatches, MatchedFAQ, match_faqs
 from core.events import AnswerEvent, SourcesFound, split_into_deltas
 from core.types import JSONDict, Match, Query, SkillName, Source
 
@@ -20,43 +20,43 @@ class FAQSkill:
 
     def match(self, query: Query) -> Match | None:
         """The best FAQ with its calibrated confidence; None where nothing comes near at all."""
-        ranking = rank_faqs(query)
-        if not ranking.faqs:
+        matches = match_faqs(query)
+        if not matches.faqs:
             return None
-        others = ranking.faqs[1:] if ranking.accepted else ranking.faqs
+        others = matches.faqs[1:] if matches.accepted else matches.faqs
         return Match(
             skill=self.name,
-            confidence=ranking.confidence,
-            accepted=ranking.accepted,
-            payload=ranking.faqs[0],
+            confidence=matches.confidence,
+            accepted=matches.accepted,
+            payload=matches.faqs[0],
             suggestions=tuple(dict.fromkeys(one.phrasing for one in others[:SUGGESTED])),
-            degraded=ranking.degraded,
-            why=_why(ranking),
+            degraded=matches.degraded,
+            why=_why(matches),
         )
 
     def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
         """The FAQ as the source, then its answer."""
         best = match.payload
-        assert isinstance(best, RankedFAQ)
+        assert isinstance(best, MatchedFAQ)
         yield SourcesFound(sources=(_source(best, match.confidence),))
         yield from split_into_deltas(best.faq.answer)
 
 
-def _source(ranked: RankedFAQ, confidence: float) -> Source:
-    return Source(kind="faq", id=ranked.faq.external_id, title=ranked.phrasing, text=ranked.faq.answer[:400], score=confidence)
+def _source(best: MatchedFAQ, confidence: float) -> Source:
+    return Source(kind="faq", id=best.faq.external_id, title=best.phrasing, text=best.faq.answer[:400], score=confidence)
 
 
-def _why(ranking: Ranking) -> JSONDict:
+def _why(matches: FAQMatches) -> JSONDict:
     return {
-        "exact": ranking.exact,
+        "exact": matches.exact,
+        "reasons": {name: round(value, 3) if isinstance(value, float) else value for name, value in matches.reasons.items()},
         "candidates": [
             {
                 "id": one.faq.external_id,
                 "phrasing": one.phrasing,
                 "score": round(one.score, 4),
-                "cosine": None if one.cosine is None else round(one.cosine, 4),
-                "bm25": round(one.bm25, 4),
+                "contributions": {name: round(value, 4) for name, value in one.contributions.items()},
             }
-            for one in ranking.faqs[:EXPLAINED]
+            for one in matches.faqs[:EXPLAINED]
         ],
     }

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from apps.retrieval.follower import follower
-from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import IndexPair, indexes_for
 from core.types import EncodedQuery, EntryKind, Hit, Scope, SearchMode
 
@@ -27,9 +26,10 @@ def find_candidates(text: str, encoded: EncodedQuery | None, *, kind: EntryKind,
 
     Raises IndexMismatch where vectors would be searched that another encoder made. Lexical finds get their cosine from the stored vectors, so both scores are there wherever both can be.
     """
-    for kb_id, revision in KnowledgeBase.objects.filter(pk__in=scope.kb_ids).values_list("pk", "revision"):
+    for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
         follower().follow(kb_id, revision)
-        if encoded is not None and mode is not SearchMode.LEXICAL:
+    if encoded is not None and mode is not SearchMode.LEXICAL:
+        for kb_id in scope.kb_ids:
             follower().check_encoder(kb_id, encoded.encoder)
     pair = indexes_for(kind)
     words = pair.lexical.search_normalized(text, k, scope) if mode is not SearchMode.VECTOR else []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.models import KnowledgeBase
 from core.errors import NotAuthenticated, NotFound
+from core.types import Scope
 
 
 def kb_for(slug: str, caller: Caller, permission: Permission) -> KnowledgeBase:
@@ -25,3 +28,9 @@ def kb_named(slug: str) -> KnowledgeBase:
         known = list(KnowledgeBase.objects.order_by("slug").values_list("slug", flat=True)[:10])
         raise NotFound(f"No knowledge base {slug!r}. There are: {', '.join(known) or 'none yet; make one with create_kb'}.")
     return kb
+
+
+def scope_of(kbs: Iterable[KnowledgeBase]) -> Scope:
+    """The scope of these knowledge bases at the revisions that they were read with."""
+    known = list(kbs)
+    return Scope(kb_ids=tuple(kb.pk for kb in known), revisions=tuple(kb.revision for kb in known))

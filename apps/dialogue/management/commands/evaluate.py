@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
-from apps.retrieval.selectors import kb_named
+from apps.retrieval.selectors import kb_named, scope_of
 from core.errors import QAError
 from core.types import JSONDict, Scope
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         began = time.monotonic()
         task = TASKS[options["task"]]
         try:
-            scope = Scope(kb_ids=(kb_named(options["kb"]).pk,))
+            scope = scope_of([kb_named(options["kb"])])
             rows = list(_read(options["data"], task))
             report = self._run(task, rows, scope)
         except QAError as error:
