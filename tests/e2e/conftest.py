@@ -1,22 +1,23 @@
-"""What do browser tests share? One headless Chromium a session."""
+"""What do browser tests share? A headless Chromium for each module."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Error, sync_playwright
 
-# Playwright runs an event loop in the test's own thread, which Django takes for asynchronous code; the tests are not.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, or Playwright's own. A machine that has neither skips the tests and says so."""
-    with sync_playwright() as playwright:
+    """The system's Chromium, or Playwright's own. A machine that has neither skips the tests and says so.
+
+    Playwright keeps an event loop running in the test's own thread: Django must be told that this is no asynchronous
+    code, and asynchronous tests of other modules need the loop gone.
+    """
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         try:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         except Error as error:
