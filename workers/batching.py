@@ -205,14 +205,16 @@ class Batcher(Generic[Item, Result]):
     def _answer(self, batch: list[_Entry[Item, Result]]) -> None:
         """Runs one batch and gives each entry its result or its error; ends the batcher where the device is lost."""
         started = time.monotonic()
+        reason = f"The model {self._name} stopped while it ran this."
         try:
             self._run_or_bisect(batch)
         except ModelUnavailable as error:
+            reason = error.message
             self._end(error)
         finally:
             for entry in batch:
                 if not entry.future.done():
-                    _fail(entry, ModelUnavailable(f"The model {self._name} stopped while it ran this."))
+                    _fail(entry, ModelUnavailable(reason))
         self._last_size, self._last_seconds = len(batch), time.monotonic() - started
 
     def _run_or_bisect(self, batch: list[_Entry[Item, Result]]) -> None:
@@ -324,4 +326,4 @@ def _fail(entry: _Entry[Item, Result], error: QAError) -> None:
     try:
         entry.future.set_exception(error)
     except InvalidStateError:
-        return
+        return  # as above

@@ -48,7 +48,7 @@ class TextTokenizer:
 
     def tokenize(self, texts: Sequence[str], role: Role, *, wants_tokens: bool = False) -> list[TokenizedText]:
         """The texts as the encoder takes them, each cut to the model's length."""
-        prefixed = [self._prefixes[role] + text[: self._max_chars] for text in texts]
+        prefixed = [self._prefixes[role] + _well_formed(text[: self._max_chars]) for text in texts]
         encodings = [self._tokenizer.encode(prefixed[0])] if len(prefixed) == 1 else self._tokenizer.encode_batch_fast(prefixed)
         return [self._describe(encoding, role, wants_tokens) for encoding in encodings]
 
@@ -70,6 +70,11 @@ class TextTokenizer:
         if unknown is None:
             return frozenset(), 0
         return frozenset(special.values()) - {unknown}, unknown
+
+
+def _well_formed(text: str) -> str:
+    """The text with lone surrogates, which no tokenizer takes, as question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _load(model: SentenceModel) -> Tokenizer:
