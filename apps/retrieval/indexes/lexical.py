@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import threading
 import uuid
@@ -11,35 +10,32 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import tantivy
 
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.indexes.durable import FolderLock, replace_file
+from apps.retrieval.indexes.tantivy_part import (
+    MAX_QUERY_TERMS,
+    LexicalReader,
+    create_part,
+    ids_at,
+    known_rarest,
+    open_part,
+    open_reader,
+    parse_state,
+    search_part,
+    term_score,
+)
 from core.config import get_settings
 from core.errors import IndexMismatch
 from core.types import EntryKind, Hit, IndexEntry, IndexState, Scope
 
-MAX_QUERY_TERMS = 64
 MAX_OPEN = 64
 WRITER_BYTES = 50_000_000
-K1, B = 1.2, 0.75  # tantivy's own, fixed there; used to work out what a perfect hit would score
 
 _NOTHING = IndexState(revision=0, built_with="")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Reader:
-    """A searchable state of one knowledge base; `stamp`, the state file's content, tells whether the files have moved on."""
-
-    stamp: bytes
-    part: str
-    state: IndexState
-    index: tantivy.Index
-    searcher: tantivy.Searcher
-    mean_length: float
 
 
 @dataclass(kw_only=True, slots=True)
@@ -67,7 +63,7 @@ class EmbeddedLexicalIndex:
         self._mutex = threading.RLock()
         self._locks: dict[int, FolderLock] = {}
         self._writers: dict[int, _Writer] = {}
-        self._readers: OrderedDict[int, _Reader] = OrderedDict()
+        self._readers: OrderedDict[int, LexicalReader] = OrderedDict()
 
     # Searching
 
@@ -89,7 +85,7 @@ class EmbeddedLexicalIndex:
         for kb_id in dict.fromkeys(scope.kb_ids):
             one = Scope(kb_ids=(kb_id,))
             ceiling = self._ceiling(terms, one)
-            found = self._hits(list(dict.fromkeys(terms)), k, one)
+            found = self._hits(list(dict.fromkeys(terms)), k, one) if ceiling else []
             hits += [Hit(hit.id, min(hit.score / ceiling, 1.0)) for hit in found]
         return _best(hits, k)
 
@@ -109,7 +105,7 @@ class EmbeddedLexicalIndex:
             reader = self._reader(kb_id)
             if reader is not None and reader.searcher.num_docs:
                 with _damage_named(kb_id):
-                    hits += _search_one(reader, _known_rarest(reader.searcher, terms), k)
+                    hits += search_part(reader, known_rarest(reader.searcher, terms), k)
         return hits
 
     def _ceiling(self, terms: Sequence[str], scope: Scope) -> float:
@@ -121,8 +117,8 @@ class EmbeddedLexicalIndex:
         counts = Counter(terms)
         frequencies = {term: max(1, min(entries, sum(reader.searcher.doc_freq("words", term) for reader in readers))) for term in counts}
         counted = sorted(counts, key=lambda term: frequencies[term])[:MAX_QUERY_TERMS]
-        norm = K1 * (1 - B + B * len(terms) / max(mean_length, 1.0))
-        return sum(_idf(entries, frequencies[term]) * counts[term] * (K1 + 1) / (counts[term] + norm) for term in counted)
+        length = len(terms) / max(mean_length, 1.0)
+        return sum(term_score(counts[term], entries=entries, frequency=frequencies[term], length=length) for term in counted)
 
     # Following the database
 
@@ -174,7 +170,7 @@ class EmbeddedLexicalIndex:
         with self.exclusive(kb_id):
             self._drop_writer(kb_id)
             part = f"part-{uuid.uuid4().hex[:12]}"
-            _create_part(self._home(kb_id) / part)
+            create_part(self._home(kb_id) / part)
             self._write_state(kb_id, part, IndexState(revision=0, built_with=built_with))
             for old in self._home(kb_id).glob("part-*"):
                 if old.name != part:
@@ -187,7 +183,7 @@ class EmbeddedLexicalIndex:
             return set()
         with _damage_named(kb_id):
             found = reader.searcher.search(tantivy.Query.all_query(), reader.searcher.num_docs, count=False)
-            return set(_ids_at(reader.searcher, [address for _, address in found.hits]))
+            return set(ids_at(reader.searcher, [address for _, address in found.hits]))
 
     def close(self) -> None:
         """Lets go of every open file; the index opens again on its next use."""
@@ -203,22 +199,31 @@ class EmbeddedLexicalIndex:
         with self._mutex:
             return self._locks.setdefault(kb_id, FolderLock(self._home(kb_id) / "lock"))
 
-    def _reader(self, kb_id: int) -> _Reader | None:
+    def _reader(self, kb_id: int) -> LexicalReader | None:
         """The latest committed state, or None where there is no index yet."""
-        try:
-            stamp = (self._home(kb_id) / "state.json").read_bytes()
-        except FileNotFoundError:
-            return None
+        stamp = self._stamp(kb_id)
         with self._mutex:
             reader = self._readers.get(kb_id)
-            if reader is None or reader.stamp != stamp:
-                with _damage_named(kb_id):
-                    reader = _open_reader(self._home(kb_id), stamp, reader)
-                self._readers[kb_id] = reader
+            while stamp is not None and (reader is None or reader.stamp != stamp):
+                try:
+                    with _damage_named(kb_id):
+                        reader = self._readers[kb_id] = open_reader(self._home(kb_id), stamp, reader)
+                except IndexMismatch:
+                    tried, stamp = stamp, self._stamp(kb_id)
+                    if tried == stamp:  # else another process has just started a new part and removed this one
+                        raise
+            if stamp is None or reader is None:
+                return None
             self._readers.move_to_end(kb_id)
             while len(self._readers) > self._max_open:
                 self._readers.popitem(last=False)
             return reader
+
+    def _stamp(self, kb_id: int) -> bytes | None:
+        try:
+            return (self._home(kb_id) / "state.json").read_bytes()
+        except FileNotFoundError:
+            return None
 
     def _open_writer(self, kb_id: int) -> _Writer:
         if not self._lock(kb_id).depth:
@@ -227,8 +232,8 @@ class EmbeddedLexicalIndex:
             if not (self._home(kb_id) / "state.json").exists():
                 self.clear(kb_id, "")
             with _damage_named(kb_id):
-                part = str(_parse_state((self._home(kb_id) / "state.json").read_bytes())["part"])
-                writer = _open_part(self._home(kb_id) / part).writer(heap_size=WRITER_BYTES, num_threads=1)
+                part = str(parse_state((self._home(kb_id) / "state.json").read_bytes())["part"])
+                writer = open_part(self._home(kb_id) / part).writer(heap_size=WRITER_BYTES, num_threads=1)
             self._writers[kb_id] = _Writer(writer=writer, part=part)
         return self._writers[kb_id]
 
@@ -245,88 +250,15 @@ class EmbeddedLexicalIndex:
             writer.writer.rollback()
 
     def _built_with(self, kb_id: int) -> str:
-        return str(_parse_state((self._home(kb_id) / "state.json").read_bytes())["built_with"])
+        return str(parse_state((self._home(kb_id) / "state.json").read_bytes())["built_with"])
 
     def _write_state(self, kb_id: int, part: str, state: IndexState) -> None:
         row = {"revision": state.revision, "built_with": state.built_with, "part": part, "commit": uuid.uuid4().hex}
         replace_file(self._home(kb_id) / "state.json", json.dumps(row).encode())
 
 
-@cache
-def _schema() -> tantivy.Schema:
-    builder = tantivy.SchemaBuilder()
-    builder.add_integer_field("id", indexed=True, fast=True)
-    builder.add_integer_field("length", fast=True)
-    builder.add_text_field("words", tokenizer_name="words", index_option="freq")
-    return builder.build()
-
-
-def _prepare(index: tantivy.Index) -> tantivy.Index:
-    index.register_tokenizer("words", tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
-    index.config_reader(reload_policy="manual")
-    return index
-
-
-def _create_part(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    tantivy.Index(_schema(), path=str(folder))
-
-
-def _open_part(folder: Path) -> tantivy.Index:
-    return _prepare(tantivy.Index.open(str(folder)))
-
-
-def _parse_state(content: bytes) -> dict[str, object]:
-    row = json.loads(content)
-    if not isinstance(row, dict) or not {"revision", "built_with", "part"} <= row.keys():
-        raise ValueError("state.json lacks a field")
-    return row
-
-
-def _open_reader(home: Path, stamp: bytes, before: _Reader | None) -> _Reader:
-    row = _parse_state(stamp)
-    part = str(row["part"])
-    index = before.index if before is not None and before.part == part else _open_part(home / part)
-    index.reload()
-    searcher = index.searcher()
-    state = IndexState(revision=int(str(row["revision"])), built_with=str(row["built_with"]))
-    return _Reader(stamp=stamp, part=part, state=state, index=index, searcher=searcher, mean_length=_mean_length(searcher))
-
-
-def _mean_length(searcher: tantivy.Searcher) -> float:
-    if not searcher.num_docs:
-        return 0.0
-    result = searcher.aggregate(tantivy.Query.all_query(), {"mean": {"avg": {"field": "length"}}})
-    return float(result["mean"]["value"] or 0.0)
-
-
-def _known_rarest(searcher: tantivy.Searcher, terms: Sequence[str]) -> list[str]:
-    """The terms that some entry has; the rarest `MAX_QUERY_TERMS` of them, so that long texts stay cheap."""
-    known = [(frequency, term) for term in terms if (frequency := searcher.doc_freq("words", term))]
-    if len(known) > MAX_QUERY_TERMS:
-        known = sorted(known)[:MAX_QUERY_TERMS]
-    return [term for _, term in known]
-
-
-def _search_one(reader: _Reader, terms: Sequence[str], k: int) -> list[Hit]:
-    if not terms:
-        return []
-    clauses = [(tantivy.Occur.Should, tantivy.Query.term_query(_schema(), "words", term, "freq")) for term in terms]
-    found = reader.searcher.search(tantivy.Query.boolean_query(clauses), min(k, reader.searcher.num_docs), count=False).hits
-    ids = _ids_at(reader.searcher, [address for _, address in found])
-    return [Hit(entry_id, float(score)) for entry_id, (score, _) in zip(ids, found, strict=True)]
-
-
-def _ids_at(searcher: tantivy.Searcher, addresses: list[tantivy.DocAddress]) -> list[int]:
-    return [int(value) for value in searcher.fast_field_values("id", addresses) if value is not None]
-
-
 def _best(hits: Iterable[Hit], k: int) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
-
-
-def _idf(entries: int, frequency: int) -> float:
-    return math.log(1 + (entries - frequency + 0.5) / (frequency + 0.5))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import os
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import faiss
 import numpy as np
@@ -35,7 +36,7 @@ class BuildStopped(Exception):
 class Graph:
     """A built graph: node n stands for entry `ids[n]`. An id may occur again where an older node of it is dead."""
 
-    index: faiss.IndexHNSWSQ
+    index: Any  # faiss.IndexHNSWSQ; the stubs of faiss 1.15 do not know what its Python wrappers take
     ids: IdArray
 
 
@@ -74,7 +75,7 @@ class VectorView:
             hits += _as_hits(scores[0], places[0], self.row_ids)
         if self.graph is not None:
             selector = self._selector
-            parameters = faiss.SearchParametersHNSW(efSearch=max(GRAPH_EF_SEARCH, 2 * k), sel=selector)
+            parameters = faiss.SearchParametersHNSW(efSearch=max(GRAPH_EF_SEARCH, 2 * k), sel=selector)  # type: ignore[attr-defined]
             scores, places = self.graph.index.search(query, k, params=parameters)
             hits += _as_hits(scores[0], places[0], self.graph.ids)
         return hits
@@ -127,7 +128,7 @@ class VectorView:
     @cached_property
     def _living(self) -> tuple[IdArray, IdArray]:
         """Ids of living nodes in order, and their nodes."""
-        assert self.graph is not None
+        assert self.graph is not None and self.alive is not None
         nodes = np.flatnonzero(self.alive)
         order = np.argsort(self.graph.ids[nodes], kind="stable")
         return self.graph.ids[nodes][order], nodes[order]
@@ -137,7 +138,7 @@ class VectorView:
         """Lets only living nodes through; None, which is faster, where all live."""
         if self.alive is None or bool(self.alive.all()):
             return None
-        return faiss.IDSelectorBitmap(np.packbits(self.alive, bitorder="little"))
+        return faiss.IDSelectorBitmap(np.packbits(self.alive, bitorder="little"))  # type: ignore[call-arg, arg-type]
 
 
 def empty_view(dim: int) -> VectorView:
@@ -159,10 +160,10 @@ def extend_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, NDArra
 
 
 def _rebuilt_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, NDArray[np.bool_]]:
-    index = faiss.IndexHNSWSQ(view.dim, faiss.ScalarQuantizer.QT_fp16, GRAPH_LINKS, faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.IndexHNSWSQ(view.dim, faiss.ScalarQuantizer.QT_fp16, GRAPH_LINKS, faiss.METRIC_INNER_PRODUCT)  # type: ignore[arg-type]
     index.hnsw.efConstruction = GRAPH_EF_BUILD
     ids = view.row_ids
-    if view.graph is not None:
+    if view.graph is not None and view.alive is not None:
         nodes = np.flatnonzero(view.alive)
         for start in range(0, len(nodes), ADD_AT_ONCE):
             _add(index, view.graph.index.reconstruct_batch(nodes[start : start + ADD_AT_ONCE]), stop)
@@ -171,7 +172,7 @@ def _rebuilt_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, NDAr
     return Graph(index, ids), np.ones(len(ids), np.bool_)
 
 
-def _add(index: faiss.IndexHNSWSQ, rows: FloatArray, stop: threading.Event) -> None:
+def _add(index: Any, rows: FloatArray, stop: threading.Event) -> None:
     faiss.omp_set_num_threads(BUILD_THREADS)
     for start in range(0, len(rows), ADD_AT_ONCE):
         if stop.is_set():
@@ -189,4 +190,4 @@ def _lookup(table: tuple[IdArray, IdArray], wanted: IdArray) -> IdArray:
     if not len(ids) or not len(wanted):
         return np.empty(0, np.int64)
     at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return places[at[ids[at] == wanted]]
+    return np.asarray(places[at[ids[at] == wanted]])

@@ -1,0 +1,114 @@
+"""What does one tantivy index on disk hold, and what does it find? Opening, reading and scoring a part."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import tantivy
+
+from core.types import Hit, IndexState
+
+MAX_QUERY_TERMS = 64
+K1, B = 1.2, 0.75  # tantivy's own, fixed there; used to work out what a perfect hit would score
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LexicalReader:
+    """A searchable state of one knowledge base; `stamp`, the state file's content, tells whether the files have moved on."""
+
+    stamp: bytes
+    part: str
+    state: IndexState
+    index: tantivy.Index
+    searcher: tantivy.Searcher
+    mean_length: float
+
+
+@cache
+def schema() -> tantivy.Schema:
+    """An entry: its id, its number of terms, and its terms without positions."""
+    builder = tantivy.SchemaBuilder()
+    builder.add_integer_field("id", indexed=True, fast=True)
+    builder.add_integer_field("length", fast=True)
+    builder.add_text_field("words", tokenizer_name="words", index_option="freq")
+    return builder.build()
+
+
+def _prepare(index: tantivy.Index) -> tantivy.Index:
+    index.register_tokenizer("words", tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
+    index.config_reader(reload_policy="manual")
+    return index
+
+
+def create_part(folder: Path) -> None:
+    """Makes an empty index in a new folder."""
+    folder.mkdir(parents=True)
+    tantivy.Index(schema(), path=str(folder))
+
+
+def open_part(folder: Path) -> tantivy.Index:
+    """The index in the folder; it shows a commit only once it is reloaded. Raises ValueError where files are damaged."""
+    return _prepare(tantivy.Index.open(str(folder)))
+
+
+def parse_state(content: bytes) -> dict[str, object]:
+    """The fields of a state file; raises ValueError where one is missing."""
+    row = json.loads(content)
+    if not isinstance(row, dict) or not {"revision", "built_with", "part"} <= row.keys():
+        raise ValueError("state.json lacks a field")
+    return row
+
+
+def open_reader(home: Path, stamp: bytes, before: LexicalReader | None) -> LexicalReader:
+    """A reader of the state that `stamp` tells, taking over the open files of the one before where the part is the same."""
+    row = parse_state(stamp)
+    part = str(row["part"])
+    index = before.index if before is not None and before.part == part else open_part(home / part)
+    index.reload()
+    searcher = index.searcher()
+    state = IndexState(revision=int(str(row["revision"])), built_with=str(row["built_with"]))
+    return LexicalReader(stamp=stamp, part=part, state=state, index=index, searcher=searcher, mean_length=_mean_length(searcher))
+
+
+def _mean_length(searcher: tantivy.Searcher) -> float:
+    if not searcher.num_docs:
+        return 0.0
+    result = searcher.aggregate(tantivy.Query.all_query(), {"mean": {"avg": {"field": "length"}}})
+    return float(result["mean"]["value"] or 0.0)
+
+
+def known_rarest(searcher: tantivy.Searcher, terms: Sequence[str]) -> list[str]:
+    """The terms that some entry has; the rarest `MAX_QUERY_TERMS` of them, so that long texts stay cheap."""
+    known = [(frequency, term) for term in terms if (frequency := searcher.doc_freq("words", term))]
+    if len(known) > MAX_QUERY_TERMS:
+        known = sorted(known)[:MAX_QUERY_TERMS]
+    return [term for _, term in known]
+
+
+def search_part(reader: LexicalReader, terms: Sequence[str], k: int) -> list[Hit]:
+    """Up to `k` entries that have any of the terms, best BM25 first. No query language: a text can never break the query."""
+    if not terms:
+        return []
+    clauses = [(tantivy.Occur.Should, tantivy.Query.term_query(schema(), "words", term, "freq")) for term in terms]
+    found = reader.searcher.search(tantivy.Query.boolean_query(clauses), min(k, reader.searcher.num_docs), count=False).hits
+    ids = ids_at(reader.searcher, [address for _, address in found])
+    return [Hit(entry_id, float(score)) for entry_id, (score, _) in zip(ids, found, strict=True)]
+
+
+def ids_at(searcher: tantivy.Searcher, addresses: list[tantivy.DocAddress]) -> list[int]:
+    """The entries' ids, in the order of the addresses."""
+    return [int(value) for value in searcher.fast_field_values("id", addresses) if value is not None]
+
+
+def term_score(count: int, *, entries: int, frequency: int, length: float) -> float:
+    """What tantivy's BM25 gives an entry for one term (Robertson and Zaragoza 2009, with Lucene's idf, which stays above 0).
+
+    The entry has the term `count` times and is `length` times as long as the average; `frequency` of `entries` have the term.
+    """
+    idf = math.log(1 + (entries - frequency + 0.5) / (frequency + 0.5))
+    return idf * count * (K1 + 1) / (count + K1 * (1 - B + B * length))
