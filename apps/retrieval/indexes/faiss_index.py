@@ -94,9 +94,7 @@ class FaissIndex:
         """Puts a view with all changes in place, and leaves graph and snapshot to the maintenance thread."""
         kb = self._held(kb_id)
         kb.refresh(revision)
-        if kb.needs_graph() or kb.needs_snapshot():
-            self._start_maintenance()
-            self._due.put(kb)
+        self._maintain_if_due(kb)
 
     def clear(self, kb_id: int, built_with: str) -> None:
         """Starts anew, empty; the snapshot goes too."""
@@ -135,7 +133,8 @@ class FaissIndex:
                 if kb_id not in self._kbs:
                     self._kbs[kb_id] = _KnowledgeBaseVectors(kb_id, self._folder / str(kb_id) / "vectors", self._exact_max)
                 kb = self._kbs[kb_id]
-        kb.load_once()
+        if kb.load_once():
+            self._maintain_if_due(kb)
         return kb
 
     def _held(self, kb_id: int) -> _KnowledgeBaseVectors:
@@ -144,7 +143,10 @@ class FaissIndex:
             raise RuntimeError("put, delete and refresh must be called while `exclusive` is held.")
         return kb
 
-    def _start_maintenance(self) -> None:
+    def _maintain_if_due(self, kb: _KnowledgeBaseVectors) -> None:
+        if not (kb.needs_graph() or kb.needs_snapshot()):
+            return
+        self._due.put(kb)
         with self._mutex:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._maintain, name="vector-maintenance", daemon=True)
@@ -189,15 +191,18 @@ class _KnowledgeBaseVectors:
         self._unsaved = 0
         self._saved_at = time.monotonic()
 
-    def load_once(self) -> None:
+    def load_once(self) -> bool:
+        """Takes the snapshot over on first use; whether this call did."""
         if self._loaded:
-            return
+            return False
         with self._swap:
-            if not self._loaded:
-                saved = self._snapshot.load()
-                if saved is not None:
-                    self.view, self.state = saved
-                self._loaded = True
+            if self._loaded:
+                return False
+            saved = self._snapshot.load()
+            if saved is not None:
+                self.view, self.state = saved
+            self._loaded = True
+            return True
 
     def put(self, ids: Sequence[int], vectors: FloatArray) -> None:
         rows = np.array(vectors, dtype=np.float32)  # a copy: the caller may use its array again

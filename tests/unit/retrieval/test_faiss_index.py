@@ -139,6 +139,17 @@ def test_a_restart_loads_graph_and_rows_and_goes_on_from_there(tmp_path: Path) -
     assert best(again, unit_rows(1, seed=9)[0]) == 3
 
 
+def test_a_snapshot_without_a_graph_gets_one_after_the_restart(tmp_path: Path) -> None:
+    index = FaissIndex(folder=tmp_path, exact_max=1000)
+    fill(index, list(range(300)), unit_rows(300))
+    index.close()
+    again = FaissIndex(folder=tmp_path, exact_max=100)
+    assert best(again, unit_rows(300)[7]) == 7
+    again.wait_for_maintenance()
+    assert again._kb(1).view.nodes == 300  # type: ignore[union-attr]
+    again.close()
+
+
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "manifest"])
 def test_a_damaged_snapshot_counts_as_none(tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture) -> None:
     index = FaissIndex(folder=tmp_path, exact_max=100)
