@@ -27,7 +27,9 @@ def chat_page(request: HttpRequest) -> HttpResponse:
         "language": "zh" if (get_language() or "").startswith("zh") else "en",
         "max_question_chars": get_settings().max_question_chars,
     }
-    return render(request, "chat.html", context, headers={"Content-Security-Policy": CSP})
+    page = render(request, "chat.html", context)
+    page.headers["Content-Security-Policy"] = CSP
+    return page
 
 
 def _as_dict(bot: Bot) -> JSONDict:
