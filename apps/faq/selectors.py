@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -43,3 +43,8 @@ def answering(questions: QuerySet[FAQQuestion], scope: Scope) -> QuerySet[FAQQue
 def phrasings(ids: Sequence[int], digest: str, scope: Scope) -> list[FAQQuestion]:
     """The phrasings with these ids, or with this digest of the whole question, that may answer now; oldest first."""
     return list(answering(FAQQuestion.objects.filter(Q(pk__in=ids) | Q(normalized_digest=digest)), scope).order_by("pk"))
+
+
+def findable_phrasings(kb: KnowledgeBase) -> Iterator[tuple[int, str]]:
+    """(id, text) of every phrasing that the indexes must hold: those of published FAQs, whatever their dates."""
+    return FAQQuestion.objects.filter(faq__kb=kb, faq__status=FAQStatus.PUBLISHED).values_list("pk", "text").iterator(chunk_size=5000)

@@ -1,0 +1,129 @@
+"""How a knowledge base changes its encoder: vectors are made aside, then everything switches at once, and can go back.
+
+A building generation is filled in chunks and survives an interruption. The switch happens under the knowledge base's lock
+and takes a new revision, so every process empties and refills its vector index before it answers the next question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from apps.accounts.audit import record
+from apps.accounts.permissions import Caller
+from apps.retrieval.follower import LEXICAL_ANALYSIS, follower
+from apps.retrieval.indexing import encoder, fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
+from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.registry import indexes_for
+from core.errors import InvalidRequest
+from core.types import EntryKind, Role
+
+CHUNK = 1000
+LAST_CHUNK = 200
+
+Progress = Callable[[int], None]
+_Status = IndexGeneration.Status
+
+
+def entries_to_encode(kb: KnowledgeBase) -> int:
+    """How many texts a rebuild has to encode in all."""
+    return Entry.objects.filter(kb=kb, deleted=False).count()
+
+
+def rebuild(kb: KnowledgeBase, caller: Caller, progress: Progress | None = None) -> IndexGeneration:
+    """A new generation of all vectors by the present encoder, active when this returns; the words index is built anew too.
+
+    `progress` is told how many texts were done since its last call, those of an interrupted build included. Edits made
+    meanwhile are in it. The generation before is kept for `roll_back`, older ones go. Raises ModelUnavailable without encoder.
+    """
+    generation = _building(kb)
+    report = progress or (lambda _count: None)
+    report(generation.vectors.count())
+    while _missing(generation).count() > LAST_CHUNK:
+        _fill(generation, report)
+    _switch_when_full(generation, caller, report)
+    _rebuild_words(kb)
+    return generation
+
+
+def roll_back(kb: KnowledgeBase, caller: Caller) -> IndexGeneration:
+    """Makes the generation before active again. Raises InvalidRequest where there is none, or another encoder runs."""
+    retired = IndexGeneration.objects.filter(kb=kb, status=_Status.RETIRED).order_by("-activated_at").first()
+    if retired is None:
+        raise InvalidRequest(f"{kb.slug!r} has no generation to go back to: only the last one is kept.")
+    if retired.encoder != (now := encoder().model_id):
+        raise InvalidRequest(f"The generation before was built by {retired.encoder}, but the encoder is {now}: set QA_ENCODER back first.")
+    with transaction.atomic():
+        lock_next_revision(kb)
+        _activate(retired)
+        record(caller, "roll_back_index", target=f"#{retired.number} {retired.encoder}", kb=kb.slug)
+    fill_missing_vectors(kb)
+    _follow(kb)
+    return retired
+
+
+def _building(kb: KnowledgeBase) -> IndexGeneration:
+    """The generation to fill: an interrupted one of this encoder goes on, one of another encoder is dropped."""
+    model_id = encoder().model_id
+    with transaction.atomic():
+        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        begun = IndexGeneration.objects.filter(kb=kb, status=_Status.BUILDING)
+        begun.exclude(encoder=model_id).delete()
+        return begun.first() or IndexGeneration.objects.create(kb=kb, number=next_generation_number(kb), encoder=model_id)
+
+
+def _missing(generation: IndexGeneration) -> QuerySet[Entry]:
+    return Entry.objects.filter(kb_id=generation.kb_id, deleted=False).exclude(vectors__generation=generation).order_by("pk")
+
+
+def _fill(generation: IndexGeneration, report: Progress) -> None:
+    """One pass over all entries without a vector in this generation."""
+    last = 0
+    while chunk := list(_missing(generation).filter(pk__gt=last)[:CHUNK]):
+        last = chunk[-1].pk
+        vectors = encoder().encode([entry.text for entry in chunk], Role.PASSAGE)
+        with transaction.atomic():
+            KnowledgeBase.objects.select_for_update().get(pk=generation.kb_id)
+            texts = dict(Entry.objects.filter(pk__in=[entry.pk for entry in chunk], deleted=False).values_list("pk", "text"))
+            kept = [place for place, entry in enumerate(chunk) if texts.get(entry.pk) == entry.text]
+            put_vectors(generation, [chunk[place].pk for place in kept], vectors[kept])
+        report(len(kept))
+
+
+def _switch_when_full(generation: IndexGeneration, caller: Caller, report: Progress) -> None:
+    """Encodes the last few under the lock, where no edit can get in between, and switches."""
+    with transaction.atomic():
+        lock_next_revision(generation.kb)
+        _fill(generation, report)
+        _activate(generation)
+        record(caller, "reindex", target=f"#{generation.number} {generation.encoder}", kb=generation.kb.slug)
+    follower().wake()
+
+
+def _activate(generation: IndexGeneration) -> None:
+    """Makes this generation the active one, retires the one before and drops what is older. The lock is held."""
+    others = IndexGeneration.objects.filter(kb_id=generation.kb_id).exclude(pk=generation.pk)
+    others.filter(status=_Status.RETIRED).delete()
+    others.filter(status=_Status.ACTIVE).update(status=_Status.RETIRED)
+    generation.status, generation.activated_at = _Status.ACTIVE, timezone.now()
+    generation.save(update_fields=["status", "activated_at"])
+
+
+def _rebuild_words(kb: KnowledgeBase) -> None:
+    """Empties the words indexes, so that following fills them from the first revision on, and follows."""
+    for kind in EntryKind:
+        index = indexes_for(kind).lexical
+        with index.exclusive(kb.pk):
+            index.clear(kb.pk, LEXICAL_ANALYSIS)
+    with transaction.atomic():
+        lock_next_revision(kb)
+    _follow(kb)
+
+
+def _follow(kb: KnowledgeBase) -> None:
+    kb.refresh_from_db()
+    follower().follow(kb.pk, kb.revision)
+    follower().wake()

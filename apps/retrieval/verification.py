@@ -1,0 +1,142 @@
+"""Do database, vectors and indexes agree? Counts what is missing or astray, and mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from apps.retrieval.follower import built_with, follower
+from apps.retrieval.indexing import active_generation, delete_entries, encode_texts, fill_missing_vectors, lock_next_revision, put_entries
+from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
+from apps.retrieval.registry import indexes_for
+from core.errors import IndexMismatch
+from core.metrics import INDEX_DRIFT
+from core.protocols import FollowingIndex
+from core.types import EntryKind
+
+MEND_CHUNK = 1000
+
+Content = Callable[[KnowledgeBase], Iterable[tuple[int, str]]]
+
+_content: dict[EntryKind, Content] = {}
+
+
+def register_content(kind: EntryKind, content: Content) -> None:
+    """Says what should be findable: `content` gives (owner id, text) of a knowledge base. Each app does so for its kind."""
+    _content[kind] = content
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift:
+    """One comparison: `place` (entries, vectors, lexical or vector) lacks `missing` and has `stray` that should not be there."""
+
+    kind: EntryKind
+    place: str
+    expected: int
+    missing: frozenset[int]
+    stray: frozenset[int]
+    damage: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many entries the two sides disagree on; at least one where the index cannot be read."""
+        return len(self.missing) + len(self.stray) + bool(self.damage)
+
+
+def find_drift(kb: KnowledgeBase) -> list[Drift]:
+    """Every comparison of a knowledge base, with the metric set. The indexes first follow what was committed, as a search would."""
+    kb.refresh_from_db()
+    damage = _follow(kb)
+    drifts = [drift for kind in EntryKind for drift in _drifts(kb, kind, damage)]
+    for drift in drifts:
+        INDEX_DRIFT.labels(kb=kb.slug, kind=drift.kind.value, index=drift.place).set(drift.count)
+    return drifts
+
+
+def repair(kb: KnowledgeBase, drifts: Iterable[Drift]) -> None:
+    """Mends what `find_drift` found. Raises ModelUnavailable or IndexMismatch where vectors are missing and cannot be made."""
+    found = {(drift.kind, drift.place): drift for drift in drifts if drift.count}
+    for kind in EntryKind:
+        if entries := found.get((kind, "entries")):
+            _mend_entries(kb, entries)
+        if vectors := found.get((kind, "vectors")):
+            EntryVector.objects.filter(entry__kb=kb, entry__kind=kind.value, entry__deleted=True).delete()
+        if entries or vectors:
+            fill_missing_vectors(kb)
+        for place in ("lexical", "vector"):
+            if (kind, place) in found:
+                _empty_index(kb, kind, place)
+    with transaction.atomic():
+        revision = lock_next_revision(kb)
+    follower().follow(kb.pk, revision)
+
+
+def entries_without_vector(kb: KnowledgeBase) -> int:
+    """How many texts are found by their words only."""
+    return Entry.objects.filter(kb=kb, deleted=False).exclude(vectors__generation=active_generation(kb)).count()
+
+
+def _follow(kb: KnowledgeBase) -> str:
+    try:
+        follower().follow(kb.pk, kb.revision)
+    except IndexMismatch as error:
+        return error.message
+    return ""
+
+
+def _drifts(kb: KnowledgeBase, kind: EntryKind, damage: str) -> Iterator[Drift]:
+    live = dict(Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", "pk"))
+    if kind in _content:
+        yield _entry_drift(kb, kind)
+    generation = active_generation(kb)
+    vectors = EntryVector.objects.filter(generation=generation, entry__kb=kb, entry__kind=kind.value)
+    with_vector = set(vectors.values_list("entry__owner_id", flat=True))
+    yield _compare(kind, "vectors", set(live), with_vector)
+    pair = indexes_for(kind)
+    yield _index_drift(kb, kind, "lexical", pair.lexical, set(live), damage)
+    if generation is not None:
+        stale = pair.vector.state(kb.pk).built_with != built_with(generation)
+        yield _index_drift(kb, kind, "vector", pair.vector, with_vector & set(live), damage if stale else "")
+
+
+def _entry_drift(kb: KnowledgeBase, kind: EntryKind) -> Drift:
+    """Entries against content: an entry whose text is no longer its owner's counts as missing."""
+    wanted = dict(_content[kind](kb))
+    entries = dict(Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", "text"))
+    right = {owner for owner, text in wanted.items() if entries.get(owner) == text}
+    return Drift(
+        kind=kind, place="entries", expected=len(wanted), missing=frozenset(wanted.keys() - right), stray=frozenset(entries.keys() - wanted.keys())
+    )
+
+
+def _index_drift(kb: KnowledgeBase, kind: EntryKind, place: str, index: FollowingIndex, expected: set[int], damage: str) -> Drift:
+    try:
+        return _compare(kind, place, expected, index.ids(kb.pk), damage)
+    except IndexMismatch as error:
+        return _compare(kind, place, expected, set(), error.message)
+
+
+def _compare(kind: EntryKind, place: str, expected: set[int], present: set[int], damage: str = "") -> Drift:
+    missing, stray = frozenset(expected - present), frozenset(present - expected)
+    return Drift(kind=kind, place=place, expected=len(expected), missing=missing, stray=stray, damage=damage)
+
+
+def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
+    """Puts what is missing and leaves tombstones for what is astray; content is read again, so nothing old comes back."""
+    wanted = [(owner, text) for owner, text in _content[drift.kind](kb) if owner in drift.missing]
+    for start in range(0, len(wanted), MEND_CHUNK):
+        chunk = wanted[start : start + MEND_CHUNK]
+        put_entries(kb, drift.kind, chunk, encode_texts([text for _, text in chunk]))
+    still = {owner for owner, _ in _content[drift.kind](kb)}
+    stray = sorted(drift.stray - still)
+    for start in range(0, len(stray), MEND_CHUNK):
+        delete_entries(kb, drift.kind, stray[start : start + MEND_CHUNK])
+
+
+def _empty_index(kb: KnowledgeBase, kind: EntryKind, place: str) -> None:
+    pair = indexes_for(kind)
+    index: FollowingIndex = pair.lexical if place == "lexical" else pair.vector
+    with index.exclusive(kb.pk):
+        index.clear(kb.pk, "")

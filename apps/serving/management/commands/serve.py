@@ -1,0 +1,115 @@
+"""How does a server start from nothing? One process prepares the data folder and then serves, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from time import perf_counter
+from types import FrameType
+
+import uvicorn
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from core.config import Settings, get_settings
+from core.errors import QAError
+
+log = logging.getLogger(__name__)
+
+WS_MAX_BYTES = 2**20
+GRACE_S = 5
+
+
+class Command(BaseCommand):
+    """`manage.py serve`."""
+
+    help = "Prepares the data folder (tables, encoder, static files, demo, first user) and serves until SIGTERM or Ctrl-C."
+    requires_system_checks: Sequence[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """One flag: what `make stack` prepares once, its web processes need not repeat."""
+        parser.add_argument("--no-prepare", action="store_true", help="Serve at once: no migration, model, static files, demo or first user.")
+
+    def handle(self, *, no_prepare: bool, **options: object) -> None:
+        """Prepares, serves, and ends with status 0 when asked to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _leave)
+        listener = bind(get_settings())
+        if not no_prepare:
+            self._prepare()
+        AnnouncingServer(uvicorn_config(get_settings())).run(sockets=[listener])
+
+    def _prepare(self) -> None:
+        began = perf_counter()
+        call_command("migrate", interactive=False, verbosity=0)
+        self._try("models", "fetch")
+        call_command("collectstatic", interactive=False, verbosity=0)
+        self._try("demo")
+        call_command("ensure_admin")
+        log.info("data folder ready path=%s seconds=%.1f", settings.DATA_DIR, perf_counter() - began)
+
+    def _try(self, *words: str) -> None:
+        """Runs a command that the server can do without: answers go by words where there is no encoder."""
+        try:
+            call_command(*words)
+        except (CommandError, QAError) as error:
+            self.stderr.write(self.style.WARNING(f"manage.py {' '.join(words)}: {error}"))
+            self.stderr.write("The server starts without it.")
+
+
+class AnnouncingServer(uvicorn.Server):
+    """Says where it can be reached, once it can."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to listen and prints the address."""
+        await super().startup(sockets)
+        if self.started:
+            address = f"http://{_shown(self.config.host)}:{self.config.port}"
+            print(f"\n  问路 Wenlu answers at {address}/  (administration: {address}/admin/)\n  Ctrl-C ends it.\n", flush=True)
+
+
+def uvicorn_config(qa: Settings) -> uvicorn.Config:
+    """How the web server runs: the fast parser and loop, small frames, few seconds to finish what is under way."""
+    return uvicorn.Config(
+        "qa_project.asgi:application",
+        host=qa.host,
+        port=qa.port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets",
+        ws_max_size=WS_MAX_BYTES,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+def bind(qa: Settings) -> socket.socket:
+    """A socket bound to the address of the settings, before minutes go into anything else. Raises CommandError where it is taken."""
+    listener = socket.socket(socket.AF_INET6 if ":" in qa.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((qa.host, qa.port))
+    except OSError as error:
+        listener.close()
+        raise CommandError(f"Cannot listen at {qa.host}:{qa.port}: {error.strerror}. Choose another with QA_PORT or QA_HOST.") from error
+    return listener
+
+
+def _shown(host: str) -> str:
+    """The host as a browser on this machine would write it."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Ends the process with status 0: stopping was asked for, so it is no failure."""
+    sys.exit(0)
