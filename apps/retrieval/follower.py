@@ -13,6 +13,7 @@ from functools import cache
 
 from django.db import close_old_connections
 
+from apps.retrieval.indexes.analysis import ANALYSIS as LEXICAL_ANALYSIS
 from apps.retrieval.indexing import mismatch, unpack_vectors
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from apps.retrieval.registry import IndexPair, indexes_for
@@ -25,7 +26,6 @@ log = logging.getLogger(__name__)
 
 CHUNK = 2000
 REFRESH_EVERY = 20_000
-LEXICAL_ANALYSIS = "words-1"
 
 
 class IndexFollower:
@@ -191,6 +191,7 @@ def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generati
         packed.append(vector)
     if ids:
         pair.vector.put(kb_id, ids, unpack_vectors(packed))
+    pair.vector.delete(kb_id, list(set(owners.values()).difference(ids)))  # a text that changed while no encoder was there
 
 
 @cache

@@ -109,9 +109,7 @@ def put_entries(kb: KnowledgeBase, kind: EntryKind, rows: Sequence[tuple[int, st
         update_fields=["kb", "text", "revision", "deleted"],
     )
     places = encoded.places if encoded else {}
-    bare = [entry.pk for entry in entries if entry.text not in places]
-    if bare:
-        EntryVector.objects.filter(entry__in=bare).delete()
+    EntryVector.objects.filter(entry__in=[entry.pk for entry in entries]).delete()  # of every generation: the text may be another
     ready = [entry for entry in entries if entry.text in places]
     if encoded and ready and (generation := active_generation(kb, encoded.encoder)):
         put_vectors(generation, [entry.pk for entry in ready], encoded.vectors[[places[entry.text] for entry in ready]])
