@@ -1,0 +1,114 @@
+"""What every test stands on: a data folder of its own, a small encoder, and nothing left over from the test before."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_DATA_DIR = tempfile.mkdtemp(prefix="wenlu-tests-")
+atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
+_REAL_MODEL_DIR = os.environ.pop("QA_MODEL_DIR", "")
+for _name in [name for name in os.environ if name.startswith("QA_")]:
+    del os.environ[_name]
+os.environ.update(DJANGO_SETTINGS_MODULE="qa_project.settings", QA_DATA_DIR=_DATA_DIR, QA_LANGUAGE="en")
+
+import django  # noqa: E402 - the settings read the environment when they are first touched
+
+django.setup()
+
+import pytest  # noqa: E402
+from rest_framework.test import APIClient  # noqa: E402
+
+from apps.accounts.keys import create_key  # noqa: E402
+from apps.accounts.permissions import AccessRole, Caller  # noqa: E402
+from apps.dialogue.models import Bot  # noqa: E402
+from apps.retrieval.follower import follower  # noqa: E402
+from apps.retrieval.models import KnowledgeBase  # noqa: E402
+from apps.retrieval.registry import close_indexes  # noqa: E402
+from core.backends import close_backends, get_backend, load_object, use_backend  # noqa: E402
+from core.config import get_settings  # noqa: E402
+from core.protocols import Encoder  # noqa: E402
+from tests.encoders import HashingEncoder  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def encoder(request: pytest.FixtureRequest) -> Iterator[HashingEncoder | None]:
+    """The process's encoder is a hashing one, unless the test is marked `real_model` or asks for `real_encoder`."""
+    hashing = None
+    if "real_encoder" not in request.fixturenames and not request.node.get_closest_marker("real_model"):
+        hashing = HashingEncoder()
+        use_backend(get_settings().encoder_backend, hashing)
+    yield hashing
+    forget_process_state()
+
+
+def forget_process_state() -> None:
+    """As after a new start on an empty disk: primary keys are used again in the next test, so no index may survive."""
+    follower().close()
+    follower.cache_clear()
+    close_indexes()
+    shutil.rmtree(get_settings().data_dir / "indexes", ignore_errors=True)
+    close_backends()
+
+
+@pytest.fixture(scope="session")
+def real_model_folder() -> Path:
+    """The real encoder's files, made once into a cache folder (QA_MODEL_DIR where it is set)."""
+    cache = Path(_REAL_MODEL_DIR) if _REAL_MODEL_DIR else Path.home() / ".cache" / "wenlu" / "models"
+    name = get_settings().encoder
+    folder: Path = load_object("workers.weights.materialise")(name, cache / name)
+    return folder
+
+
+@pytest.fixture
+def real_encoder(real_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Encoder]:
+    """The real encoder as this process's."""
+    monkeypatch.setenv("QA_MODEL_DIR", str(real_model_folder.parent))
+    get_settings.cache_clear()
+    yield get_backend(get_settings().encoder_backend, Encoder)
+    monkeypatch.delenv("QA_MODEL_DIR")
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def admin_caller() -> Caller:
+    """Somebody who may do everything."""
+    return Caller(name="user:1", role=AccessRole.ADMIN)
+
+
+@pytest.fixture
+def kb(db: None) -> KnowledgeBase:
+    """An empty knowledge base."""
+    return KnowledgeBase.objects.create(slug="hr", name="HR", locale="zh")
+
+
+@pytest.fixture
+def bot(kb: KnowledgeBase) -> Bot:
+    """A public bot over `kb`."""
+    bot = Bot.objects.create(slug="helper", name="Helper", public=True)
+    bot.kbs.set([kb])
+    return bot
+
+
+@pytest.fixture
+def client_with_role(db: None) -> Iterator[object]:
+    """Makes an API client whose key has a role: `client_with_role("editor")`."""
+
+    def make(role: str, kb: KnowledgeBase | None = None) -> APIClient:
+        _, text = create_key(name=f"test-{role}-{kb.slug if kb else 'all'}", role=AccessRole(role), kb_id=kb.pk if kb else None)
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+        return client
+
+    yield make
+
+
+@pytest.fixture
+def api(client_with_role: object) -> APIClient:
+    """An API client that may do everything."""
+    client: APIClient = client_with_role("admin")  # type: ignore[operator]
+    return client
