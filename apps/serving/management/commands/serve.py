@@ -33,7 +33,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One flag: what `make stack` prepares once, its web processes need not repeat."""
-        parser.add_argument("--no-prepare", action="store_true", help="Serve at once: no migration, model, static files, demo or first user.")
+        parser.add_argument(
+            "--no-prepare", action="store_true", help="Serve at once: no migration, model, static files, demo or first user."
+        )
 
     def handle(self, *, no_prepare: bool, **options: object) -> None:
         """Prepares, serves, and ends with status 0 when asked to stop."""
@@ -105,7 +107,7 @@ def bind(qa: Settings) -> socket.socket:
 
 def _shown(host: str) -> str:
     """The host as a browser on this machine would write it."""
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
 
