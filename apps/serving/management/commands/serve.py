@@ -83,7 +83,7 @@ def uvicorn_config(qa: Settings) -> uvicorn.Config:
         port=qa.port,
         loop="uvloop",
         http="httptools",
-        ws="websockets",
+        ws="websockets-sansio",
         ws_max_size=WS_MAX_BYTES,
         lifespan="on",
         access_log=False,
