@@ -42,7 +42,8 @@ class QuietFiles(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.startswith("/chat/"):
-            return super().do_GET()
+            super().do_GET()
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()

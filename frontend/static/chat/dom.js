@@ -5,13 +5,13 @@
  * as attributes, true sets an empty attribute, false, null and undefined set nothing.
  * @param {string} tag
  * @param {Record<string, unknown>} [properties]
- * @param {...(Node | string | null | undefined | false)} children
+ * @param {...(Node | string | null | undefined | false)} children Those that are empty are left out.
  * @returns {HTMLElement}
  */
 export function element(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) setProperty(node, name, value);
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
   return node;
 }
 

@@ -48,7 +48,7 @@ const MESSAGES = {
   "turn.stopping": ["正在停止…", "Stopping…"],
   "turn.stopped": ["已停止", "Stopped"],
   "turn.stopped_empty": ["回答开始之前已停止。", "Stopped before the answer began."],
-  "turn.degraded": ["部分服务暂不可用，这是简化的回答。", "Part of the service is unavailable; this answer is simplified."],
+  "turn.degraded": ["部分服务暂不可用，回答可能不完整。", "Part of the service is unavailable, so this may be incomplete."],
   "turn.unanswered": ["没有找到确切的答案", "No certain answer found"],
   "turn.handed_over": ["已转接人工，请稍候。", "You are being passed to a colleague. Please wait."],
   "turn.copy": ["复制回答", "Copy the answer"],

@@ -10,12 +10,14 @@ const SNIPPET_CHARS = 140;
 
 /**
  * @param {import("./turn.js").Source[]} sources
+ * @param {string} answer A source that is the answer word for word shows no snippet: it has just been read.
  * @returns {HTMLElement}
  */
-export function drawSources(sources) {
-  const list = element("ol", { class: "sources" }, ...sources.slice(0, SHOWN_AT_FIRST).map(drawSource));
+export function drawSources(sources, answer) {
+  const rows = sources.map((source, index) => drawSource(source, index, source.text.trim() === answer.trim() ? "" : snippet(source.text)));
+  const list = element("ol", { class: "sources" }, ...rows.slice(0, SHOWN_AT_FIRST));
   const section = element("section", { class: "part", "aria-label": t("sources.title") }, element("h3", { class: "part-title" }, t("sources.title")), list);
-  const rest = sources.slice(SHOWN_AT_FIRST);
+  const rest = rows.slice(SHOWN_AT_FIRST);
   if (rest.length) section.append(moreButton(list, rest));
   return section;
 }
@@ -28,15 +30,14 @@ export function kindName(kind) {
 function moreButton(list, rest) {
   const button = element("button", { type: "button", class: "link" }, t("sources.more", { count: rest.length }));
   button.addEventListener("click", () => {
-    const rows = rest.map((source, index) => drawSource(source, SHOWN_AT_FIRST + index));
-    list.append(...rows);
+    list.append(...rest);
     button.remove();
-    rows[0].querySelector("summary").focus();
+    rest[0].querySelector("summary").focus();
   });
   return button;
 }
 
-function drawSource(source, index) {
+function drawSource(source, index, preview) {
   const title = source.title || source.document || kindName(source.kind);
   return element(
     "li", { class: "source" },
@@ -45,7 +46,7 @@ function drawSource(source, index) {
       element(
         "summary", {},
         element("span", { class: "source-number" }, String(index + 1)),
-        element("span", { class: "source-head" }, element("span", { class: "source-title" }, title), element("span", { class: "source-snippet" }, snippet(source.text))),
+        element("span", { class: "source-head" }, element("span", { class: "source-title" }, title), preview && element("span", { class: "source-snippet" }, preview)),
         element("span", { class: "badge" }, kindName(source.kind)),
         icon("chevron"),
       ),

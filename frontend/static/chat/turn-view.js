@@ -66,7 +66,7 @@ export class TurnView {
     if (turn.stopped) parts.push(note("stop", t(turn.answer ? "turn.stopped" : "turn.stopped_empty")));
     if (turn.clarify) parts.push(this.#drawChoices("suggestions.options", turn.clarify.options));
     if (turn.queue) parts.push(note("person", t("turn.handed_over")));
-    if (turn.sources.length) parts.push(drawSources(turn.sources));
+    if (turn.sources.length) parts.push(drawSources(turn.sources, turn.answer));
     if (further && !turn.answered) parts.push(further);
     if (turn.id) parts.push(...this.#drawActions(turn));
     if (turn.stopped) parts.push(this.#againButton(turn));
