@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -44,7 +45,8 @@ class Command(BaseCommand):
         listener = bind(get_settings())
         if not no_prepare:
             self._prepare()
-        AnnouncingServer(uvicorn_config(get_settings())).run(sockets=[listener])
+        status = serve_until_asked(AnnouncingServer(uvicorn_config(get_settings())), listener)
+        end_process(status)
 
     def _prepare(self) -> None:
         began = perf_counter()
@@ -73,6 +75,23 @@ class AnnouncingServer(uvicorn.Server):
         if self.started:
             address = f"http://{_shown(self.config.host)}:{self.config.port}"
             print(f"\n  问路 Wenlu answers at {address}/  (administration: {address}/admin/)\n  Ctrl-C ends it.\n", flush=True)
+
+
+def serve_until_asked(server: uvicorn.Server, listener: socket.socket) -> int:
+    """Serves until a signal ends it. Returns the exit status: 0 for an asked stop, uvicorn's own where it cannot start."""
+    try:
+        server.run(sockets=[listener])
+    except SystemExit as end:  # from `_leave`, which uvicorn calls once everything is closed, or from a failed start
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def end_process(status: int) -> None:
+    """Ends at once. The lifespan has closed what must be closed; taking torch apart in order would take seconds more."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def uvicorn_config(qa: Settings) -> uvicorn.Config:
