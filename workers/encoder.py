@@ -76,7 +76,10 @@ class TorchEncoder:
         counts = torch.tensor(lengths, device=self.device) if padded else None
         hidden = self._stack.hidden_states(torch.tensor(rows, device=self.device), counts)
         vectors = _normalise(self._pool(hidden, counts)).cpu().numpy()
-        return [Encoded(vectors[row], self._token_vectors(hidden[row], text)) for row, text in enumerate(texts)]
+        if not any(text.wants_tokens for text in texts):
+            return [Encoded(vector, None) for vector in vectors]
+        tokens = _normalise(hidden.float()).cpu().numpy()
+        return [Encoded(vectors[row], tokens[row, text.start : text.end] if text.wants_tokens else None) for row, text in enumerate(texts)]
 
     def encode(self, texts: Sequence[str], role: Role, *, max_tokens: int = 2048) -> FloatArray:
         """float32[n, dim] with unit rows, sorted by length into batches of `max_tokens` padded tokens; for one thread alone."""
@@ -100,12 +103,6 @@ class TorchEncoder:
             return hidden.mean(dim=1, dtype=torch.float32)
         inside = torch.arange(hidden.shape[1], device=self.device)[None, :] < lengths[:, None]
         return hidden.masked_fill(~inside[:, :, None], 0).sum(dim=1, dtype=torch.float32) / lengths[:, None]
-
-    def _token_vectors(self, hidden: Tensor, text: TokenizedText) -> FloatArray | None:
-        if not text.wants_tokens:
-            return None
-        vectors: FloatArray = _normalise(hidden[text.start : text.end].float()).cpu().numpy()
-        return vectors
 
 
 class _AnyTransformer:
