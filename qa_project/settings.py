@@ -10,6 +10,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from core.config import get_settings
+from qa_project.panel import UNFOLD as UNFOLD
 
 QA = get_settings()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in QA.trusted_origins.split(",
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -154,14 +156,6 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-}
-UNFOLD = {
-    "SITE_TITLE": "问路 Wenlu",
-    "SITE_HEADER": "问路 Wenlu",
-    "SITE_SYMBOL": "signpost",
-    "SHOW_LANGUAGES": True,
-    "SHOW_HISTORY": True,
-    "BORDER_RADIUS": "8px",
 }
 LOGGING = {
     "version": 1,

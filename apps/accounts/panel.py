@@ -1,0 +1,179 @@
+"""Who sees what in the admin panel: pages that follow the roles in knowledge bases instead of Django's model permissions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.contrib.admin.utils import NestedObjects, model_ngettext
+from django.db import models
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
+
+from apps.accounts.keys import caller_of_user
+from apps.accounts.models import ApiKey, User
+from apps.accounts.permissions import Caller, Permission
+from core.errors import QAError
+
+_SHOWN_DELETIONS = 100
+
+
+def caller_of(request: HttpRequest) -> Caller:
+    """Whoever uses the panel, looked up once a request."""
+    caller: Caller | None = getattr(request, "panel_caller", None)
+    if caller is None:
+        caller = caller_of_user(request.user)
+        request.panel_caller = caller  # type: ignore[attr-defined]
+    return caller
+
+
+def kb_ids_where(caller: Caller, permission: Permission) -> list[int] | None:
+    """The knowledge bases where the caller may do this; None where that is everywhere."""
+    if caller.may(permission):
+        return None
+    return [kb_id for kb_id in caller.kb_roles if caller.may(permission, kb_id)]
+
+
+def may_somewhere(caller: Caller, permission: Permission) -> bool:
+    """Whether there is any knowledge base where the caller may do this."""
+    return kb_ids_where(caller, permission) != []
+
+
+def within(queryset: models.QuerySet[Any], caller: Caller, permission: Permission, lookup: str) -> models.QuerySet[Any]:
+    """The rows whose knowledge base (its primary key lies at `lookup`) permits this to the caller."""
+    ids = kb_ids_where(caller, permission)
+    return queryset if ids is None else queryset.filter(**{f"{lookup}__in": ids})
+
+
+def actor_names(actors: Iterable[str]) -> Mapping[str, str]:
+    """What people and keys are called who are stored as `user:7` or `key:3`; two queries at most."""
+    wanted = set(actors)
+    users = [actor[5:] for actor in wanted if actor.startswith("user:")]
+    keys = [actor[4:] for actor in wanted if actor.startswith("key:")]
+    names = {f"user:{user.pk}": user.get_full_name() or user.get_username() for user in User.objects.filter(pk__in=users)} if users else {}
+    names |= {f"key:{key.pk}": key.name for key in ApiKey.objects.filter(pk__in=keys)} if keys else {}
+    return names
+
+
+class PanelChangeList(ChangeList):
+    """A list whose admin prepares the rows of a page together, so that no row asks the database."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        self.model_admin.prepare_rows(request, self.result_list)
+
+
+class ScopedAdmin(ModelAdmin):
+    """An admin page whose rows belong to knowledge bases; rows of others do not exist for the reader."""
+
+    kb_lookup: ClassVar[str] = ""
+    """Where a row's knowledge base is, as a lookup; empty: the page concerns the installation, not one knowledge base."""
+    needs: ClassVar[Mapping[str, Permission | None]] = {
+        "view": Permission.READ, "add": Permission.EDIT, "change": Permission.EDIT, "delete": Permission.EDIT,
+    }  # fmt: skip
+    """The permission behind each thing that can be done here; None: nobody may."""
+    actor_field: ClassVar[str] = ""
+
+    list_per_page = 50
+    show_full_result_count = False
+    show_facets = False
+    list_fullwidth = True
+    warn_unsaved_form = True
+
+    def kb_ids_of(self, obj: Any) -> Sequence[int | None]:
+        """The knowledge bases that a row belongs to."""
+        value = obj
+        for name in self.kb_lookup.split("__"):
+            value = getattr(value, name) if value is not None else None
+        return [value]
+
+    def allows(self, request: HttpRequest, action: str, obj: Any = None) -> bool:
+        """Whether the reader may do this to the row, or to any row where none is given."""
+        permission = self.needs[action]
+        caller = caller_of(request)
+        if permission is None or not request.user.is_staff:
+            return False
+        if not self.kb_lookup:
+            return caller.may(permission)
+        if obj is None:
+            return may_somewhere(caller, permission)
+        return all(caller.may(permission, kb_id) for kb_id in self.kb_ids_of(obj)) if self.kb_ids_of(obj) else caller.may(permission)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, "view")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "view", obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.allows(request, "add")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "change", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.allows(request, "delete", obj)
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        rows, permission = super().get_queryset(request), self.needs["view"]
+        return within(rows, caller_of(request), permission, self.kb_lookup) if self.kb_lookup and permission else rows
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return PanelChangeList
+
+    def prepare_rows(self, request: HttpRequest, rows: Sequence[Any]) -> None:
+        """Reads what the rows of a page show beyond their own columns."""
+        if self.actor_field:
+            names = actor_names(getattr(row, self.actor_field) for row in rows)
+            for row in rows:
+                row.actor_label = names.get(getattr(row, self.actor_field), getattr(row, self.actor_field))
+
+    def actor_of(self, obj: Any) -> str:
+        """The name of whoever did it."""
+        stored: str = getattr(obj, self.actor_field)
+        return str(getattr(obj, "actor_label", None) or actor_names([stored]).get(stored, stored))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """What a deletion takes with it: the rows by name (the first hundred), everything below them as numbers."""
+        objs = list(objs)
+        refused = any(not self.has_delete_permission(request, obj) for obj in objs)
+        collector = NestedObjects(using="default", origin=objs)
+        collector.collect(objs)
+        counts = {str(model_ngettext(model, 2)): len(rows) for model, rows in collector.model_objs.items()}
+        names = [self.named(obj) for obj in objs[:_SHOWN_DELETIONS]]
+        return names, counts, {str(self.opts.verbose_name)} if refused else set(), [str(obj) for obj in collector.protected]
+
+    def named(self, obj: Any) -> str:
+        """What a row is called on confirmation pages."""
+        return str(obj)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return _or_refuse(request, lambda: super(ScopedAdmin, self).changelist_view(request, extra_context))
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return _or_refuse(request, lambda: super(ScopedAdmin, self).changeform_view(request, object_id, form_url, extra_context))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return _or_refuse(request, lambda: super(ScopedAdmin, self).delete_view(request, object_id, extra_context))
+
+
+class ReadOnlyAdmin(ScopedAdmin):
+    """A page of what was recorded: nothing is added or changed by hand."""
+
+    needs: ClassVar[Mapping[str, Permission | None]] = {"view": Permission.MANAGE, "add": None, "change": None, "delete": None}
+
+
+def _or_refuse(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+    """The page; where a service refuses what a form sent, the page again with the reason. Never a 500."""
+    try:
+        return view()
+    except QAError as error:
+        if request.method != "POST":
+            raise
+        messages.error(request, error.message)
+        return HttpResponseRedirect(request.get_full_path())

@@ -1,0 +1,71 @@
+"""How a trace looks to a person: the candidates as a table, reasons as pairs, the rest as it is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from core.types import JSONDict, JSONValue
+
+
+def explain(trace: JSONDict) -> SafeString:
+    """The trace of a turn (one part a skill) as HTML."""
+    parts = [_part(name, part) for name, part in trace.items()]
+    return SafeString(render_to_string("admin/dialogue/trace.html", {"parts": parts, "raw": as_json(trace)}))
+
+
+def as_json(value: object) -> str:
+    """Indented JSON, letters as they are."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def pairs(values: Mapping[str, object]) -> SafeString:
+    """A small table of names and values."""
+    return SafeString(render_to_string("admin/dialogue/pairs.html", {"rows": [(name, _number(value)) for name, value in values.items()]}))
+
+
+def preformatted(value: object) -> SafeString:
+    """Stored data, indented."""
+    return format_html('<pre class="panel-json">{}</pre>', as_json(value))
+
+
+def _part(name: str, part: JSONValue) -> dict[str, object]:
+    found = part if isinstance(part, dict) else {"value": part}
+    listed = found.get("candidates")
+    candidates = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+    reasons = found.get("reasons")
+    return {
+        "name": name,
+        "accepted": found.get("accepted"),
+        "failed": found.get("failed"),
+        "exact": found.get("exact"),
+        "confidence": found.get("confidence"),
+        "reasons": [(key, _number(value)) for key, value in reasons.items()] if isinstance(reasons, dict) else [],
+        "candidates": [_candidate(row, candidates) for row in candidates],
+    }
+
+
+def _candidate(row: Mapping[str, JSONValue], every: Sequence[Mapping[str, JSONValue]]) -> dict[str, object]:
+    """A candidate with the share (0..100) that its bar takes of the best one's score."""
+    score = _float(row.get("score"))
+    best = max((_float(other.get("score")) for other in every), default=0.0)
+    contributions = row.get("contributions")
+    return {
+        "id": row.get("id"),
+        "phrasing": row.get("phrasing"),
+        "score": _number(score),
+        "share": round(100 * score / best) if best > 0 and score > 0 else 0,
+        "contributions": [(key, _number(value)) for key, value in contributions.items()] if isinstance(contributions, dict) else [],
+    }
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _number(value: object) -> object:
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else value

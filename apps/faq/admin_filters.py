@@ -1,0 +1,87 @@
+"""Which FAQs a list shows: filters that offer only what the reader may see."""
+
+from __future__ import annotations
+
+from django.contrib.admin import ModelAdmin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.contrib.filters.admin import DropdownFilter
+
+from apps.accounts.panel import caller_of, within
+from apps.accounts.permissions import Permission
+from apps.faq.models import FAQ, FAQStatus
+from apps.retrieval.models import LOCALE_CHOICES, KnowledgeBase
+
+MAX_CATEGORIES = 500
+
+
+class KnowledgeBaseFilter(DropdownFilter):
+    """Readable knowledge bases, by slug so that links can be read."""
+
+    title, parameter_name = gettext_lazy("knowledge base"), "kb"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return list(within(KnowledgeBase.objects.all(), caller_of(request), Permission.READ, "pk").values_list("slug", "name"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
+        return queryset.filter(kb__slug=self.value()) if self.value() else queryset
+
+
+class StatusFilter(DropdownFilter):
+    """Steps of the life cycle; the tabs above the list set it too."""
+
+    title, parameter_name = gettext_lazy("status"), "status"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in FAQStatus.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+class CategoryFilter(DropdownFilter):
+    """Categories in use, and FAQs without one."""
+
+    title, parameter_name = gettext_lazy("category"), "category"
+    without = "-"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        used = model_admin.get_queryset(request).exclude(category="").order_by("category").values_list("category", flat=True).distinct()
+        return [(self.without, _("Without category")), *[(name, name) for name in used[:MAX_CATEGORIES]]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
+        wanted = self.value()
+        return queryset.filter(category="" if wanted == self.without else wanted) if wanted else queryset
+
+
+class LocaleFilter(DropdownFilter):
+    """Chinese or English."""
+
+    title, parameter_name = gettext_lazy("language"), "locale"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in LOCALE_CHOICES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
+        return queryset.filter(locale=self.value()) if self.value() else queryset
+
+
+class ValidityFilter(DropdownFilter):
+    """Whether the dates let an FAQ answer today."""
+
+    title, parameter_name = gettext_lazy("validity"), "valid"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [("now", _("Valid now")), ("expired", _("Expired")), ("upcoming", _("Not valid yet"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
+        now = timezone.now()
+        wanted = {
+            "expired": Q(valid_until__lt=now),
+            "upcoming": Q(valid_from__gt=now),
+            "now": (Q(valid_from=None) | Q(valid_from__lte=now)) & (Q(valid_until=None) | Q(valid_until__gte=now)),
+        }.get(str(self.value()))
+        return queryset.filter(wanted) if wanted is not None else queryset
