@@ -27,7 +27,7 @@ class HashingEncoder:
     def encode_query(self, text: str) -> EncodedQuery:
         """A question with its token vectors."""
         vector, tokens = self.encode_tokens([text], Role.QUERY)[0]
-        return EncodedQuery(vector=vector, token_vectors=tokens, encode_ms=0.1)
+        return EncodedQuery(vector=vector, token_vectors=tokens, encoder=self.model_id, encode_ms=0.1)
 
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
         """Each text's vector, and one vector for each of its pieces."""

@@ -37,8 +37,9 @@ def write_csv(file: BinaryIO, rows: Iterable[FAQRow]) -> int:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
         count = 0
-        for count, row in enumerate(rows, start=1):
+        for row in rows:
             writer.writerow(cells_of(row))
+            count += 1
         return count
     finally:
         text.detach()
@@ -73,7 +74,11 @@ def _csv_rows(text: io.TextIOWrapper, found: Found) -> Iterator[RawRow]:
 
 def _csv_row(number: int, cells: list[str], columns: list[str | None]) -> RawRow:
     if len(cells) != len(columns) and any(cell.strip() for cell in cells[len(columns) :]) or len(cells) < len(columns):
-        return RawRow(number, None, f"It has {len(cells)} cells, but the first row names {len(columns)} columns: a delimiter or a quote is missing or too many.")
+        return RawRow(
+            number,
+            None,
+            f"It has {len(cells)} cells, but the first row names {len(columns)} columns: a delimiter or a quote is missing or too many.",
+        )
     data = {column: cell for column, cell in zip(columns, cells, strict=False) if column}
     for column, cell in data.items():
         if "\x00" in cell:

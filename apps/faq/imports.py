@@ -118,7 +118,9 @@ def _good_rows(raw: Iterator[RawRow], report: ImportReport, locale: str | None) 
         row = replace(row, id=row.id or f"q-{question_digest(row.questions[0])[:16]}", locale=row.locale or locale)
         before = first.setdefault(hashlib.blake2b(str(row.id).encode(), digest_size=12).digest(), found.number)
         if before != found.number:
-            report.refuse(found.number, f"The id {row.id!r} is in row {before} already; a row without id takes one from its first question.")
+            report.refuse(
+                found.number, f"The id {row.id!r} is in row {before} already; a row without id takes one from its first question."
+            )
             continue
         yield _Numbered(found.number, row)
 

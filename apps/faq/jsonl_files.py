@@ -34,8 +34,9 @@ def read_jsonl(file: BinaryIO, found: Found) -> Iterator[RawRow]:
 def write_jsonl(file: BinaryIO, rows: Iterable[FAQRow]) -> int:
     """Writes all rows. Returns how many."""
     count = 0
-    for count, row in enumerate(rows, start=1):
+    for row in rows:
         file.write(orjson.dumps(row.as_dict(), option=orjson.OPT_APPEND_NEWLINE))
+        count += 1
     return count
 
 

@@ -53,7 +53,11 @@ def name_columns(header: Sequence[object], found: Found) -> list[str | None]:
     twice = sorted({column for column in known if known.count(column) > 1})
     if twice:
         raise unusable(f"the column {twice[0]} is there twice")
-    missing = [name for name, there in (("question (or questions)", {"question", "questions"} & set(known)), ("answer", "answer" in known)) if not there]
+    missing = [
+        name
+        for name, there in (("question (or questions)", {"question", "questions"} & set(known)), ("answer", "answer" in known))
+        if not there
+    ]
     if missing:
         seen = ", ".join(title[:40] for title in titles[:12] if title) or "nothing"
         raise unusable(f"its first row must name the columns, but {' and '.join(missing)} is missing; it reads: {seen}")

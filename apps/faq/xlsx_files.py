@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell import WriteOnlyCell
+from openpyxl.cell.read_only import ReadOnlyCell
 from openpyxl.utils.exceptions import InvalidFileException
 
 from apps.faq.raw_rows import MAX_COLUMNS, Found, RawRow, cells_of, name_columns, unusable
@@ -19,8 +20,19 @@ from core.errors import InvalidRequest
 MAX_UNPACKED_BYTES = 1 << 30
 MAX_CELL_CHARS = 32_767  # Excel's own
 _WIDTHS = {"A": 20, "B": 50, "C": 80, "D": 20, "F": 26, "G": 26}
-_EXCEL_ERRORS = frozenset({"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"})
-_BROKEN_WORKBOOK = (InvalidFileException, zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, AttributeError, IndexError, EOFError, SyntaxError, OSError)
+_BROKEN_WORKBOOK = (
+    InvalidFileException,
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    EOFError,
+    SyntaxError,
+    OSError,
+)
 
 
 def read_xlsx(file: BinaryIO, found: Found) -> Iterator[RawRow]:
@@ -30,11 +42,11 @@ def read_xlsx(file: BinaryIO, found: Found) -> Iterator[RawRow]:
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
         sheet = book.worksheets[0]
         sheet.reset_dimensions()  # what a file says of its own size may be wrong, and rows beyond it would be lost
-        rows = sheet.iter_rows(max_col=MAX_COLUMNS, values_only=True)
-        header = next(rows, ())
+        rows = sheet.iter_rows(max_col=MAX_COLUMNS)
+        header = _without_empty_end([cell.value for cell in next(rows, ())])
     except _BROKEN_WORKBOOK as error:
         raise unusable(f"it is no whole Excel workbook ({_first_line(error)})") from error
-    if not any(title is not None for title in header):
+    if not header:
         raise unusable("the first row of its first sheet is empty; it must name the columns")
     yield from _sheet_rows(rows, name_columns(header, found))
 
@@ -53,22 +65,35 @@ def write_xlsx(file: BinaryIO, rows: Iterable[FAQRow]) -> int:
     plain.number_format = "@"
     sheet.append(list(COLUMNS))
     count = 0
-    for count, row in enumerate(rows, start=1):
-        sheet.append([_text_cell(plain, column, text, row) for column, text in zip(COLUMNS, cells_of(row), strict=True)])
+    try:
+        for row in rows:
+            sheet.append([_text_cell(plain, column, text, row) for column, text in zip(COLUMNS, cells_of(row), strict=True)])
+            count += 1
+    except BaseException:
+        sheet.close()
+        raise
     book.save(file)
     return count
 
 
 def _text_cell(plain: WriteOnlyCell, column: str, text: str, row: FAQRow) -> WriteOnlyCell:
     if len(text) > MAX_CELL_CHARS:
-        raise InvalidRequest(f"`{column}` of {row.id} has {len(text)} characters; an Excel cell holds {MAX_CELL_CHARS}. Export as csv or jsonl.", faq=row.id)
+        raise InvalidRequest(
+            f"`{column}` of {row.id} has {len(text)} characters; an Excel cell holds {MAX_CELL_CHARS}. Export as csv or jsonl.", faq=row.id
+        )
     cell = WriteOnlyCell(plain.parent, value=text)
     cell.data_type = "s"
     cell._style = plain._style  # the public setter makes a copy for each cell, which takes longer than writing it
     return cell
 
 
-def _sheet_rows(rows: Iterator[tuple[object, ...]], columns: list[str | None]) -> Iterator[RawRow]:
+def _without_empty_end(cells: list[object]) -> list[object]:
+    while cells and cells[-1] in (None, ""):
+        cells.pop()
+    return cells
+
+
+def _sheet_rows(rows: Iterator[tuple[ReadOnlyCell, ...]], columns: list[str | None]) -> Iterator[RawRow]:
     number = 1
     while True:
         number += 1
@@ -79,20 +104,19 @@ def _sheet_rows(rows: Iterator[tuple[object, ...]], columns: list[str | None]) -
             return
         if cells is None:
             return
-        if any(cell is not None and cell != "" for cell in cells):
+        if any(cell.value not in (None, "") for cell in cells):
             yield _sheet_row(number, cells, columns)
 
 
-def _sheet_row(number: int, cells: tuple[object, ...], columns: list[str | None]) -> RawRow:
-    beyond = [cell for cell in cells[len(columns) :] if cell is not None and cell != ""]
-    if beyond:
+def _sheet_row(number: int, cells: tuple[ReadOnlyCell, ...], columns: list[str | None]) -> RawRow:
+    if any(cell.value not in (None, "") for cell in cells[len(columns) :]):
         return RawRow(number, None, f"It has cells beyond the {len(columns)} columns that the first row names.")
     data: dict[str, object] = {}
     for column, cell in zip(columns, cells, strict=False):
-        if column and isinstance(cell, str) and cell in _EXCEL_ERRORS:
-            return RawRow(number, None, f"`{column}` holds the Excel error {cell}.")
+        if column and cell.data_type == "e":
+            return RawRow(number, None, f"`{column}` holds the Excel error {cell.value}.")
         if column:
-            data[column] = _moment_in(cell) if column.startswith("valid_") else _text_in(cell)
+            data[column] = _moment_in(cell.value) if column.startswith("valid_") else _text_in(cell.value)
     return RawRow(number, data)
 
 
@@ -122,7 +146,9 @@ def _check_archive(file: BinaryIO) -> None:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
             if unpacked > MAX_UNPACKED_BYTES:
-                raise unusable(f"it unpacks to {unpacked >> 20} MiB; at most {MAX_UNPACKED_BYTES >> 20} are read from a workbook. Use csv or jsonl")
+                raise unusable(
+                    f"it unpacks to {unpacked >> 20} MiB; at most {MAX_UNPACKED_BYTES >> 20} are read from a workbook. Use csv or jsonl"
+                )
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         raise unusable(f"it is no whole Excel workbook ({_first_line(error)})") from error

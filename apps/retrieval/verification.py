@@ -75,7 +75,9 @@ def repair(kb: KnowledgeBase, drifts: Iterable[Drift]) -> None:
 
 def entries_without_vector(kb: KnowledgeBase) -> int:
     """How many texts are found by their words only."""
-    return Entry.objects.filter(kb=kb, deleted=False).exclude(vectors__generation=active_generation(kb)).count()
+    live = Entry.objects.filter(kb=kb, deleted=False)
+    generation = active_generation(kb)
+    return (live if generation is None else live.exclude(vectors__generation=generation)).count()
 
 
 def _follow(kb: KnowledgeBase) -> str:
@@ -107,7 +109,11 @@ def _entry_drift(kb: KnowledgeBase, kind: EntryKind) -> Drift:
     entries = dict(Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", "text"))
     right = {owner for owner, text in wanted.items() if entries.get(owner) == text}
     return Drift(
-        kind=kind, place="entries", expected=len(wanted), missing=frozenset(wanted.keys() - right), stray=frozenset(entries.keys() - wanted.keys())
+        kind=kind,
+        place="entries",
+        expected=len(wanted),
+        missing=frozenset(wanted.keys() - right),
+        stray=frozenset(entries.keys() - wanted.keys()),
     )
 
 

@@ -30,9 +30,14 @@ class ModelFolder:
 def list_models() -> list[ModelFolder]:
     """The known models first, then whatever else lies in the models folder."""
     known = load_object(f"{_WEIGHTS}.KNOWN_MODELS")
-    models = [_described(name, role=model.role, source=f"{model.package}=={model.version}", licence=model.licence) for name, model in known.items()]
+    models = [
+        _described(name, role=model.role, source=f"{model.package}=={model.version}", licence=model.licence)
+        for name, model in known.items()
+    ]
     here = get_settings().models_folder
-    others = sorted(path.name for path in here.iterdir() if (path / "config.json").is_file() and path.name not in known) if here.is_dir() else []
+    others = (
+        sorted(path.name for path in here.iterdir() if (path / "config.json").is_file() and path.name not in known) if here.is_dir() else []
+    )
     return models + [_described(name, role="", source="folder", licence="") for name in others]
 
 

@@ -21,7 +21,9 @@ class Command(WenluCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="what the key is for; each name once")
-        parser.add_argument("--role", required=True, choices=[role.value for role in AccessRole], help="what the key may do, from most to least")
+        parser.add_argument(
+            "--role", required=True, choices=[role.value for role in AccessRole], help="what the key may do, from most to least"
+        )
         parser.add_argument("--kb", help="slug of the only knowledge base where it holds; without it the role holds everywhere")
         parser.add_argument("--bot", help="slug of the only bot that the key may ask; it may do nothing else")
 

@@ -18,7 +18,13 @@ class Command(WenluCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", metavar="SLUG", help="its name in addresses and commands: letters, digits, - and _")
-        parser.add_argument("--kb", required=True, action="append", metavar="K", help="slug of a knowledge base that it answers from; may be given several times")
+        parser.add_argument(
+            "--kb",
+            required=True,
+            action="append",
+            metavar="K",
+            help="slug of a knowledge base that it answers from; may be given several times",
+        )
         parser.add_argument("--name", help="its name for people; without it the slug")
         parser.add_argument("--public", action="store_true", help="anybody may ask it, without a key or an account")
 

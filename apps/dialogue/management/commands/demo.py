@@ -38,7 +38,9 @@ OPENING = {
 class Command(WenluCommand):
     """Makes the demo."""
 
-    help = "Makes the demo: a public bot `demo` over two knowledge bases, `demo-zh` and `demo-en`. What was edited since the first time stays."
+    help = (
+        "Makes the demo: a public bot `demo` over two knowledge bases, `demo-zh` and `demo-en`. What was edited since the first time stays."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reset", action="store_true", help="give every demo FAQ its first wording back")
@@ -46,7 +48,9 @@ class Command(WenluCommand):
     def handle(self, *args: object, **options: Any) -> None:
         kbs = [self._base(locale, reset=options["reset"]) for locale in BASES]
         if not Bot.objects.filter(slug=BOT).exists():
-            create_bot(slug=BOT, name="澄川科技 Clearbrook", kbs=kbs, caller=command_caller("demo"), public=True, **GREETINGS, **_openings())
+            create_bot(
+                slug=BOT, name="澄川科技 Clearbrook", kbs=kbs, caller=command_caller("demo"), public=True, **GREETINGS, **_openings()
+            )
         self.stdout.write(f"The demo is there: bot {BOT}, knowledge bases {', '.join(kb.slug for kb in kbs)}.")
 
     def _base(self, locale: Locale, *, reset: bool) -> KnowledgeBase:
@@ -55,7 +59,9 @@ class Command(WenluCommand):
         kb = KnowledgeBase.objects.filter(slug=slug).first() or create_kb(slug=slug, name=name, locale=locale, caller=caller)
         loaded = AuditEntry.objects.filter(action="load_demo", kb_slug=slug, at__gte=kb.created_at)
         if reset or not loaded.exists():
-            report = import_faqs(kb, io.BytesIO(_rows(locale)), name="demo", caller=caller, file_format=FileFormat.JSONL, locale=locale.value)
+            report = import_faqs(
+                kb, io.BytesIO(_rows(locale)), name="demo", caller=caller, file_format=FileFormat.JSONL, locale=locale.value
+            )
             if report.bad:
                 raise InvalidRequest(f"Row {report.bad[0].row} of the {locale} demo: {report.bad[0].reason}")
             record(caller, "load_demo", target=slug, kb=slug)
@@ -72,7 +78,9 @@ def _openings() -> dict[str, str]:
     lines: dict[str, str] = {}
     for locale, (slug, _) in BASES.items():
         firsts = dict(
-            FAQQuestion.objects.filter(faq__kb__slug=slug, faq__external_id__in=OPENING[locale], position=0).values_list("faq__external_id", "text")
+            FAQQuestion.objects.filter(faq__kb__slug=slug, faq__external_id__in=OPENING[locale], position=0).values_list(
+                "faq__external_id", "text"
+            )
         )
         lines[f"suggestions_{locale}"] = "\n".join(firsts[key] for key in OPENING[locale] if key in firsts)
     return lines

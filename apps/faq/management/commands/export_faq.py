@@ -25,10 +25,14 @@ class Command(WenluCommand):
     help = "Exports the FAQs of a knowledge base to a csv, xlsx or jsonl file, by the file's ending. import_faq reads it back without loss."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, metavar="FILE", help="the file to write; one that exists is replaced; - is the standard output")
+        parser.add_argument(
+            "file", type=Path, metavar="FILE", help="the file to write; one that exists is replaced; - is the standard output"
+        )
         parser.add_argument("--kb", required=True, help="slug of the knowledge base")
         parser.add_argument("--status", choices=FAQStatus.values, default="", help="only FAQs in this state")
-        parser.add_argument("--format", choices=[known.value for known in FileFormat], help="the file's format, where its name does not say it")
+        parser.add_argument(
+            "--format", choices=[known.value for known in FileFormat], help="the file's format, where its name does not say it"
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         kb, path = kb_named(options["kb"]), options["file"]

@@ -30,7 +30,9 @@ class Command(WenluCommand):
         parser.add_argument("file", type=Path, metavar="FILE", help="the file to read")
         parser.add_argument("--kb", required=True, help="slug of the knowledge base that takes the FAQs")
         parser.add_argument("--dry-run", action="store_true", help="check the file and say what would change, but change nothing")
-        parser.add_argument("--format", choices=[known.value for known in FileFormat], help="the file's format, where its name does not say it")
+        parser.add_argument(
+            "--format", choices=[known.value for known in FileFormat], help="the file's format, where its name does not say it"
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         kb, path = kb_named(options["kb"]), options["file"]
@@ -65,4 +67,6 @@ class Command(WenluCommand):
         self.stdout.write(f"{'Nothing was changed; this would be: ' if dry_run else ''}{counts}.")
         bare = 0 if dry_run else entries_without_vector(kb)
         if bare:
-            self.stderr.write(f"{bare} phrasings have no vector yet and are found by their words only: run `manage.py verify_index --kb {kb.slug} --repair`.")
+            self.stderr.write(
+                f"{bare} phrasings have no vector yet and are found by their words only: run `manage.py verify_index --kb {kb.slug} --repair`."
+            )

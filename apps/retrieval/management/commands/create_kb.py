@@ -19,7 +19,9 @@ class Command(WenluCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", metavar="SLUG", help="its name in addresses and commands: letters, digits, - and _")
         parser.add_argument("--name", help="its name for people; without it the slug")
-        parser.add_argument("--locale", choices=[locale.value for locale in Locale], default=Locale.ZH.value, help="main language of its content")
+        parser.add_argument(
+            "--locale", choices=[locale.value for locale in Locale], default=Locale.ZH.value, help="main language of its content"
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         slug = check_slug(options["slug"])

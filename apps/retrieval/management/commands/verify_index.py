@@ -34,9 +34,13 @@ class Command(WenluCommand):
             close_indexes()
         self._print(drifts)
         if any(drift.count for drift in drifts):
-            raise CommandError(f"The indexes of {kb.slug} do not agree with the database: run `manage.py verify_index --kb {kb.slug} --repair`.")
+            raise CommandError(
+                f"The indexes of {kb.slug} do not agree with the database: run `manage.py verify_index --kb {kb.slug} --repair`."
+            )
 
     def _print(self, drifts: list[Drift]) -> None:
         self.stdout.write(f"{'kind':<10}{'place':<10}{'expected':>10}{'missing':>10}{'astray':>10}")
         for drift in drifts:
-            self.stdout.write(f"{drift.kind:<10}{drift.place:<10}{drift.expected:>10}{len(drift.missing):>10}{len(drift.stray):>10}  {drift.damage}".rstrip())
+            self.stdout.write(
+                f"{drift.kind:<10}{drift.place:<10}{drift.expected:>10}{len(drift.missing):>10}{len(drift.stray):>10}  {drift.damage}".rstrip()
+            )

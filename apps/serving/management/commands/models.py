@@ -18,7 +18,7 @@ class Command(WenluCommand):
     help = "Lists the models, fetches those that are missing, or checks that every file is whole."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="list|fetch|verify", help="what to do")
         actions.add_parser("list", help="the known models, and which of them are here")
         fetch = actions.add_parser("fetch", help="downloads and converts a model; quick where it is here and whole")
         fetch.add_argument("name", nargs="?", metavar="NAME", help="a known model; without it those that the settings name")
