@@ -18,13 +18,13 @@ from typing import Generic, TypeVar
 
 from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnavailable, Overloaded, QAError
 from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES
+from workers.batch_choice import choose_batch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 WINDOW = 512
 LIVE_BATCHES_PER_BULK = 8
-FREE_PADDING_TOKENS = 64
 
 
 class Priority(IntEnum):
@@ -278,30 +278,6 @@ class Batcher(Generic[Item, Result]):
 
     def _count_dropped(self, reason: str) -> None:
         BATCH_DROPPED.labels(self._name, reason).inc()
-
-
-Waiter = TypeVar("Waiter")
-
-
-def choose_batch(waiting: Sequence[Waiter], max_tokens: int, tokens: Callable[[Waiter], int]) -> list[Waiter]:
-    """The oldest of `waiting` (its first) and those nearest to it in length, in order of their arrival.
-
-    They stay within `max_tokens` padded tokens, of which at most half is padding once that matters at all; the oldest goes
-    even where it alone is longer.
-    """
-    if not waiting:
-        return []
-    first = tokens(waiting[0])
-    order = sorted(range(1, len(waiting)), key=lambda index: abs(tokens(waiting[index]) - first))
-    chosen, longest, real = [0], first, first
-    for index in order:
-        cost = tokens(waiting[index])
-        padded = max(longest, cost) * (len(chosen) + 1)
-        if padded > max_tokens or padded > 2 * (real + cost) + FREE_PADDING_TOKENS:
-            break
-        chosen.append(index)
-        longest, real = max(longest, cost), real + cost
-    return [waiting[index] for index in sorted(chosen)]
 
 
 def results_of(futures: Iterable[Future[Result]]) -> list[Result]:

@@ -140,13 +140,15 @@ def _resolve_hub_id(name: str, models_folder: Path) -> Path:
     if (folder / "config.json").is_file():
         return folder
     wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
+    partial = models_folder / f".{folder.name}.partial"  # an interrupted download goes on here, and never looks finished
     try:
-        snapshot_download(name, local_dir=folder, allow_patterns=wanted, ignore_patterns=["onnx/*", "openvino/*"])
+        snapshot_download(name, local_dir=partial, allow_patterns=wanted, ignore_patterns=["onnx/*", "openvino/*"])
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnavailable(
             f"{name!r} is no known model ({', '.join(sorted(KNOWN_MODELS))}), no folder, and cannot be had from the Hugging Face hub: "
             f"{str(error).splitlines()[0]}", model=name,
         ) from error  # fmt: skip
+    partial.rename(folder)
     return folder
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnavailable, Overloaded
 from core.metrics import BATCH_DROPPED
-from workers.batching import Batcher, Limits, Priority, choose_batch, results_of
+from workers.batch_choice import choose_batch
+from workers.batching import Batcher, Limits, Priority, results_of
 
 WAIT_S = 10
 
