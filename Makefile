@@ -1,7 +1,7 @@
 # Wenlu: `make run` starts it, `make test` tests it. QA_PORT (8000) and QA_DATA_DIR (var/) say where.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test lint stack
+.PHONY: help install install-dev run test lint docs
 
 VENV := .venv
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
@@ -13,6 +13,7 @@ help:
 	@echo "make run       install, create or update the data folder, serve in the foreground"
 	@echo "make test      install what tests need and run them (PYTEST_ARGS=... is passed on)"
 	@echo "make lint      ruff, mypy and the import rules"
+	@echo "make docs      write docs/settings.md anew from core/config.py"
 
 install: $(VENV)/installed
 
@@ -30,6 +31,9 @@ lint: install-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: install-dev
+	@$(VENV)/bin/python -m tests.docs.settings_page
 
 # A candidate must really run (a version manager's shim may not), be in range, and be able to make environments.
 $(VENV)/bin/python:
