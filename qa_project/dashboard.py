@@ -27,7 +27,7 @@ from core.text import normalize
 DAYS = 14
 MOST_UNANSWERED = 8
 MOST_BASES = 8
-_WIDTH, _HEIGHT, _LEFT, _FOOT = 700, 170, 34, 22
+_WIDTH, _HEIGHT, _LEFT, _FOOT = 1040, 190, 34, 22
 
 
 @dataclass(frozen=True, slots=True)

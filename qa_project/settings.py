@@ -119,7 +119,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 
 LANGUAGE_CODE = "zh-hans" if QA.language == "zh" else "en"
 LANGUAGES = [("zh-hans", _("Chinese")), ("en", _("English"))]
-LOCALE_PATHS = [BASE_DIR / "qa_project" / "locale"]
+LOCALE_PATHS = [BASE_DIR / "qa_project" / "locale", BASE_DIR / "qa_project" / "locale_unfold"]
 TIME_ZONE = QA.time_zone
 USE_TZ = True
 

@@ -29,6 +29,15 @@ from apps.accounts.permissions import AccessRole, Permission
 admin.site.unregister(Group)
 
 MANAGED: Mapping[str, Permission | None] = dict.fromkeys(("view", "add", "change", "delete"), Permission.MANAGE)
+ACTIONS = {
+    "save_faqs": gettext_lazy("saved FAQs"), "delete_faqs": gettext_lazy("deleted FAQs"), "load_demo": gettext_lazy("loaded the demo"),
+    "create_kb": gettext_lazy("made a knowledge base"), "change_kb": gettext_lazy("changed a knowledge base"), "delete_kb": gettext_lazy("deleted a knowledge base"),
+    "create_bot": gettext_lazy("made a bot"), "change_bot": gettext_lazy("changed a bot"), "delete_bot": gettext_lazy("deleted a bot"),
+    "create_user": gettext_lazy("added a person"), "change_user": gettext_lazy("changed a person"), "delete_user": gettext_lazy("deleted a person"),
+    "set_role": gettext_lazy("gave a role"), "remove_role": gettext_lazy("took a role away"),
+    "create_key": gettext_lazy("made a key"), "revoke_key": gettext_lazy("revoked a key"), "delete_key": gettext_lazy("deleted a key"),
+    "delete_turn": gettext_lazy("deleted turns"), "delete_conversation": gettext_lazy("deleted conversations"), "delete_feedback": gettext_lazy("deleted feedback"),
+}  # fmt: skip
 ROLE_COLOURS = {"admin": "danger", "reviewer": "success", "editor": "info", "viewer": "", "asker": ""}
 
 
@@ -66,7 +75,7 @@ class UserAdmin(RecordsRoles, DjangoUserAdmin):
     needs: ClassVar[Mapping[str, Permission | None]] = MANAGED
     form, add_form, change_password_form = UserChangeForm, UserCreationForm, AdminPasswordChangeForm
     inlines = (MembershipInline,)
-    list_display = ("person", "email", "role_badge", "is_active", "is_staff", "last_login")
+    list_display = ("person", "role_badge", "single_roles", "email", "is_active", "is_staff", "last_login")
     list_filter = ("role", "is_active", "is_staff")
     search_fields = ("username", "first_name", "last_name", "email")
     ordering = ("username",)
@@ -85,8 +94,17 @@ class UserAdmin(RecordsRoles, DjangoUserAdmin):
         return [obj.get_full_name() or obj.username, obj.username, obj.username[:2]]
 
     @display(description=gettext_lazy("role everywhere"), ordering="role", label=ROLE_COLOURS | {"superuser": "danger"})
-    def role_badge(self, obj: User) -> tuple[str, str]:
-        return ("superuser", _("Superuser")) if obj.is_superuser else (obj.role, str(obj.get_role_display() or "–"))
+    def role_badge(self, obj: User) -> tuple[str, str] | None:
+        if obj.is_superuser:
+            return "superuser", _("Superuser")
+        return (obj.role, str(obj.get_role_display())) if obj.role else None
+
+    @display(description=gettext_lazy("roles in knowledge bases"), empty_value="–")
+    def single_roles(self, obj: User) -> str | None:
+        return ", ".join(f"{row.kb}: {row.get_role_display()}" for row in obj.memberships.all()) or None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("memberships__kb")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj is not None and obj.is_superuser and not request.user.is_superuser)
@@ -254,7 +272,8 @@ class ActionFilter(DropdownFilter):
     title, parameter_name = gettext_lazy("action"), "did"
 
     def lookups(self, request: HttpRequest, model_admin: ScopedAdmin) -> list[tuple[str, str]]:
-        return [(name, name) for name in model_admin.get_queryset(request).order_by("action").values_list("action", flat=True).distinct()]
+        done = model_admin.get_queryset(request).order_by("action").values_list("action", flat=True).distinct()
+        return [(name, str(ACTIONS.get(name, name))) for name in done]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
         return queryset.filter(action=self.value()) if self.value() else queryset
@@ -289,5 +308,5 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("did"), ordering="action", label=True)
     def action_badge(self, obj: AuditEntry) -> str:
-        return obj.action
+        return str(ACTIONS.get(obj.action, obj.action))
 

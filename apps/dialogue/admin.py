@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from apps.accounts.audit import record
 from apps.accounts.panel import ReadOnlyAdmin, ScopedAdmin, caller_of, kb_ids_where
@@ -50,7 +51,7 @@ class BotForm(forms.ModelForm):
     """A bot's settings, with the bounds that the model's columns do not know."""
 
     threshold = forms.FloatField(
-        label=gettext_lazy("least confidence"), required=False, min_value=0, max_value=1,
+        label=gettext_lazy("Least confidence"), required=False, min_value=0, max_value=1,
         help_text=gettext_lazy(
             "Between 0 and 1: how sure the bot must be before it answers. Higher: fewer wrong answers, more “I do not know”. "
             "Empty takes the value that was fitted on data; leave it so unless you have measured."
@@ -75,7 +76,6 @@ class BotAdmin(ScopedAdmin):
     search_fields = ("name", "slug")
     list_filter = ("public", "locale")
     prepopulated_fields: ClassVar[dict[str, Sequence[str]]] = {"slug": ("name",)}
-    filter_horizontal = ("kbs",)
     actions_detail = ("try_it", "open_chat")
     fieldsets = (
         (None, {"fields": ("name", "slug", "kbs", ("locale", "public"))}),
@@ -99,7 +99,15 @@ class BotAdmin(ScopedAdmin):
         ids = kb_ids_where(caller_of(request), Permission.MANAGE)
         if ids is not None:
             kwargs["queryset"] = KnowledgeBase.objects.filter(pk__in=ids)
-        return super().formfield_for_manytomany(db_field, request, **kwargs)
+        return super().formfield_for_manytomany(db_field, request, widget=UnfoldAdminCheckboxSelectMultipleWidget, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Knowledge bases are ticked; they are made on a page of their own."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "kbs" and field is not None:
+            field.widget = getattr(field.widget, "widget", field.widget)
+            field.help_text = ""
+        return field
 
     @display(description=gettext_lazy("bot"), header=True, ordering="name")
     def title(self, obj: Bot) -> list[str]:
@@ -182,6 +190,12 @@ def add_faq_url(question: str, bot: Bot) -> str:
     return f"{reverse('admin:faq_faq_add')}?{urlencode(filled)}"
 
 
+def thumb(vote: int) -> SafeString:
+    """A vote as an icon of the bundled font; not every machine can show an emoji."""
+    icon, name, colour = ("thumb_up", _("Helpful"), "up") if vote > 0 else ("thumb_down", _("Not helpful"), "down")
+    return format_html('<span class="material-symbols-outlined panel-{}" title="{}" role="img" aria-label="{}">{}</span>', colour, name, name, icon)
+
+
 class _BotFilter(DropdownFilter):
     """Bots that the reader may look into."""
 
@@ -241,7 +255,7 @@ class VoteFilter(DropdownFilter):
     title, parameter_name = gettext_lazy("vote"), "vote"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
-        return [("1", "👍"), ("-1", "👎"), ("none", _("No vote"))]
+        return [("1", _("Helpful")), ("-1", _("Not helpful")), ("none", _("No vote"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Turn]) -> QuerySet[Turn]:
         match self.value():
@@ -295,7 +309,7 @@ class TurnAdmin(_SaidToBots):
     search_help_text = gettext_lazy("Words of a question or an answer, or the id of a turn or conversation")
     date_hierarchy = "created_at"
     fieldsets = (
-        (None, {"fields": ("question", "answer", ("outcome", "vote"), ("skill", "confidence_percent"), ("bot", "asked"), "thread", "make_faq")}),
+        (None, {"fields": ("question", "answer", ("outcome", "skill"), ("confidence_percent", "asked"), ("vote", "comment"), ("bot", "thread"), "make_faq")}),
         (gettext_lazy("Why"), {"fields": ("why",)}),
         (gettext_lazy("Sources and times"), {"fields": ("source_list", "suggestion_list", "times", "error_text", "id")}),
     )
@@ -305,7 +319,7 @@ class TurnAdmin(_SaidToBots):
 
     @display(description=gettext_lazy("question and answer"), header=True, ordering="question")
     def exchange(self, obj: Turn) -> list[str]:
-        return [Truncator(obj.question).chars(90), Truncator(" ".join(obj.answer[:400].split())).chars(110)]
+        return [Truncator(obj.question).chars(90), Truncator(" ".join(obj.answer[:400].split())).chars(90)]
 
     @display(
         description=gettext_lazy("outcome"), ordering="answered",
@@ -320,10 +334,15 @@ class TurnAdmin(_SaidToBots):
     def confidence_percent(self, obj: Turn) -> str:
         return f"{obj.confidence:.0%}"
 
-    @display(description=gettext_lazy("vote"), ordering="feedback__vote")
-    def vote(self, obj: Turn) -> str:
+    @display(description=gettext_lazy("vote"), ordering="feedback__vote", empty_value="–")
+    def vote(self, obj: Turn) -> SafeString | None:
         feedback = getattr(obj, "feedback", None)
-        return f"{feedback.get_vote_display()} {feedback.comment}".strip() if feedback else "–"
+        return thumb(feedback.vote) if feedback else None
+
+    @display(description=gettext_lazy("comment"), empty_value="–")
+    def comment(self, obj: Turn) -> str | None:
+        feedback = getattr(obj, "feedback", None)
+        return feedback.comment or None if feedback else None
 
     @display(description=gettext_lazy("bot"), ordering="conversation__bot__name")
     def bot(self, obj: Turn) -> str:
@@ -422,11 +441,11 @@ class FeedbackAdmin(_SaidToBots):
     list_select_related = ("turn__conversation__bot",)
     search_fields = ("comment", "turn__question", "turn__answer")
     ordering = ("-created_at",)
-    fields = ("vote", "comment", "turn_link", "created_at")
+    fields = ("vote_badge", "comment", "turn_link", "created_at")
 
     @display(description=gettext_lazy("vote"), ordering="vote")
-    def vote_badge(self, obj: Feedback) -> str:
-        return str(obj.get_vote_display())
+    def vote_badge(self, obj: Feedback) -> SafeString:
+        return thumb(obj.vote)
 
     @display(description=gettext_lazy("question and answer"), header=True)
     def asked_and_answered(self, obj: Feedback) -> list[str]:

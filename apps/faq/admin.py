@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -41,6 +42,18 @@ STATUS_COLOURS = {"draft": "", "in_review": "warning", "published": "success", "
 EXPORTS = (("csv", "CSV"), ("xlsx", "Excel"), ("jsonl", "JSON Lines"))
 AT_ONCE = 500
 MOST_PUBLISHED_AT_ONCE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Titled:
+    """An FAQ as the page's header names it: by its question instead of its id."""
+
+    pk: int
+    title: str
+    _meta: Any
+
+    def __str__(self) -> str:
+        return self.title
 
 
 @admin.register(FAQ)
@@ -129,7 +142,7 @@ class FAQAdmin(ScopedAdmin):
 
     @display(description=gettext_lazy("question and answer"), header=True)
     def question(self, obj: FAQ) -> list[str]:
-        return [Truncator(_canonical(obj)).chars(90), Truncator(" ".join(obj.answer[:400].split())).chars(110)]
+        return [Truncator(_canonical(obj)).chars(90), Truncator(" ".join(obj.answer[:400].split())).chars(100)]
 
     @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
     def status_badge(self, obj: FAQ) -> tuple[str, str]:
@@ -184,7 +197,7 @@ class FAQAdmin(ScopedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: FAQ | None = None) -> list[tuple[Any, dict[str, Any]]]:
         fields = [(None, {"fields": ["kb", "phrasings", "answer"] if obj is None else ["phrasings", "answer"]})]
-        fields.append((_("How it is filed"), {"fields": [("category", "locale"), "status", ("valid_from", "valid_until"), "external_id"]}))
+        fields.append((_("How it is filed"), {"fields": [("category", "locale"), "status", "valid_from", "valid_until", "external_id"]}))
         if obj is not None:
             fields[1][1]["fields"].append("seen_version")
             fields.append((_("History"), {"fields": [("kb", "version"), ("created_at", "changed_by")], "classes": ["collapse"]}))
@@ -226,7 +239,7 @@ class FAQAdmin(ScopedAdmin):
     ) -> HttpResponse:
         titled = {}
         if object_id and (faq := self.get_object(request, object_id)):
-            titled = {"title": Truncator(_canonical(faq)).chars(70), "subtitle": None}
+            titled = {"title": _canonical(faq), "subtitle": None, "original": Titled(faq.pk, Truncator(_canonical(faq)).chars(60), faq._meta)}
         return super().changeform_view(request, object_id, form_url, {**titled, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: FAQ, form: FAQForm, change: bool) -> None:

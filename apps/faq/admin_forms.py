@@ -26,11 +26,11 @@ class FAQForm(forms.ModelForm):
     """Checks what was typed, then saves it: `is_valid` says whether the FAQ is stored, so every refusal lands on the form."""
 
     external_id = forms.CharField(
-        label=gettext_lazy("id"), required=False, max_length=120, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        label=gettext_lazy("Id"), required=False, max_length=120, widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
         help_text=gettext_lazy("Empty: one is made. Give your own to recognise the FAQ in files and in other systems."),
     )  # fmt: skip
     phrasings = forms.CharField(
-        label=gettext_lazy("questions"), widget=UnfoldAdminTextareaWidget(attrs=_PER_LINE),
+        label=gettext_lazy("Questions"), widget=UnfoldAdminTextareaWidget(attrs=_PER_LINE),
         help_text=gettext_lazy("One phrasing a line, as people would ask. The first one is shown to readers."),
     )  # fmt: skip
     seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
