@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _DATA_DIR = tempfile.mkdtemp(prefix="wenlu-tests-")
@@ -97,7 +97,7 @@ def bot(kb: KnowledgeBase) -> Bot:
 
 
 @pytest.fixture
-def client_with_role(db: None) -> Iterator[object]:
+def client_with_role(db: None) -> Callable[..., APIClient]:
     """Makes an API client whose key has a role: `client_with_role("editor")`."""
 
     def make(role: str, kb: KnowledgeBase | None = None) -> APIClient:
@@ -106,11 +106,10 @@ def client_with_role(db: None) -> Iterator[object]:
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
         return client
 
-    yield make
+    return make
 
 
 @pytest.fixture
-def api(client_with_role: object) -> APIClient:
+def api(client_with_role: Callable[..., APIClient]) -> APIClient:
     """An API client that may do everything."""
-    client: APIClient = client_with_role("admin")  # type: ignore[operator]
-    return client
+    return client_with_role("admin")
