@@ -25,14 +25,20 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
     database_url: str = Field("", description="postgres://user:password@host:port/name; empty is SQLite in the data folder.")
-    redis_url: str = Field("", description="redis://host:port/db for several web processes and workers; empty keeps everything in this process.")
-    elasticsearch_url: str = Field("", description="http(s)://[user:password@]host:port for the Elasticsearch indexes; empty uses the embedded ones.")
+    redis_url: str = Field(
+        "", description="redis://host:port/db for several web processes and workers; empty keeps everything in this process."
+    )
+    elasticsearch_url: str = Field(
+        "", description="http(s)://[user:password@]host:port for the Elasticsearch indexes; empty uses the embedded ones."
+    )
 
     # Web
     secret_key: str = Field("", repr=False, description="Django's secret key; empty generates one and keeps it in the data folder.")
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
     allowed_hosts: str = Field("*", description="Host names to serve, separated by commas.")
-    trusted_origins: str = Field("", description="Origins (https://host) that may post forms and open sockets, separated by commas; the server's own always may.")
+    trusted_origins: str = Field(
+        "", description="Origins (https://host) that may post forms and open sockets, separated by commas; the server's own always may."
+    )
     language: Literal["zh", "en"] = Field("zh", description="Language of pages whose reader states none.")
     time_zone: str = Field("Asia/Shanghai", description="Time zone of dates on pages and of validity dates.")
     http_threads: int = Field(40, ge=1, le=1000, description="Threads that answer HTTP requests and run turns in one web process.")
@@ -46,14 +52,18 @@ class Settings(BaseSettings):
     # Models
     model_dir: Path | None = Field(None, description="Folder of materialised models; empty is `models` in the data folder.")
     encoder: str = Field("multilingual-e5-small", description="Encoder: a known name, a Hugging Face id, or a folder.")
-    encoder_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field("auto", description="Number format of the encoder; auto takes bf16 where the hardware has it, else fp32.")
+    encoder_precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
+        "auto", description="Number format of the encoder; auto takes bf16 where the hardware has it, else fp32."
+    )
     encoder_query_prefix: str | None = Field(None, description="Text put before questions; empty takes what the model's own files say.")
     encoder_passage_prefix: str | None = Field(None, description="Text put before passages; empty takes what the model's own files say.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     model_threads: int = Field(0, ge=0, description="Threads of one forward pass on a CPU; 0 takes one less than the cores, at least one.")
     batch_max_tokens: int = Field(8192, ge=16, description="Largest batch of the encoder, in padded tokens (longest text times texts).")
     batch_max_waiting: int = Field(4096, ge=1, description="Texts that may wait for a model before callers are told to come back later.")
-    batch_linger_ms: float = Field(2.0, ge=0, le=100, description="Longest time a batch waits for company, and only if the last batch had some.")
+    batch_linger_ms: float = Field(
+        2.0, ge=0, le=100, description="Longest time a batch waits for company, and only if the last batch had some."
+    )
     embedding_cache_entries: int = Field(20_000, ge=0, description="Questions whose vectors are kept in memory.")
 
     # Which class stands behind each seam
@@ -65,7 +75,9 @@ class Settings(BaseSettings):
 
     # Indexes
     index_poll_ms: int = Field(300, ge=10, description="How often a process looks for changes that its indexes must follow.")
-    vector_exact_max: int = Field(20_000, ge=0, description="Vectors of one knowledge base up to which search is exact; more use a graph index (HNSW).")
+    vector_exact_max: int = Field(
+        20_000, ge=0, description="Vectors of one knowledge base up to which search is exact; more use a graph index (HNSW)."
+    )
 
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important level that is logged.")

@@ -7,7 +7,8 @@ import unicodedata
 
 from core.types import Locale
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+_MEANING = frozenset("+#%&$€£¥°")
 _SPACE = re.compile(r"\s+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _LATIN = re.compile(r"[A-Za-z]+")
@@ -24,12 +25,13 @@ def clean_answer(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """The form in which two texts are the same question: NFKC, lower case, letters and digits only.
+    """The form in which two texts are the same question: NFKC, lower case, letters, digits and symbols that change meaning.
 
-    Full- and half-width forms, case, punctuation and spaces do not count. A text of symbols alone keeps them.
+    Full- and half-width forms, case, punctuation and spaces do not count; `C++`, `C#`, `5%` and `$5` stay themselves.
+    A text of other symbols alone keeps them.
     """
     folded = unicodedata.normalize("NFKC", clean_text(text)).casefold()
-    kept = "".join(char if unicodedata.category(char)[0] in "LNM" else " " for char in folded)
+    kept = "".join(char if unicodedata.category(char)[0] in "LNM" or char in _MEANING else " " for char in folded)
     kept = _SPACE.sub(" ", kept).strip()
     kept = re.sub(r"(?<=[^\x00-\x7f]) | (?=[^\x00-\x7f])", "", kept)
     return kept or folded

@@ -8,7 +8,7 @@ from django.utils.translation import get_language
 
 from apps.accounts.authentication import caller_of
 from apps.dialogue.models import Bot
-from apps.dialogue.selectors import may_ask
+from apps.dialogue.selectors import may_ask, may_explain
 from core.config import get_settings
 from core.types import JSONDict
 
@@ -25,6 +25,7 @@ def chat_page(request: HttpRequest) -> HttpResponse:
         "bots": [_as_dict(bot) for bot in bots],
         "bot": selected.slug if selected else "",
         "language": "zh" if (get_language() or "").startswith("zh") else "en",
+        "may_explain": selected is not None and may_explain(selected, caller),
         "max_question_chars": get_settings().max_question_chars,
     }
     page = render(request, "chat.html", context)

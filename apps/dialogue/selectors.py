@@ -47,9 +47,14 @@ def turn_for(turn_id: str, caller: Caller) -> Turn:
     return turn
 
 
+def may_explain(bot: Bot, caller: Caller) -> bool:
+    """Whether the caller may see why this bot answered."""
+    return not caller.anonymous and all(caller.may(Permission.READ, kb.pk) for kb in bot.kbs.all())
+
+
 def require_trace(turn: Turn, caller: Caller) -> None:
     """The trace names content that the reader need not see: it is for who may read every knowledge base of the bot."""
-    if not all(caller.may(Permission.READ, kb.pk) for kb in turn.conversation.bot.kbs.all()):
+    if not may_explain(turn.conversation.bot, caller):
         raise Forbidden("Only people who may read the bot's knowledge bases can see why it answered.")
 
 

@@ -63,7 +63,16 @@ class FAQAdmin(ScopedAdmin):
     kb_lookup = "kb_id"
     actor_field = "updated_by"
     form = FAQForm
-    list_display: ClassVar[Sequence[str]] = ("question", "status_badge", "category", "phrasing_count", "locale", "base", "validity", "changed")
+    list_display: ClassVar[Sequence[str]] = (
+        "question",
+        "status_badge",
+        "category",
+        "phrasing_count",
+        "locale",
+        "base",
+        "validity",
+        "changed",
+    )
     list_display_links = ("question",)
     list_filter = (StatusFilter, KnowledgeBaseFilter, CategoryFilter, LocaleFilter, ValidityFilter)
     list_filter_submit = True
@@ -117,7 +126,14 @@ class FAQAdmin(ScopedAdmin):
         except QAError as error:
             form = ImportForm(request=request)
             messages.error(request, error.message)
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": _("Import FAQs"), "form": form, "columns": COLUMNS, **shown}
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("Import FAQs"),
+            "form": form,
+            "columns": COLUMNS,
+            **shown,
+        }
         return TemplateResponse(request, "admin/faq/faq/import.html", context)
 
     def _import(self, request: HttpRequest, upload: Upload) -> dict[str, Any]:
@@ -163,7 +179,9 @@ class FAQAdmin(ScopedAdmin):
             return "expired", _("Expired")
         if obj.valid_from and obj.valid_from > now:
             return "upcoming", _("From %(day)s") % {"day": format_date(timezone.localtime(obj.valid_from), "Y-m-d")}
-        return ("until", _("Until %(day)s") % {"day": format_date(timezone.localtime(obj.valid_until), "Y-m-d")}) if obj.valid_until else None
+        return (
+            ("until", _("Until %(day)s") % {"day": format_date(timezone.localtime(obj.valid_until), "Y-m-d")}) if obj.valid_until else None
+        )
 
     @display(description=gettext_lazy("changed"), ordering="updated_at", header=True)
     def changed(self, obj: FAQ) -> list[str]:
@@ -189,7 +207,12 @@ class FAQAdmin(ScopedAdmin):
         tabs = [("", _("All"), sum(counts.values())), *[(value, str(label), counts.get(value, 0)) for value, label in FAQStatus.choices]]
         chosen = request.GET.get("status", "")
         return [
-            {"label": label, "count": count, "active": value == chosen, "url": "?" + urlencode({**kept, **({"status": value} if value else {})})}
+            {
+                "label": label,
+                "count": count,
+                "active": value == chosen,
+                "url": "?" + urlencode({**kept, **({"status": value} if value else {})}),
+            }
             for value, label, count in tabs
         ]
 
@@ -239,7 +262,11 @@ class FAQAdmin(ScopedAdmin):
     ) -> HttpResponse:
         titled = {}
         if object_id and (faq := self.get_object(request, object_id)):
-            titled = {"title": _canonical(faq), "subtitle": None, "original": Titled(faq.pk, Truncator(_canonical(faq)).chars(60), faq._meta)}
+            titled = {
+                "title": _canonical(faq),
+                "subtitle": None,
+                "original": Titled(faq.pk, Truncator(_canonical(faq)).chars(60), faq._meta),
+            }
         return super().changeform_view(request, object_id, form_url, {**titled, **(extra_context or {})})
 
     def save_model(self, request: HttpRequest, obj: FAQ, form: FAQForm, change: bool) -> None:
@@ -340,8 +367,13 @@ def count_faqs(kb_ids: Sequence[int]) -> Mapping[int, list[ContentCount]]:
     found: dict[int, dict[str, ContentCount]] = {}
     for kb_id, slug, status, count in rows:
         url = f"{reverse('admin:faq_faq_changelist')}?{urlencode({'kb': slug, 'status': status})}"
-        found.setdefault(kb_id, {})[status] = ContentCount(label=str(FAQStatus(status).label), count=count, url=url, colour=STATUS_COLOURS[status])
-    return {kb_id: [counts[status] for status in ("published", "in_review", "draft", "archived") if status in counts] for kb_id, counts in found.items()}
+        found.setdefault(kb_id, {})[status] = ContentCount(
+            label=str(FAQStatus(status).label), count=count, url=url, colour=STATUS_COLOURS[status]
+        )
+    return {
+        kb_id: [counts[status] for status in ("published", "in_review", "draft", "archived") if status in counts]
+        for kb_id, counts in found.items()
+    }
 
 
 def delete_all_faqs(kb: KnowledgeBase, caller: Caller) -> None:

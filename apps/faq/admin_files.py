@@ -38,7 +38,9 @@ class ImportForm(forms.Form):
     """Which file goes into which knowledge base."""
 
     kb = forms.ModelChoiceField(label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget)
-    file = forms.FileField(label=gettext_lazy("file"), help_text=gettext_lazy("CSV, Excel (.xlsx) or JSON Lines (.jsonl)"), widget=UnfoldAdminFileFieldWidget)
+    file = forms.FileField(
+        label=gettext_lazy("file"), help_text=gettext_lazy("CSV, Excel (.xlsx) or JSON Lines (.jsonl)"), widget=UnfoldAdminFileFieldWidget
+    )
     locale = forms.ChoiceField(
         label=gettext_lazy("language of rows that state none"), required=False, widget=UnfoldAdminSelectWidget,
         choices=[("", gettext_lazy("Recognise it")), *LOCALE_CHOICES],

@@ -83,10 +83,14 @@ class FAQForm(forms.ModelForm):
         if not lines:
             raise forms.ValidationError(_("Write at least one question."))
         if len(lines) > MAX_QUESTIONS:
-            raise forms.ValidationError(_("At most %(most)d phrasings; these are %(count)d.") % {"most": MAX_QUESTIONS, "count": len(lines)})
+            raise forms.ValidationError(
+                _("At most %(most)d phrasings; these are %(count)d.") % {"most": MAX_QUESTIONS, "count": len(lines)}
+            )
         for number, line in enumerate(lines, 1):
             if len(line) > MAX_QUESTION_CHARS:
-                raise forms.ValidationError(_("Line %(number)d is longer than %(most)d characters.") % {"number": number, "most": MAX_QUESTION_CHARS})
+                raise forms.ValidationError(
+                    _("Line %(number)d is longer than %(most)d characters.") % {"number": number, "most": MAX_QUESTION_CHARS}
+                )
         return "\n".join(lines)
 
     def clean(self) -> dict[str, Any]:
@@ -98,7 +102,9 @@ class FAQForm(forms.ModelForm):
         self._refuse_lost_update(data)
         self._refuse_taken_id(data)
         try:
-            self._row = parse_row({**data, "id": self.instance.external_id if self.instance.pk else data.get("external_id"), "questions": data["phrasings"]})
+            self._row = parse_row(
+                {**data, "id": self.instance.external_id if self.instance.pk else data.get("external_id"), "questions": data["phrasings"]}
+            )
         except InvalidRequest as error:
             self._add(error)
         return data

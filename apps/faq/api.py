@@ -61,8 +61,11 @@ class FAQListView(APIView):
     """All FAQs of a knowledge base."""
 
     @extend_schema(
-        responses=FAQPageSchema, summary="List FAQs", tags=["faqs"],
-        parameters=[OpenApiParameter(name, str) for name in ("status", "category", "locale", "q", "cursor")] + [OpenApiParameter("limit", int)],
+        responses=FAQPageSchema,
+        summary="List FAQs",
+        tags=["faqs"],
+        parameters=[OpenApiParameter(name, str) for name in ("status", "category", "locale", "q", "cursor")]
+        + [OpenApiParameter("limit", int)],
     )
     def get(self, request: Request, kb: str) -> Response:
         """One page, newest change first; `next` is the cursor of the following one."""

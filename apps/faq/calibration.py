@@ -55,7 +55,7 @@ def load_calibration(model_id: str) -> Calibration:
 def fallback() -> Calibration:
     """For unknown encoders: words alone decide, since no two encoders spread their cosines alike."""
     fit = Fit(ranking={"cosine": 1.0, "bm25": 0.1}, confidence={"bm25": 8.0}, intercept=-5.0, threshold=0.5)
-    return Calibration(encoder="", fits={evidence: fit for evidence in Evidence}, is_fallback=True)
+    return Calibration(encoder="", fits=dict.fromkeys(Evidence, fit), is_fallback=True)
 
 
 def parse_calibration(content: str) -> Calibration:

@@ -35,7 +35,7 @@ def evaluate_faq(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[int | 
     """Yields how many rows are done, then the report: the ranking's metrics, and those of words and of vectors alone."""
     found: dict[SearchMode, list[list[str]]] = {mode: [] for mode in SearchMode}
     for query in _queries(rows, scope):
-        found[SearchMode.HYBRID].append([one.faq.external_id for one in match_faqs(query).faqs])
+        found[SearchMode.HYBRID].append([one.external_id for one in match_faqs(query).faqs])
         for mode in (SearchMode.LEXICAL, SearchMode.VECTOR):
             found[mode].append(rank_by_one_index(query, mode))
         yield len(found[SearchMode.HYBRID])
@@ -51,7 +51,7 @@ def evaluate_abstain(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[in
     claims = []
     for row, query in zip(rows, _queries(rows, scope), strict=True):
         matches = match_faqs(query)
-        right = bool(matches.faqs) and matches.faqs[0].faq.external_id in row.relevant
+        right = bool(matches.faqs) and matches.faqs[0].external_id in row.relevant
         claims.append(Claim(matches.confidence, matches.accepted, right, bool(row.relevant)))
         yield len(claims)
     yield {"metrics": dict(abstention_metrics(claims)), "parts": {}}

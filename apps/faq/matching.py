@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from apps.faq.calibration import load_calibration
 from apps.faq.features import Asked, Candidate
-from apps.faq.models import FAQ, FAQQuestion
 from apps.faq.ranking import rank
-from apps.faq.selectors import phrasings
+from apps.faq.selectors import StoredPhrasing, phrasings
 from apps.faq.services import question_digest
 from apps.retrieval.candidates import EntryScores, find_candidates
 from core.errors import IndexMismatch
@@ -22,7 +21,8 @@ CANDIDATES = 20
 class MatchedFAQ:
     """An FAQ with the phrasing that fits best, its ranking score and what that is made of."""
 
-    faq: FAQ
+    faq_id: int
+    external_id: str
     phrasing: str
     score: float
     contributions: Mapping[str, float] = field(default_factory=dict)
@@ -50,13 +50,21 @@ def match_faqs(query: Query) -> FAQMatches:
     digest = question_digest(query.text)
     found = phrasings([one.id for one in scores], digest, query.scope)
     ranking = rank(_asked(query), _pairs(scores, found), load_calibration(query.encoded.encoder if query.encoded else ""))
-    faqs = {question.faq_id: question.faq for question in found}
-    matched = tuple(MatchedFAQ(faq=faqs[one.faq_id], phrasing=one.text, score=one.score, contributions=one.contributions) for one in ranking.faqs)
-    same = next((question for question in found if question.normalized_digest == digest), None)
+    external_ids = {one.faq_id: one.external_id for one in found}
+    matched = tuple(
+        MatchedFAQ(
+            faq_id=one.faq_id, external_id=external_ids[one.faq_id], phrasing=one.text, score=one.score, contributions=one.contributions
+        )
+        for one in ranking.faqs
+    )
+    same = next((one for one in found if one.digest == digest), None)
     if same is not None:
-        rest = tuple(one for one in matched if one.faq.pk != same.faq_id)
-        return FAQMatches(faqs=(MatchedFAQ(faq=same.faq, phrasing=same.text, score=1.0), *rest), confidence=1.0, accepted=True, exact=True, degraded=degraded)
-    return FAQMatches(faqs=matched, confidence=ranking.confidence, accepted=ranking.accepted, reasons=dict(ranking.reasons), degraded=degraded)
+        first = MatchedFAQ(faq_id=same.faq_id, external_id=same.external_id, phrasing=same.text, score=1.0)
+        rest = tuple(one for one in matched if one.faq_id != same.faq_id)
+        return FAQMatches(faqs=(first, *rest), confidence=1.0, accepted=True, exact=True, degraded=degraded)
+    return FAQMatches(
+        faqs=matched, confidence=ranking.confidence, accepted=ranking.accepted, reasons=dict(ranking.reasons), degraded=degraded
+    )
 
 
 def rank_by_one_index(query: Query, mode: SearchMode) -> list[str]:
@@ -64,8 +72,8 @@ def rank_by_one_index(query: Query, mode: SearchMode) -> list[str]:
     scores = find_candidates(query.text, query.encoded, kind=EntryKind.FAQ, scope=query.scope, k=CANDIDATES, mode=mode)
     order = {one.id: one.bm25 if mode is SearchMode.LEXICAL else one.cosine or 0.0 for one in scores}
     found = phrasings(list(order), "", query.scope)
-    found.sort(key=lambda question: order[question.pk], reverse=True)
-    return list(dict.fromkeys(question.faq.external_id for question in found))
+    found.sort(key=lambda one: order[one.id], reverse=True)
+    return list(dict.fromkeys(one.external_id for one in found))
 
 
 def _asked(query: Query) -> Asked:
@@ -80,8 +88,8 @@ def _candidates(text: str, encoded: EncodedQuery | None, scope: Scope) -> tuple[
         return find_candidates(text, None, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES, mode=SearchMode.LEXICAL), True
 
 
-def _pairs(scores: Sequence[EntryScores], found: Sequence[FAQQuestion]) -> list[Candidate]:
-    questions = {question.pk: question for question in found}
+def _pairs(scores: Sequence[EntryScores], found: Sequence[StoredPhrasing]) -> list[Candidate]:
+    questions = {question.id: question for question in found}
     return [
         Candidate(faq_id=question.faq_id, phrasing_id=one.id, text=question.text, cosine=one.cosine, bm25=one.bm25)
         for one in scores

@@ -21,7 +21,9 @@ class FAQ(models.Model):
     """One answer and the questions that it answers."""
 
     kb = models.ForeignKey(KnowledgeBase, verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="faqs")
-    external_id = models.CharField(_("id"), max_length=120, help_text=_("Stable id, unique in its knowledge base; kept through export and import."))
+    external_id = models.CharField(
+        _("id"), max_length=120, help_text=_("Stable id, unique in its knowledge base; kept through export and import.")
+    )
     answer = models.TextField(_("answer"))
     category = models.CharField(_("category"), max_length=120, blank=True, db_index=True)
     locale = models.CharField(_("language"), max_length=8, choices=LOCALE_CHOICES)
@@ -44,16 +46,21 @@ class FAQ(models.Model):
 
 
 class FAQQuestion(models.Model):
-    """One phrasing of an FAQ's question. Its primary key is the id that the indexes know."""
+    """One phrasing of an FAQ's question. Its primary key is the id that the indexes know.
 
+    `kb` is the FAQ's own, kept here too so that the same question is found exactly by one index.
+    """
+
+    kb = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="+", editable=False)
     faq = models.ForeignKey(FAQ, verbose_name=_("FAQ"), on_delete=models.CASCADE, related_name="questions")
     text = models.CharField(_("question"), max_length=2000)
-    normalized_digest = models.CharField(max_length=32, editable=False, db_index=True)
+    normalized_digest = models.CharField(max_length=32, editable=False)
     position = models.PositiveIntegerField(default=0)
 
     class Meta:
         verbose_name, verbose_name_plural = _("phrasing"), _("phrasings")
         ordering = ["faq", "position", "id"]
+        indexes = [models.Index(fields=["kb", "normalized_digest"], name="question_by_digest")]
 
     def __str__(self) -> str:
         return self.text

@@ -64,7 +64,9 @@ def available_evidence(asked: Asked, candidates: Sequence[Candidate]) -> Evidenc
 
 def _best_phrasings(candidates: Sequence[Candidate], scores: FloatArray) -> list[int]:
     """Places of each FAQ's best phrasing, best FAQ first; equal scores go by the lower id, so that order is stable."""
-    order = sorted(range(len(candidates)), key=lambda place: (-float(scores[place]), candidates[place].faq_id, candidates[place].phrasing_id))
+    order = sorted(
+        range(len(candidates)), key=lambda place: (-float(scores[place]), candidates[place].faq_id, candidates[place].phrasing_id)
+    )
     first: dict[int, int] = {}
     for place in order:
         first.setdefault(candidates[place].faq_id, place)

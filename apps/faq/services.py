@@ -124,7 +124,9 @@ def _encode_new(kb: KnowledgeBase, rows: Sequence[FAQRow]) -> EncodedTexts | Non
     ids = [row.id for row in rows if row.id]
     findable = FAQQuestion.objects.filter(faq__kb=kb, faq__status=FAQStatus.PUBLISHED, faq__external_id__in=ids)
     known = set(findable.values_list("faq__external_id", "text"))
-    return encode_texts([text for row in rows if row.status == FAQStatus.PUBLISHED for text in row.questions if (row.id, text) not in known])
+    return encode_texts(
+        [text for row in rows if row.status == FAQStatus.PUBLISHED for text in row.questions if (row.id, text) not in known]
+    )
 
 
 def _plan(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> tuple[list[FAQ], _Plan]:
@@ -167,7 +169,7 @@ def _plan_change(plan: _Plan, faq: FAQ, row: FAQRow, stored: list[FAQQuestion], 
     for position, text in enumerate(row.questions):
         question = kept.get(text)
         if question is None:
-            question = FAQQuestion(faq=faq, text=text, normalized_digest=question_digest(text), position=position)
+            question = FAQQuestion(kb_id=faq.kb_id, faq=faq, text=text, normalized_digest=question_digest(text), position=position)
             plan.new_questions.append(question)
         elif question.position != position:
             question.position = position

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from threading import Event
 
 from apps.faq.matching import FAQMatches, MatchedFAQ, match_faqs
+from apps.faq.selectors import answer_text
 from core.events import AnswerEvent, SourcesFound, split_into_deltas
 from core.types import JSONDict, Match, Query, SkillName, Source
 
 EXPLAINED = 5
+SNIPPET_CHARS = 400
 SUGGESTED = 4
 
 
@@ -38,12 +40,13 @@ class FAQSkill:
         """The FAQ as the source, then its answer."""
         best = match.payload
         assert isinstance(best, MatchedFAQ)
-        yield SourcesFound(sources=(_source(best, match.confidence),))
-        yield from split_into_deltas(best.faq.answer)
+        answer = answer_text(best.faq_id)
+        yield SourcesFound(sources=(_source(best, answer, match.confidence),))
+        yield from split_into_deltas(answer)
 
 
-def _source(best: MatchedFAQ, confidence: float) -> Source:
-    return Source(kind="faq", id=best.faq.external_id, title=best.phrasing, text=best.faq.answer[:400], score=confidence)
+def _source(best: MatchedFAQ, answer: str, confidence: float) -> Source:
+    return Source(kind="faq", id=best.external_id, title=best.phrasing, text=answer[:SNIPPET_CHARS], score=confidence)
 
 
 def _why(matches: FAQMatches) -> JSONDict:
@@ -52,7 +55,7 @@ def _why(matches: FAQMatches) -> JSONDict:
         "reasons": {name: round(value, 3) if isinstance(value, float) else value for name, value in matches.reasons.items()},
         "candidates": [
             {
-                "id": one.faq.external_id,
+                "id": one.external_id,
                 "phrasing": one.phrasing,
                 "score": round(one.score, 4),
                 "contributions": {name: round(value, 4) for name, value in one.contributions.items()},
