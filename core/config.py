@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     turn_log_keep_s: float = Field(600.0, gt=0, description="How long the events of a finished turn can be replayed from the turn log.")
     ask_rate_per_minute: int = Field(0, ge=0, description="Questions a minute that one caller (key, or address) may ask; 0 sets no limit.")
 
+    remember_s: float = Field(1.0, ge=0, le=60, description="How long a process may go on with a key or a bot as it read it: a revoked key works that long at most.")
+
     # Models
     model_dir: Path | None = Field(None, description="Folder of materialised models; empty is `models` in the data folder.")
     encoder: str = Field("multilingual-e5-small", description="Encoder: a known name, a Hugging Face id, or a folder.")
@@ -65,6 +67,17 @@ class Settings(BaseSettings):
         2.0, ge=0, le=100, description="Longest time a batch waits for company, and only if the last batch had some."
     )
     embedding_cache_entries: int = Field(20_000, ge=0, description="Questions whose vectors are kept in memory.")
+
+    # Inference workers
+    remote_timeout_s: float = Field(10.0, gt=0, description="Longest wait for inference workers while a person waits.")
+    remote_bulk_timeout_s: float = Field(300.0, gt=0, description="Longest wait of one piece of an import for inference workers.")
+    remote_max_waiting: int = Field(
+        512, ge=1, description="Requests of one process that may wait for inference workers before callers are told to come back later."
+    )
+    worker_concurrency: int = Field(
+        32, ge=1, le=1000, description="Requests that one inference worker takes at a time; what it takes shares forward passes."
+    )
+    worker_roles: str = Field("encoder", description="Models that an inference worker serves, separated by commas.")
 
     # Which class stands behind each seam
     encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
@@ -86,6 +99,8 @@ class Settings(BaseSettings):
     def _refuse_contradictions(self) -> Settings:
         if "redis" in self.turn_log_path.lower() and not self.redis_url:
             raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
+        if "workers.remote" in self.encoder_backend and not self.redis_url:
+            raise ValueError("QA_ENCODER_BACKEND asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
         if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
             raise ValueError("QA_DATABASE_URL must begin with postgres:// or sqlite:///.")
         return self
@@ -99,6 +114,11 @@ class Settings(BaseSettings):
     def models_folder(self) -> Path:
         """Where materialised models lie."""
         return (self.model_dir or self.data_dir / "models").resolve()
+
+    @property
+    def worker_role_names(self) -> tuple[str, ...]:
+        """The roles that an inference worker serves."""
+        return tuple(role.strip() for role in self.worker_roles.split(",") if role.strip())
 
     @property
     def skill_paths(self) -> tuple[str, ...]:

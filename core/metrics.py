@@ -16,3 +16,8 @@ BATCH_DROPPED = Counter("wenlu_batch_dropped_total", "Work dropped before the mo
 INDEX_LAG = Gauge("wenlu_index_lag_revisions", "Changes of a knowledge base that this process's indexes have not followed yet.", ["kb"])
 INDEX_DRIFT = Gauge("wenlu_index_drift_entries", "Entries that index and database disagree on, at the last check.", ["kb", "kind", "index"])
 LIVE_TURNS = Gauge("wenlu_live_turns", "Turns running in this process.")
+REMOTE_WAITING = Gauge("wenlu_remote_waiting", "Requests of this process that wait for inference workers.")
+REMOTE_SECONDS = Histogram(
+    "wenlu_remote_seconds", "Time from a request to an inference worker to its reply.", ["role", "priority"], buckets=_SECONDS
+)
+REMOTE_RESENT = Counter("wenlu_remote_resent_total", "Requests sent to inference workers once more.", ["reason"])

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import numpy as np
 
 from core.config import Settings, get_settings
-from core.errors import ModelUnavailable
+from core.errors import ModelUnavailable, QAError
 from core.types import EncodedQuery, FloatArray, Role
 from workers.batching import Batcher, Limits, Priority, results_of
 from workers.device import is_device_lost
@@ -63,6 +63,11 @@ class LocalEncoder:
         """Length of a vector; loads the model."""
         return self._model()[0].dim
 
+    @property
+    def device(self) -> str:
+        """Where the model runs; loads it."""
+        return str(self._model()[0].device)
+
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
         """float32[n, dim] with unit rows, in the order of `texts`."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
@@ -84,6 +89,28 @@ class LocalEncoder:
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
         """For each text its vector float32[dim] and its token vectors float32[tokens, dim], both of unit length."""
         return [_both(encoded) for encoded in self._encode_all(texts, role, wants_tokens=True)]
+
+    def submit(
+        self,
+        texts: Sequence[str],
+        role: Role,
+        *,
+        wants_tokens: bool,
+        priority: Priority,
+        deadline: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> list[Future[Encoded]]:
+        """The results to come of texts that wait together. As `Batcher.submit`; where the queue fills up midway, none waits."""
+        encoder, batcher = self._model()
+        futures: list[Future[Encoded]] = []
+        try:
+            for text in encoder.tokenize(texts, role, wants_tokens=wants_tokens):
+                futures.append(batcher.submit(text, priority=priority, deadline=deadline, cancel=cancel))
+        except QAError:
+            for future in futures:
+                future.cancel()
+            raise
+        return futures
 
     def _encode_question(self, text: str) -> CachedVectors:
         encoder, batcher = self._model()

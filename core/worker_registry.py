@@ -1,0 +1,83 @@
+"""Which inference workers are alive: the record that each keeps in Redis, and how any process reads them.
+
+A record lives for `ALIVE_S` after its worker's last heartbeat: Redis forgets the dead, so clocks need not agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import orjson
+
+HEARTBEAT_S = 2.0
+ALIVE_S = 8.0
+_IDS = "wenlu:workers"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRecord:
+    """One worker process. `waiting` is texts before its model, `mean_batch` texts a forward pass, `p95_ms` from taking a
+    request to its reply; these two are of the last busy seconds. `started_at` and `heartbeat_at` are seconds of the epoch."""
+
+    id: str
+    host: str
+    pid: int
+    roles: tuple[str, ...]
+    model_id: str
+    device: str
+    memory_mb: int
+    concurrency: int
+    running: int
+    waiting: int
+    mean_batch: float
+    p95_ms: float
+    requests: int
+    started_at: float
+    heartbeat_at: float
+
+
+class RedisClient(Protocol):
+    """The part of a `redis.Redis` that answers in bytes which the registry needs."""
+
+    def pipeline(self, transaction: bool = ...) -> Any: ...
+    def smembers(self, name: str) -> Any: ...
+    def mget(self, keys: list[str]) -> Any: ...
+    def srem(self, name: str, *values: str) -> Any: ...
+
+
+def write_worker(client: RedisClient, record: WorkerRecord) -> None:
+    """Says that the worker is alive."""
+    pipe = client.pipeline(transaction=False)
+    pipe.sadd(_IDS, record.id)
+    pipe.set(_key(record.id), orjson.dumps(asdict(record)), px=int(ALIVE_S * 1000))
+    pipe.execute()
+
+
+def remove_worker(client: RedisClient, worker_id: str) -> None:
+    """Says that the worker has ended."""
+    pipe = client.pipeline(transaction=False)
+    pipe.delete(_key(worker_id))
+    pipe.srem(_IDS, worker_id)
+    pipe.execute()
+
+
+def read_workers(client: RedisClient) -> list[WorkerRecord]:
+    """The workers alive, oldest first. Raises redis.RedisError where Redis does not answer."""
+    ids = sorted(member.decode() for member in client.smembers(_IDS))
+    if not ids:
+        return []
+    rows = client.mget([_key(worker_id) for worker_id in ids])
+    dead = [worker_id for worker_id, row in zip(ids, rows, strict=True) if row is None]
+    if dead:
+        client.srem(_IDS, *dead)
+    return sorted((_record(row) for row in rows if row is not None), key=lambda record: (record.started_at, record.id))
+
+
+def _record(row: bytes) -> WorkerRecord:
+    fields = orjson.loads(row)
+    return WorkerRecord(**{**fields, "roles": tuple(fields["roles"])})
+
+
+def _key(worker_id: str) -> str:
+    return f"wenlu:worker:{worker_id}"

@@ -1,0 +1,101 @@
+"""Do requests, vectors and errors survive the way between web and worker?"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, Overloaded, QAError
+from core.types import Role
+from workers.batching import Priority
+from workers.wire import (
+    Call,
+    EncodeBody,
+    Request,
+    Vectors,
+    encode_as_dict,
+    encode_from_dict,
+    error_as_dict,
+    error_from_dict,
+    pack,
+    request_as_dict,
+    request_from_dict,
+    unpack,
+    vectors_as_dict,
+    vectors_from_dict,
+)
+
+BODY = EncodeBody(texts=("怎么重置密码？", "a\x00b", "lone \ud800"), text_role=Role.QUERY, wants_tokens=True)
+
+
+def over_the_wire(value: Any) -> Any:
+    """As Celery's JSON serialiser sends it."""
+    return json.loads(json.dumps(value))
+
+
+def test_a_request_arrives_as_it_was_sent() -> None:
+    call = Call(id="1", body=encode_as_dict(BODY), deadline_at=time.time() + 5)
+    request = Request(role="encoder", priority=Priority.BULK, reply_to="replies:1", calls=(call,))
+    arrived = request_from_dict(over_the_wire(request_as_dict(request)))
+    assert arrived == request
+    assert encode_from_dict(arrived.calls[0].body) == BODY
+
+
+@pytest.mark.parametrize(
+    "message",
+    [{}, {"role": "encoder"}, {"role": "encoder", "priority": "urgent", "reply_to": "r", "calls": []}]
+    + [{"role": "encoder", "priority": "live", "reply_to": "r", "calls": calls} for calls in (None, [1], [{"id": "1", "body": 3}])],
+)
+def test_what_is_no_request_is_refused_by_name(message: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="same release"):
+        request_from_dict(message)
+
+
+@pytest.mark.parametrize("change", [{"texts": [1]}, {"texts": None}, {"text_role": "title"}])
+def test_what_is_no_encoders_call_is_refused_by_name(change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="encoder's call"):
+        encode_from_dict({**encode_as_dict(BODY), **change})
+
+
+def test_vectors_arrive_bit_for_bit() -> None:
+    rows = np.array([[0.1, -2.5e-38, 1 / 3], [np.float32(1) - np.finfo(np.float32).eps, 0, -1]], np.float32)
+    arrived = unpack(over_the_wire(pack(rows)), 3)
+    assert arrived.dtype == np.float32 and arrived.tobytes() == rows.tobytes()
+
+
+def test_vectors_are_little_endian_float32_in_base64() -> None:
+    assert pack(np.array([[1.0, -2.0]], np.float32)) == "AACAPwAAAMA="
+
+
+def test_a_view_of_every_other_column_is_packed_in_order() -> None:
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)[:, ::2]
+    np.testing.assert_array_equal(unpack(pack(rows), 2), [[0, 2], [4, 6]])
+
+
+def test_each_text_gets_its_own_token_vectors_back() -> None:
+    tokens = tuple(np.full((count, 2), count, np.float32) for count in (2, 0, 3))
+    sent = Vectors(model_id="m", vectors=np.ones((3, 2), np.float32), token_vectors=tokens)
+    arrived = vectors_from_dict(over_the_wire(vectors_as_dict(sent)))
+    assert arrived.model_id == "m" and arrived.token_vectors is not None
+    assert [rows.tolist() for rows in arrived.token_vectors] == [rows.tolist() for rows in tokens]
+
+
+def test_no_texts_still_tell_model_and_dimension() -> None:
+    sent = Vectors(model_id="m", vectors=np.empty((0, 384), np.float32), token_vectors=())
+    arrived = vectors_from_dict(over_the_wire(vectors_as_dict(sent)))
+    assert arrived.vectors.shape == (0, 384) and arrived.token_vectors == ()
+
+
+@pytest.mark.parametrize("error", [Overloaded("later", retry_after_s=1.5), DeadlineExceeded("late"), QAError("odd", names=["a"])])
+def test_errors_keep_class_message_and_details(error: QAError) -> None:
+    arrived = error_from_dict(over_the_wire(error_as_dict(error))["error"])
+    assert type(arrived) is type(error)
+    assert (arrived.message, arrived.details) == (error.message, error.details)
+
+
+def test_an_error_of_a_later_release_is_a_failed_inference() -> None:
+    assert type(error_from_dict({"code": "brand_new", "message": "?", "details": {}})) is InferenceFailed

@@ -1,0 +1,127 @@
+"""What a worker says of itself: a record in Redis every two seconds, from its start to its end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from pathlib import Path
+
+import redis
+from prometheus_client import REGISTRY
+
+from core.worker_registry import HEARTBEAT_S, WorkerRecord, remove_worker, write_worker
+
+log = logging.getLogger(__name__)
+
+TIMES_KEPT = 512
+
+
+class Load:
+    """What a worker has to do, counted by its threads."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.requests = 0
+        self._milliseconds: deque[float] = deque(maxlen=TIMES_KEPT)
+        self._lock = threading.Lock()
+
+    def begin(self) -> float:
+        """A request was taken; returns what `end` is told."""
+        with self._lock:
+            self.running += 1
+        return time.perf_counter()
+
+    def end(self, began: float) -> None:
+        """It was answered."""
+        with self._lock:
+            self.running -= 1
+            self.requests += 1
+            self._milliseconds.append((time.perf_counter() - began) * 1000)
+
+    def p95_ms(self) -> float:
+        """Of the last requests; 0 before the first."""
+        with self._lock:
+            times = sorted(self._milliseconds)
+        return round(times[int(len(times) * 0.95)], 1) if times else 0.0
+
+
+class Heartbeat:
+    """Keeps the worker's record alive until `close`. `model` names the batcher whose metrics it reports."""
+
+    def __init__(
+        self, client: redis.Redis, *, roles: tuple[str, ...], model_id: str, device: str, model: str, concurrency: int, load: Load
+    ) -> None:
+        self._redis = client
+        self._model = model
+        self._load = load
+        self._batches = (0.0, 0.0)
+        self._mean_batch = 0.0
+        self._facts = {
+            "id": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "roles": roles,
+            "model_id": model_id,
+            "device": device,
+            "concurrency": concurrency,
+            "started_at": time.time(),
+        }
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """The last word: the worker is gone."""
+        self._closed.set()
+        self._thread.join(timeout=5)
+        try:
+            remove_worker(self._redis, str(self._facts["id"]))
+        except redis.RedisError as error:
+            log.warning("worker record left to expire error=%r", error)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                write_worker(self._redis, self._record())
+            except redis.RedisError as error:
+                log.warning("heartbeat not written error=%r", error)
+            self._closed.wait(HEARTBEAT_S)
+
+    def _record(self) -> WorkerRecord:
+        return WorkerRecord(
+            **self._facts,  # type: ignore[arg-type]
+            memory_mb=memory_mb(),
+            running=self._load.running,
+            requests=self._load.requests,
+            waiting=int(REGISTRY.get_sample_value("wenlu_batch_waiting", {"model": self._model}) or 0),
+            mean_batch=self._recent_mean_batch(),
+            p95_ms=self._load.p95_ms(),
+            heartbeat_at=time.time(),
+        )
+
+    def _recent_mean_batch(self) -> float:
+        """Texts a forward pass since the last heartbeat in which there were any."""
+        counts = [
+            REGISTRY.get_sample_value(name, {"model": self._model}) or 0.0 for name in ("wenlu_batches_total", "wenlu_batched_texts_total")
+        ]
+        batches, texts = counts[0] - self._batches[0], counts[1] - self._batches[1]
+        self._batches = (counts[0], counts[1])
+        if batches:
+            self._mean_batch = round(texts / batches, 2)
+        return self._mean_batch
+
+
+def memory_mb() -> int:
+    """Resident memory of this process, in MiB; its peak where the system does not tell the present."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)

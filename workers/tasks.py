@@ -1,0 +1,182 @@
+"""What an inference worker does with a request: read it, hand it to the model of its role, publish the replies.
+
+One process, one model per role, many threads: what the threads hand over shares forward passes. This is the translator
+of errors for Celery: whatever happens, each call gets a reply.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import orjson
+import redis
+from celery import shared_task, signals
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from core.config import Settings, get_settings
+from core.errors import DeadlineExceeded, InvalidRequest, ModelUnavailable, Overloaded, QAError
+from core.types import JSONDict
+from workers.batching import Priority, results_of
+from workers.broker import ENCODER, TASK
+from workers.cancels import Cancels
+from workers.heartbeat import Heartbeat, Load
+from workers.local import LocalEncoder
+from workers.wire import Call, Request, Vectors, encode_from_dict, error_as_dict, request_from_dict, vectors_as_dict
+
+log = logging.getLogger(__name__)
+
+BULK_SHARE = 0.5
+BULK_RETRY_AFTER_S = 1.0
+
+Begun = Callable[[], JSONDict]
+
+
+class InferenceWorker:
+    """The models of this process and what serves them. `serve` is called by many threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = redis.Redis.from_url(
+            settings.redis_url, retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3), socket_timeout=10, socket_connect_timeout=2
+        )
+        self._encoder = LocalEncoder()
+        self._encoder.load()
+        self._bulk = threading.Semaphore(max(1, int(settings.worker_concurrency * BULK_SHARE)))
+        self._load = Load()
+        self._cancels = Cancels(settings.redis_url)
+        self._heartbeat = Heartbeat(
+            self._redis,
+            roles=settings.worker_role_names,
+            model_id=self._encoder.model_id,
+            device=self._encoder.device,
+            model=ENCODER,
+            concurrency=settings.worker_concurrency,
+            load=self._load,
+        )
+
+    def close(self) -> None:
+        """Says that the worker is gone, and frees the models."""
+        self._heartbeat.close()
+        self._cancels.close()
+        self._encoder.close()
+        self._redis.close()
+
+    def serve(self, message: JSONDict) -> None:
+        """Answers every call of the message. Raises InvalidRequest where it cannot be read, so that nobody could be answered."""
+        request = request_from_dict(message)
+        began = self._load.begin()
+        try:
+            rows = self._rows(request)
+            self._redis.publish(request.reply_to, orjson.dumps(rows))
+        finally:
+            self._load.end(began)
+
+    def _rows(self, request: Request) -> list[JSONDict]:
+        if request.priority is Priority.LIVE:
+            return self._run(request)
+        if not self._bulk.acquire(blocking=False):
+            busy = error_as_dict(Overloaded("This worker has imports enough to do.", retry_after_s=BULK_RETRY_AFTER_S))
+            return [{"id": call.id, **busy} for call in request.calls]
+        try:
+            return self._run(request)
+        finally:
+            self._bulk.release()
+
+    def _run(self, request: Request) -> list[JSONDict]:
+        """Hands all calls over before it waits for the first, so that they can share a forward pass."""
+        begun = [(call.id, self._begin(request, call)) for call in request.calls]
+        try:
+            return [{"id": call_id, **_answer(results)} for call_id, results in begun]
+        finally:
+            for call in request.calls:
+                self._cancels.forget(call.id)
+
+    def _begin(self, request: Request, call: Call) -> Begun:
+        """What waits for the call's results; a refusal is raised there as well."""
+        try:
+            left_s = call.deadline_at - time.time()
+            if left_s <= 0:
+                raise DeadlineExceeded("The request's deadline was over before a worker took it.")
+            if request.role != ENCODER:
+                raise InvalidRequest(f"No worker serves the role {request.role!r}.")
+            return self._begin_encoding(call, request.priority, time.monotonic() + left_s)
+        except QAError as error:
+            return _raising(error)
+
+    def _begin_encoding(self, call: Call, priority: Priority, deadline: float) -> Begun:
+        body = encode_from_dict(call.body)
+        futures = self._encoder.submit(
+            body.texts,
+            body.text_role,
+            wants_tokens=body.wants_tokens,
+            priority=priority,
+            deadline=deadline,
+            cancel=self._cancels.watch(call.id),
+        )
+
+        def results() -> JSONDict:
+            encoded = results_of(futures)
+            tokens = tuple(one.token_vectors for one in encoded if one.token_vectors is not None) if body.wants_tokens else None
+            vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self._encoder.dim), np.float32)
+            return vectors_as_dict(Vectors(model_id=self._encoder.model_id, vectors=vectors, token_vectors=tokens))
+
+        return results
+
+
+def _answer(results: Begun) -> JSONDict:
+    try:
+        return results()
+    except QAError as error:
+        if isinstance(error, ModelUnavailable):
+            log.error("model lost; this worker ends, so that it is started again error=%s", error.message)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return error_as_dict(error)
+    except Exception as error:  # who waits must hear of it, whatever it is
+        log.exception("inference broke")
+        return error_as_dict(QAError(f"The inference worker failed: {type(error).__name__}; its log has the trace."))
+
+
+def _raising(error: QAError) -> Begun:
+    def results() -> JSONDict:
+        raise error
+
+    return results
+
+
+_worker: InferenceWorker | None = None
+
+
+@shared_task(name=TASK, ignore_result=True)  # type: ignore[untyped-decorator] # Celery has no types
+def infer(message: dict[str, Any]) -> None:
+    """Serves one message of a web process."""
+    if _worker is None:
+        raise ModelUnavailable("This process is no inference worker: it was not started by `celery worker`.")
+    _worker.serve(message)
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _start(**_: object) -> None:
+    """Loads the models before the first request is taken. Ends the process where they cannot be had."""
+    global _worker
+    for name in ("celery.worker.strategy", "celery.app.trace"):  # two lines a message otherwise
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        _worker = InferenceWorker(get_settings())
+    except (QAError, redis.RedisError) as error:
+        log.error("inference worker cannot start error=%r", error)
+        raise SystemExit(1) from error
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _stop(**_: object) -> None:
+    global _worker
+    if _worker is not None:
+        _worker.close()
+        _worker = None

@@ -1,0 +1,149 @@
+"""What travels between web and worker: requests and replies as JSON, vectors as base64 of little-endian float32.
+
+A list of numbers takes five times the bytes and 26 times the time. Deadlines are seconds of the epoch, because
+machines share no monotonic clock; their clocks must agree within a fraction of a second (NTP).
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core import errors
+from core.errors import InferenceFailed, InvalidRequest, QAError
+from core.types import FloatArray, JSONDict, JSONValue, Role
+from workers.batching import Priority
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One caller's work for a model; `body` is what its role reads."""
+
+    id: str
+    body: JSONDict
+    deadline_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One message: the calls of several threads of a web process for one role, and the channel that waits for the replies."""
+
+    role: str
+    priority: Priority
+    reply_to: str
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeBody:
+    """What the encoder is asked. No texts ask for the model's id and dimension alone."""
+
+    texts: tuple[str, ...]
+    text_role: Role
+    wants_tokens: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vectors:
+    """What the encoder answers: float32[n, dim] and, where asked for, float32[tokens, dim] of each text; made by `model_id`."""
+
+    model_id: str
+    vectors: FloatArray
+    token_vectors: tuple[FloatArray, ...] | None = None
+
+
+def request_as_dict(request: Request) -> JSONDict:
+    """The message as JSON."""
+    calls: list[JSONValue] = [{"id": call.id, "body": call.body, "deadline_at": call.deadline_at} for call in request.calls]
+    return {"role": request.role, "priority": request.priority.name.lower(), "reply_to": request.reply_to, "calls": calls}
+
+
+def request_from_dict(message: Mapping[str, Any]) -> Request:
+    """The message again. Raises InvalidRequest where it is none of ours (another release, or not from a web process)."""
+    with _refusing("an inference request"):
+        return Request(
+            role=str(message["role"]),
+            priority=Priority[message["priority"].upper()],
+            reply_to=str(message["reply_to"]),
+            calls=tuple(Call(id=str(row["id"]), body=dict(row["body"]), deadline_at=float(row["deadline_at"])) for row in message["calls"]),
+        )
+
+
+def encode_as_dict(body: EncodeBody) -> JSONDict:
+    """The body of an encoder's call as JSON."""
+    return {"texts": list(body.texts), "text_role": body.text_role.value, "wants_tokens": body.wants_tokens}
+
+
+def encode_from_dict(body: Mapping[str, Any]) -> EncodeBody:
+    """The body again. Raises InvalidRequest."""
+    with _refusing("an encoder's call"):
+        texts = tuple(body["texts"])
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("texts must be strings")
+        return EncodeBody(texts=texts, text_role=Role(body["text_role"]), wants_tokens=bool(body["wants_tokens"]))
+
+
+def vectors_as_dict(result: Vectors) -> JSONDict:
+    """The encoder's answer as JSON."""
+    row: JSONDict = {"model_id": result.model_id, "dim": result.vectors.shape[1], "vectors": pack(result.vectors)}
+    if result.token_vectors is not None:
+        row["token_counts"] = [len(tokens) for tokens in result.token_vectors]
+        row["token_vectors"] = pack(np.concatenate(result.token_vectors)) if result.token_vectors else ""
+    return row
+
+
+def error_as_dict(error: QAError) -> JSONDict:
+    """A call's failure as JSON."""
+    details: JSONDict = {name: list(value) if isinstance(value, list) else value for name, value in error.details.items()}
+    return {"error": {"code": error.code, "message": error.message, "details": details}}
+
+
+def vectors_from_dict(row: Mapping[str, Any]) -> Vectors:
+    """The encoder's answer again. Its own arrays, so that no caller holds another's memory."""
+    vectors = unpack(row["vectors"], row["dim"])
+    counts = row.get("token_counts")
+    tokens = None if counts is None else split(unpack(row["token_vectors"], row["dim"]), counts)
+    return Vectors(model_id=row["model_id"], vectors=vectors, token_vectors=tokens)
+
+
+def error_from_dict(failure: Mapping[str, Any]) -> QAError:
+    """The error as the class of its code; a code that no class has is an InferenceFailed."""
+    return _CLASSES.get(failure["code"], InferenceFailed)(failure["message"], **failure["details"])
+
+
+def pack(vectors: FloatArray) -> str:
+    """Base64 of the rows, one after another."""
+    return base64.b64encode(np.ascontiguousarray(vectors, dtype="<f4").tobytes()).decode("ascii")
+
+
+def unpack(text: str, dim: int) -> FloatArray:
+    """float32[n, dim], writable."""
+    return np.frombuffer(bytearray(base64.b64decode(text)), dtype="<f4").reshape(-1, dim)
+
+
+def split(rows: FloatArray, counts: Sequence[int]) -> tuple[FloatArray, ...]:
+    """The rows of each text."""
+    return tuple(np.split(rows, np.cumsum(counts)[:-1])) if counts else ()
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequest(f"Not {what}: {error!r}. Do web and workers run the same release?") from error
+
+
+def _by_code(base: type[QAError]) -> dict[str, type[QAError]]:
+    found = {base.code: base}
+    for cls in base.__subclasses__():
+        found |= _by_code(cls)
+    return found
+
+
+_CLASSES = {code: cls for code, cls in _by_code(QAError).items() if cls.__module__ == errors.__name__}
