@@ -14,7 +14,7 @@ atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
 _REAL_MODEL_DIR = os.environ.pop("QA_MODEL_DIR", "")
 for _name in [name for name in os.environ if name.startswith("QA_")]:
     del os.environ[_name]
-os.environ.update(DJANGO_SETTINGS_MODULE="qa_project.settings", QA_DATA_DIR=_DATA_DIR, QA_LANGUAGE="en")
+os.environ.update(DJANGO_SETTINGS_MODULE="qa_project.settings", QA_DATA_DIR=_DATA_DIR, QA_LANGUAGE="en", QA_REMEMBER_S="0")
 if os.environ.get("WENLU_TEST_STACK"):  # on PostgreSQL and Redis instead of SQLite and memory; .ci/run does both
     os.environ.update(QA_DATABASE_URL=os.environ["WENLU_TEST_DATABASE_URL"], QA_REDIS_URL=os.environ["WENLU_TEST_REDIS_URL"])
 

@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
 from apps.accounts.permissions import ANYBODY, AccessRole, Caller
+from core.config import get_settings
 from core.errors import NotAuthenticated
+from core.remembered import Remembered
 
 _PREFIX = "wl_"
 
@@ -24,9 +26,16 @@ def create_key(*, name: str, role: AccessRole, kb_id: int | None = None, bot_id:
 
 
 def caller_of_key(text: str) -> Caller:
-    """Who holds this key. Raises NotAuthenticated for a key that is unknown, revoked or expired."""
+    """Who holds this key. Raises NotAuthenticated for a key that is unknown, revoked or expired.
+
+    A key is remembered for `QA_REMEMBER_S`, so that it works at most that long after its end.
+    """
+    return _callers.get(_digest(text))
+
+
+def _read_caller(digest: str) -> Caller:
     usable = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-    key = ApiKey.objects.filter(usable, digest=_digest(text)).first()
+    key = ApiKey.objects.filter(usable, digest=digest).first()
     if key is None:
         raise NotAuthenticated("The key is unknown, revoked or expired. Make one with `manage.py create_key`.")
     role = AccessRole(key.role)
@@ -48,3 +57,6 @@ def caller_of_user(user: User) -> Caller:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+_callers = Remembered(_read_caller, keep_s=lambda: get_settings().remember_s)

@@ -48,7 +48,9 @@ class AskView(APIView):
         if "text/event-stream" not in request.headers.get("accept", ""):
             return Response(ask(turn))
         require_conversation(turn)
-        return StreamingHttpResponse(_server_sent(turn), content_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        return StreamingHttpResponse(
+            _server_sent(turn), content_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
 
 
 async def _server_sent(turn: TurnRequest) -> AsyncIterator[bytes]:
@@ -70,8 +72,10 @@ class FeedbackView(APIView):
     """A reader's vote on a turn."""
 
     @extend_schema(
-        request=FeedbackSchema, responses={200: inline_serializer("Vote", {"turn": serializers.CharField(), "vote": serializers.IntegerField()})},
-        summary="Vote on an answer", tags=["ask"],
+        request=FeedbackSchema,
+        responses={200: inline_serializer("Vote", {"turn": serializers.CharField(), "vote": serializers.IntegerField()})},
+        summary="Vote on an answer",
+        tags=["ask"],
     )
     def post(self, request: Request, turn: str) -> Response:
         """Stores the vote; the last one counts."""
@@ -83,7 +87,9 @@ class FeedbackView(APIView):
 class ExplainView(APIView):
     """Why a turn was answered as it was."""
 
-    @extend_schema(responses={200: ExplanationSchema, 403: OpenApiResponse(description="Not for readers.")}, summary="Explain an answer", tags=["ask"])
+    @extend_schema(
+        responses={200: ExplanationSchema, 403: OpenApiResponse(description="Not for readers.")}, summary="Explain an answer", tags=["ask"]
+    )
     def get(self, request: Request, turn: str) -> Response:
         """Which skills matched, with which scores, and what dropped what."""
         caller = caller_of(request)

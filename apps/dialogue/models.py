@@ -25,7 +25,9 @@ class Bot(models.Model):
     public = models.BooleanField(_("public"), default=False, help_text=_("Anybody may ask, without a key or an account."))
     greeting_zh = models.TextField(_("greeting (Chinese)"), blank=True, default="你好，我是问路。请问有什么可以帮你？")
     greeting_en = models.TextField(_("greeting (English)"), blank=True, default="Hello, I am Wenlu. How can I help you?")
-    fallback_zh = models.TextField(_("answer when nothing fits (Chinese)"), default="抱歉，我没有找到可靠的答案。你可以换个说法，或看看下面相近的问题。")
+    fallback_zh = models.TextField(
+        _("answer when nothing fits (Chinese)"), default="抱歉，我没有找到可靠的答案。你可以换个说法，或看看下面相近的问题。"
+    )
     fallback_en = models.TextField(
         _("answer when nothing fits (English)"),
         default="Sorry, I found no reliable answer. Try other words, or look at the nearest questions below.",

@@ -46,7 +46,7 @@ def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill
     for skill in skills() if among is None else among:
         try:
             match = skill.match(query)
-        except Exception:  # noqa: BLE001 - one broken skill must not silence the others
+        except Exception:  # one broken skill must not silence the others
             log.exception("skill failed to match turn=%s skill=%s", query.turn, skill.name)
             failed, trace[skill.name] = True, {"failed": True}
             continue

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.models import Bot, Conversation, Turn
+from core.config import get_settings
 from core.errors import Forbidden, NotAuthenticated, NotFound
+from core.remembered import Remembered
 from core.types import JSONDict
 
 
 def bot_for(slug: str, caller: Caller) -> Bot:
-    """The bot with its knowledge bases loaded. NotFound for one that the caller may not even know of."""
-    bot = Bot.objects.filter(slug=slug).prefetch_related("kbs").first()
+    """The bot with its knowledge bases loaded, at most `QA_REMEMBER_S` old. NotFound for one that the caller may not know of."""
+    bot = _bots.get(slug)
     if bot is None or not may_ask(bot, caller):
         if bot is not None and caller.anonymous:
             raise NotAuthenticated("This bot answers known people only: send `Authorization: Bearer KEY`, or sign in.")
         raise NotFound(f"No bot {slug[:80]!r}.", bot=slug[:80])
     return bot
+
+
+def _read_bot(slug: str) -> Bot | None:
+    return Bot.objects.filter(slug=slug).prefetch_related("kbs").first()
+
+
+_bots = Remembered(_read_bot, keep_s=lambda: get_settings().remember_s, most=1000)
 
 
 def may_ask(bot: Bot, caller: Caller) -> bool:

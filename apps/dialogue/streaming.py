@@ -78,7 +78,7 @@ def run_turn(request: TurnRequest) -> Iterator[JSONDict]:
             yield frame
     except QAError:
         raise
-    except Exception:  # noqa: BLE001 - the last place where a turn can still be ended properly
+    except Exception:  # the last place where a turn can still be ended properly
         log.exception("turn broke turn=%s", turn)
         frame = as_wire(TurnFailed(error=_internal()), turn=turn, seq=0)
         turns.append(turn, frame)
@@ -165,7 +165,7 @@ async def iterate_in_thread(make: Callable[[], Iterator[JSONDict]], *, to_the_en
             end: object = _END
         except QAError as error:
             end = error
-        except Exception:  # noqa: BLE001 - the listener must hear of it, whatever it is
+        except Exception:  # the listener must hear of it, whatever it is
             log.exception("pump broke")
             end = QAError("Something went wrong on our side; it has been logged.")
         finally:

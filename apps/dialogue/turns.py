@@ -20,7 +20,7 @@ from core.errors import DeadlineExceeded, NotFound, QAError
 from core.events import SkillChosen, SourcesFound, TextDelta, TurnEvent, TurnFailed, TurnFinished, TurnStarted, split_into_deltas
 from core.metrics import LIVE_TURNS, TURN_SECONDS, TURNS
 from core.text import clean_answer
-from core.types import JSONDict, Locale, Query, Source
+from core.types import JSONDict, Locale, Source
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,13 @@ def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
         timings_ms=finished.timings_ms,
     )
     TURNS.labels(skill=finished.skill or "none", end="stopped" if outcome.stopped else "finished").inc()
-    log.info("turn finished turn=%s skill=%s confidence=%.2f total_ms=%.0f", turn.pk, finished.skill, finished.confidence, outcome.timings_ms["total"])
+    log.info(
+        "turn finished turn=%s skill=%s confidence=%.2f total_ms=%.0f",
+        turn.pk,
+        finished.skill,
+        finished.confidence,
+        outcome.timings_ms["total"],
+    )
     return finished
 
 

