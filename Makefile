@@ -1,7 +1,7 @@
 # Wenlu: `make run` starts it, `make test` tests it. QA_PORT (8000) and QA_DATA_DIR (var/) say where.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test lint docs
+.PHONY: help install install-dev run stack test lint docs
 
 VENV := .venv
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
@@ -11,6 +11,7 @@ PYTEST_ARGS ?=
 help:
 	@echo "make install   virtual environment in $(VENV) with everything that a server needs"
 	@echo "make run       install, create or update the data folder, serve in the foreground"
+	@echo "make stack     the same on PostgreSQL, Redis, two workers and two web processes, without Docker"
 	@echo "make test      install what tests need and run them (PYTEST_ARGS=... is passed on)"
 	@echo "make lint      ruff, mypy and the import rules"
 	@echo "make docs      write docs/settings.md anew from core/config.py"
@@ -22,6 +23,9 @@ install-dev: $(VENV)/installed-dev
 # The shell becomes the server, so that signals reach it.
 run: install
 	@exec $(VENV)/bin/python manage.py serve
+
+stack: install
+	@exec $(VENV)/bin/python -m deploy.stack
 
 test: install-dev
 	@exec $(VENV)/bin/python -m pytest $(PYTEST_ARGS)

@@ -9,16 +9,13 @@ import socket
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from time import perf_counter
 from types import FrameType
 
 import uvicorn
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from core.config import Settings, get_settings
-from core.errors import QAError
 
 log = logging.getLogger(__name__)
 
@@ -44,26 +41,9 @@ class Command(BaseCommand):
             signal.signal(number, _leave)
         listener = bind(get_settings())
         if not no_prepare:
-            self._prepare()
+            call_command("prepare")
         status = serve_until_asked(AnnouncingServer(uvicorn_config(get_settings())), listener)
         end_process(status)
-
-    def _prepare(self) -> None:
-        began = perf_counter()
-        call_command("migrate", interactive=False, verbosity=0)
-        self._try("models", "fetch")
-        call_command("collectstatic", interactive=False, verbosity=0)
-        self._try("demo")
-        call_command("ensure_admin")
-        log.info("data folder ready path=%s seconds=%.1f", settings.DATA_DIR, perf_counter() - began)
-
-    def _try(self, *words: str) -> None:
-        """Runs a command that the server can do without: answers go by words where there is no encoder."""
-        try:
-            call_command(*words)
-        except (CommandError, QAError) as error:
-            self.stderr.write(self.style.WARNING(f"manage.py {' '.join(words)}: {error}"))
-            self.stderr.write("The server starts without it.")
 
 
 class AnnouncingServer(uvicorn.Server):

@@ -1,0 +1,118 @@
+"""What is Wenlu made of, and who needs whom? The commands here are those of deploy/compose too: a test holds the two together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import redis
+from core.worker_registry import read_workers
+
+from deploy.stack.addresses import Addresses
+from deploy.stack.checks import http_ok
+from deploy.stack.elasticsearch import elasticsearch_process, elasticsearch_url
+from deploy.stack.postgres import database_url, postgres_process
+from deploy.stack.programs import resolved
+from deploy.stack.redis import redis_process, redis_url
+from deploy.stack.supervisor import Process
+
+Command = tuple[str, ...]
+
+POSTGRES: Command = ("postgres", "-c", "max_connections=200")
+REDIS: Command = ("redis-server", "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction")
+ELASTICSEARCH: Command = ("elasticsearch", "-Ediscovery.type=single-node", "-Expack.security.enabled=false")
+PREPARE: Command = ("python", "manage.py", "prepare")
+WEB: Command = ("python", "manage.py", "serve", "--no-prepare")
+WORKER: Command = (
+    "celery",
+    "-A",
+    "qa_project.celery",
+    "worker",
+    "--pool=threads",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+    "--loglevel=INFO",
+)
+
+WEBS = ("web-1", "web-2")
+WORKERS = ("worker-1", "worker-2")
+NEEDS: Mapping[str, Command] = {
+    "prepare": ("postgres", "redis"),
+    **dict.fromkeys(WORKERS, ("redis", "prepare")),
+    **dict.fromkeys(WEBS, ("postgres", "redis", "prepare", *WORKERS)),
+}
+REMOTE_ENCODER = "workers.remote.RemoteEncoder"
+LOCAL_ENCODER = "workers.local.LocalEncoder"
+
+
+def worker_command(name: str) -> Command:
+    """A worker's command: the same but for the name in its log."""
+    return (*WORKER, f"--hostname={name}@%h")
+
+
+def stack_processes(data: Path, addresses: Addresses, *, checkout: Path, port: int) -> tuple[list[Process], dict[str, str]]:
+    """Every process of the stack, and the settings that `manage.py` needs to work with it. Makes the PostgreSQL cluster on first use."""
+    database = postgres_process(POSTGRES, data / "postgres", port=addresses.postgres, password=addresses.password)
+    broker = redis_process(REDIS, data / "redis", port=addresses.redis, password=addresses.password)
+    search = elasticsearch_process(ELASTICSEARCH, data / "elasticsearch", port=addresses.elasticsearch, checkout=checkout)
+    settings = {
+        "QA_DATA_DIR": str(data),
+        "QA_PORT": str(port),
+        "QA_DATABASE_URL": database_url(addresses.postgres, addresses.password),
+        "QA_REDIS_URL": redis_url(addresses.redis, addresses.password),
+        "QA_ENCODER_BACKEND": os.environ.get("QA_ENCODER_BACKEND", REMOTE_ENCODER),
+        **({"QA_ELASTICSEARCH_URL": elasticsearch_url(addresses.elasticsearch)} if search else {}),
+    }
+    ours = [
+        _prepare(settings),
+        *(_worker(name, settings) for name in WORKERS),
+        *(_web(name, settings, port + place) for place, name in enumerate(WEBS)),
+    ]
+    return [database, broker, *([search] if search else []), *ours], settings
+
+
+def _prepare(settings: Mapping[str, str]) -> Process:
+    """The demo is embedded in this process: the workers wait for the model files that it brings."""
+    environment = {**settings, "QA_ENCODER_BACKEND": LOCAL_ENCODER}
+    return Process(name="prepare", command=resolved(PREPARE), environment=environment, needs=NEEDS["prepare"], once=True)
+
+
+def _worker(name: str, settings: Mapping[str, str]) -> Process:
+    url = settings["QA_REDIS_URL"]
+    return Process(
+        name=name,
+        command=resolved(worker_command(name)),
+        environment={**settings, **_share_of_cores(len(WORKERS))},
+        needs=NEEDS[name],
+        ready=lambda pid: worker_is_alive(url, pid),
+        grace_s=4,
+    )
+
+
+def _web(name: str, settings: Mapping[str, str], port: int) -> Process:
+    environment = {**settings, **_share_of_cores(len(WORKERS)), "QA_PORT": str(port)}
+    return Process(
+        name=name,
+        command=resolved(WEB),
+        environment=environment,
+        needs=NEEDS[name],
+        ready=lambda pid: http_ok("127.0.0.1", port, "/readyz"),
+        grace_s=6,
+    )
+
+
+def _share_of_cores(processes: int) -> dict[str, str]:
+    """Threads of each process, and none that spins: two spinning pools on two cores made each forward pass ten times slower."""
+    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    return {"QA_MODEL_THREADS": threads, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def worker_is_alive(url: str, pid: int) -> bool:
+    """Whether the worker with this process id has said so in Redis."""
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
+            return any(worker.pid == pid for worker in read_workers(client))
+    except redis.RedisError:
+        return False
