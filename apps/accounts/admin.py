@@ -23,7 +23,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from apps.accounts.audit import record
 from apps.accounts.keys import create_key
 from apps.accounts.models import ApiKey, AuditEntry, Membership, User
-from apps.accounts.panel import ReadOnlyAdmin, ScopedAdmin, caller_of, kb_ids_where
+from apps.accounts.panel import ReadOnlyAdmin, ScopedAdmin, caller_of, kb_ids_where, may_somewhere
 from apps.accounts.permissions import AccessRole, Permission
 
 admin.site.unregister(Group)
@@ -50,7 +50,9 @@ class MembershipInline(TabularInline):
 
     def _manages(self, request: HttpRequest, obj: Model | None = None) -> bool:
         caller = caller_of(request)
-        return caller.may(Permission.MANAGE) or (obj is not None and not isinstance(obj, User) and caller.may(Permission.MANAGE, obj.pk))
+        if obj is None or isinstance(obj, User):
+            return may_somewhere(caller, Permission.MANAGE) if obj is None else caller.may(Permission.MANAGE)
+        return caller.may(Permission.MANAGE, obj.pk)
 
     has_view_permission = has_add_permission = has_change_permission = has_delete_permission = _manages
 

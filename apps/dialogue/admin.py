@@ -87,7 +87,11 @@ class BotAdmin(ScopedAdmin):
         return [kb.pk for kb in obj.kbs.all()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bot]:
-        return bots_where(caller_of(request), Permission.READ).prefetch_related("kbs").annotate(conversation_total=Count("conversations", distinct=True))
+        return (
+            bots_where(caller_of(request), Permission.READ)
+            .prefetch_related("kbs")
+            .annotate(conversation_total=Count("conversations", distinct=True))
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Bot | None = None) -> tuple[str, ...]:
         return ("slug",) if obj is not None else ()
@@ -142,12 +146,21 @@ class BotAdmin(ScopedAdmin):
             raise Http404
         if not self.has_view_permission(request, bot):
             raise PermissionDenied
-        context: dict[str, Any] = {**self.admin_site.each_context(request), "opts": self.opts, "bot": bot, "title": _("Try %(bot)s") % {"bot": bot}}
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "bot": bot,
+            "title": _("Try %(bot)s") % {"bot": bot},
+        }
         if request.method == "POST":
             context["asked"] = request.POST.get("question", "")
             try:
                 trial = try_question(bot, context["asked"])
-                context |= {"trial": trial, "trace": explain(trial.trace), "add_url": add_faq_url(trial.question, bot) if may_add(request, bot) else ""}
+                context |= {
+                    "trial": trial,
+                    "trace": explain(trial.trace),
+                    "add_url": add_faq_url(trial.question, bot) if may_add(request, bot) else "",
+                }
             except QAError as error:
                 context["refusal"] = error.message
         return TemplateResponse(request, "admin/dialogue/try.html", context)
@@ -193,7 +206,9 @@ def add_faq_url(question: str, bot: Bot) -> str:
 def thumb(vote: int) -> SafeString:
     """A vote as an icon of the bundled font; not every machine can show an emoji."""
     icon, name, colour = ("thumb_up", _("Helpful"), "up") if vote > 0 else ("thumb_down", _("Not helpful"), "down")
-    return format_html('<span class="material-symbols-outlined panel-{}" title="{}" role="img" aria-label="{}">{}</span>', colour, name, name, icon)
+    return format_html(
+        '<span class="material-symbols-outlined panel-{}" title="{}" role="img" aria-label="{}">{}</span>', colour, name, name, icon
+    )
 
 
 class _BotFilter(DropdownFilter):
@@ -309,7 +324,20 @@ class TurnAdmin(_SaidToBots):
     search_help_text = gettext_lazy("Words of a question or an answer, or the id of a turn or conversation")
     date_hierarchy = "created_at"
     fieldsets = (
-        (None, {"fields": ("question", "answer", ("outcome", "skill"), ("confidence_percent", "asked"), ("vote", "comment"), ("bot", "thread"), "make_faq")}),
+        (
+            None,
+            {
+                "fields": (
+                    "question",
+                    "answer",
+                    ("outcome", "skill"),
+                    ("confidence_percent", "asked"),
+                    ("vote", "comment"),
+                    ("bot", "thread"),
+                    "make_faq",
+                )
+            },
+        ),
         (gettext_lazy("Why"), {"fields": ("why",)}),
         (gettext_lazy("Sources and times"), {"fields": ("source_list", "suggestion_list", "times", "error_text", "id")}),
     )
@@ -354,11 +382,17 @@ class TurnAdmin(_SaidToBots):
 
     @display(description=gettext_lazy("conversation"))
     def thread(self, obj: Turn) -> SafeString:
-        return format_html('<a class="underline" href="{}">{}</a>', reverse("admin:dialogue_conversation_change", args=[obj.conversation_id]), obj.conversation_id)
+        return format_html(
+            '<a class="underline" href="{}">{}</a>',
+            reverse("admin:dialogue_conversation_change", args=[obj.conversation_id]),
+            obj.conversation_id,
+        )
 
     @display(description=gettext_lazy("next step"))
     def make_faq(self, obj: Turn) -> SafeString:
-        return format_html('<a class="panel-button" href="{}">{}</a>', add_faq_url(obj.question, obj.conversation.bot), _("Make an FAQ of this question"))
+        return format_html(
+            '<a class="panel-button" href="{}">{}</a>', add_faq_url(obj.question, obj.conversation.bot), _("Make an FAQ of this question")
+        )
 
     @display(description=gettext_lazy("candidates"))
     def why(self, obj: Turn) -> SafeString:
@@ -401,7 +435,9 @@ class ConversationAdmin(_SaidToBots):
     def prepare_rows(self, request: HttpRequest, rows: Sequence[Conversation]) -> None:
         super().prepare_rows(request, rows)
         firsts: dict[str, str] = {}
-        for conversation, question in Turn.objects.filter(conversation__in=rows).order_by("-created_at").values_list("conversation", "question"):
+        for conversation, question in (
+            Turn.objects.filter(conversation__in=rows).order_by("-created_at").values_list("conversation", "question")
+        ):
             firsts[conversation] = question
         for row in rows:
             row.first_asked = firsts.get(row.pk, "")
@@ -457,4 +493,6 @@ class FeedbackAdmin(_SaidToBots):
 
     @display(description=gettext_lazy("turn"))
     def turn_link(self, obj: Feedback) -> SafeString:
-        return format_html('<a class="underline" href="{}">{}</a>', reverse("admin:dialogue_turn_change", args=[obj.turn_id]), obj.turn.question)
+        return format_html(
+            '<a class="underline" href="{}">{}</a>', reverse("admin:dialogue_turn_change", args=[obj.turn_id]), obj.turn.question
+        )
