@@ -37,7 +37,10 @@ _SALT = "faq-import"
 class ImportForm(forms.Form):
     """Which file goes into which knowledge base."""
 
-    kb = forms.ModelChoiceField(label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget)
+    kb = forms.ModelChoiceField(
+        label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget,
+        empty_label=gettext_lazy("Choose a knowledge base"),
+    )  # fmt: skip
     file = forms.FileField(
         label=gettext_lazy("file"), help_text=gettext_lazy("CSV, Excel (.xlsx) or JSON Lines (.jsonl)"), widget=UnfoldAdminFileFieldWidget
     )
