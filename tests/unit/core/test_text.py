@@ -34,6 +34,11 @@ def test_what_a_reader_would_tell_apart_stays_apart(one: str, other: str) -> Non
 
 
 @given(st.text())
+def test_cleaning_first_does_not_make_another_question(text: str) -> None:
+    assert normalize(clean_text(text)) == normalize(text)
+
+
+@given(st.text(alphabet="年假几天ＡＢab12 ，。？!-/\t\u3000"))
 def test_normalizing_twice_is_normalizing_once(text: str) -> None:
     assert normalize(normalize(text)) == normalize(text)
 
