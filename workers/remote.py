@@ -92,7 +92,9 @@ class RemoteEncoder:
         under_way: deque[Future[Row]] = deque()
         models: set[str] = set()
         try:
-            for chunk in chunks_of(texts, TOKEN_CHUNK_CHARS if wants_tokens else CHUNK_CHARS):
+            for chunk in chunks_of(
+                texts, min(CHUNK_TEXTS, self._settings.batch_max_waiting), TOKEN_CHUNK_CHARS if wants_tokens else CHUNK_CHARS
+            ):
                 if len(under_way) >= CHUNKS_UNDER_WAY:
                     yield self._take(under_way, priority, models)
                 under_way.append(self._submit(EncodeBody(texts=chunk, text_role=role, wants_tokens=wants_tokens), priority))
@@ -139,12 +141,12 @@ class RemoteEncoder:
             return self._served
 
 
-def chunks_of(texts: Sequence[str], max_chars: int) -> Iterator[tuple[str, ...]]:
-    """The texts in order, in chunks of up to `CHUNK_TEXTS` texts and `max_chars` characters; a longer text goes alone."""
+def chunks_of(texts: Sequence[str], max_texts: int, max_chars: int) -> Iterator[tuple[str, ...]]:
+    """The texts in order, in chunks of up to `max_texts` texts and `max_chars` characters; a longer text goes alone."""
     chunk: list[str] = []
     chars = 0
     for text in texts:
-        if chunk and (len(chunk) >= CHUNK_TEXTS or chars + len(text) > max_chars):
+        if chunk and (len(chunk) >= max_texts or chars + len(text) > max_chars):
             yield tuple(chunk)
             chunk, chars = [], 0
         chunk.append(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from core.config import get_settings
 from core.errors import ModelUnavailable
 from core.protocols import Encoder
 from core.types import Role
+from tests.inference_workers import redis_url, start_worker
+from workers.dispatch import Dispatcher
 from workers.local import LocalEncoder
+from workers.remote import RemoteEncoder
 from workers.weights import materialise
 
-IMPLEMENTATIONS = ["local"]
+IMPLEMENTATIONS = ["local", "remote"]
 MODEL = "multilingual-e5-small"
 QUESTIONS = ["怎么重置密码？", "How do I reset my password?", "年假有几天", "Where is the canteen?", "我的VPN连不上 what now"]
 ODD_TEXTS = ["", " ", "😀👨‍👩‍👧", "\x00\x01", "<s></s><mask>", "a" * 20_000, "密" * 5000, "\ud800"]
@@ -29,9 +33,19 @@ def encoder(request: pytest.FixtureRequest) -> Iterator[Encoder]:
         materialise(MODEL, get_settings().models_folder / MODEL)
     except ModelUnavailable as error:
         pytest.skip(f"the weights of {MODEL} cannot be had here: {error}")
-    local = LocalEncoder()
-    yield local
-    local.close()
+    with closing(LocalEncoder()) if request.param == "local" else remote_encoder() as made:
+        yield made
+
+
+@contextmanager
+def remote_encoder() -> Iterator[RemoteEncoder]:
+    """A worker with the same model behind a Redis database of this module's."""
+    url = redis_url(8)
+    settings = get_settings().model_copy(update={"redis_url": url})
+    with start_worker(url, {"QA_ENCODER": MODEL, "QA_MODEL_DIR": str(settings.models_folder)}) as worker:
+        worker.wait_until_alive()
+        with closing(RemoteEncoder(Dispatcher(settings))) as encoder:
+            yield encoder
 
 
 def test_it_is_an_encoder(encoder: Encoder) -> None:

@@ -1,0 +1,134 @@
+"""What does a worker answer to requests that are late, cancelled, too many or not readable? In this process, on a real Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import redis
+from prometheus_client import REGISTRY
+
+from core.config import get_settings
+from core.errors import InvalidRequest
+from core.types import Role
+from tests.inference_workers import redis_url
+from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
+from workers.batching import Priority
+from workers.dispatch import CANCELS
+from workers.tasks import InferenceWorker
+from workers.wire import Call, EncodeBody, Request, encode_as_dict, request_as_dict, vectors_from_dict
+
+
+class Conversation:
+    """One web process's side of it: sends calls, hears the rows that come back."""
+
+    def __init__(self, url: str) -> None:
+        self.worker = InferenceWorker(get_settings())
+        self.redis = redis.Redis.from_url(url)
+        self._channel = self.redis.pubsub(ignore_subscribe_messages=True)
+        self._channel.subscribe("replies")
+        self._channel.get_message(timeout=1)
+
+    def ask(self, *calls: Call, role: str = "encoder", priority: Priority = Priority.LIVE) -> list[dict[str, Any]]:
+        self.worker.serve(request_as_dict(Request(role=role, priority=priority, reply_to="replies", calls=calls)))
+        message = self._channel.get_message(timeout=2)
+        assert message is not None
+        rows: list[dict[str, Any]] = orjson.loads(message["data"])
+        return rows
+
+    def close(self) -> None:
+        self.worker.close()
+        self._channel.close()
+        self.redis.close()
+
+
+@pytest.fixture
+def environ(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:  # noqa: F811
+    for name, value in {"REDIS_URL": redis_url(11), "ENCODER": str(tiny_folder), "DEVICE": "cpu", "WORKER_CONCURRENCY": "2"}.items():
+        monkeypatch.setenv(f"QA_{name}", value)
+    get_settings.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def web(environ: pytest.MonkeyPatch) -> Iterator[Conversation]:
+    conversation = Conversation(get_settings().redis_url)
+    yield conversation
+    conversation.close()
+
+
+def call(name: str, *texts: str, seconds: float = 5.0) -> Call:
+    body = encode_as_dict(EncodeBody(texts=texts, text_role=Role.QUERY, wants_tokens=False))
+    return Call(id=name, body=body, deadline_at=time.time() + seconds)
+
+
+def encoded_texts() -> float:
+    return REGISTRY.get_sample_value("wenlu_batched_texts_total", {"model": "encoder"}) or 0.0
+
+
+def code(row: dict[str, Any]) -> str:
+    return str(row["error"]["code"])
+
+
+def test_each_call_of_a_message_gets_its_own_answer(web: Conversation) -> None:
+    one, none, two = web.ask(call("a", "reset"), call("b"), call("c", "how", "the"))
+    assert [row["id"] for row in (one, none, two)] == ["a", "b", "c"]
+    assert [len(vectors_from_dict(row).vectors) for row in (one, none, two)] == [1, 0, 2]
+
+
+def test_what_comes_too_late_is_dropped_before_the_model(web: Conversation) -> None:
+    before = encoded_texts()
+    late, fine = web.ask(call("late", "reset", seconds=-0.1), call("fine", "reset"))
+    assert code(late) == "deadline_exceeded" and "vectors" in fine
+    assert encoded_texts() == before + 1
+
+
+def test_what_was_cancelled_is_dropped_before_the_model(web: Conversation) -> None:
+    before = encoded_texts()
+    while not web.redis.publish(CANCELS, orjson.dumps(["gone"])):
+        time.sleep(0.02)  # until the worker listens
+    time.sleep(0.2)
+    gone, fine = web.ask(call("gone", "reset"), call("fine", "reset"))
+    assert code(gone) == "cancelled" and "vectors" in fine
+    assert encoded_texts() == before + 1
+
+
+def test_more_texts_than_may_wait_are_refused_at_once(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("QA_BATCH_MAX_WAITING", "3")
+    get_settings.cache_clear()
+    web = Conversation(get_settings().redis_url)
+    (refused,) = web.ask(call("a", *["reset"] * 50))
+    assert code(refused) == "overloaded" and refused["error"]["details"]["retry_after_s"] > 0
+    time.sleep(0.1)
+    assert "vectors" in web.ask(call("b", "reset"))[0]
+    web.close()
+
+
+def test_imports_leave_threads_to_people(web: Conversation) -> None:
+    with web.worker._bulk:  # an import has the one thread of two that imports may have
+        (refused,) = web.ask(call("import", "reset"), priority=Priority.BULK)
+        (fine,) = web.ask(call("person", "reset"))
+    assert code(refused) == "overloaded" and "vectors" in fine
+    assert "vectors" in web.ask(call("import", "reset"), priority=Priority.BULK)[0]
+
+
+def test_a_call_that_cannot_be_read_spoils_no_other(web: Conversation) -> None:
+    broken = Call(id="broken", body={"texts": 3}, deadline_at=time.time() + 5)
+    row, fine = web.ask(broken, call("fine", "reset"))
+    assert code(row) == "invalid_request" and "vectors" in fine
+
+
+def test_a_role_that_it_does_not_serve_is_refused_by_name(web: Conversation) -> None:
+    (row,) = web.ask(call("a", "reset"), role="painter")
+    assert code(row) == "invalid_request" and "painter" in row["error"]["message"]
+
+
+def test_a_message_without_an_address_is_an_error_in_the_log(web: Conversation) -> None:
+    with pytest.raises(InvalidRequest):
+        web.worker.serve({"hello": "world"})
