@@ -34,7 +34,7 @@ def elasticsearch_process(command: tuple[str, ...], folder: Path, *, port: int, 
         environment={} if script else {"ES_JAVA_OPTS": f"-Xms{HEAP} -Xmx{HEAP}"},
         own_pid_file=pid_file,
         user=user,
-        ready=lambda pid: http_ok("127.0.0.1", port, "/_cluster/health?wait_for_status=yellow&timeout=1s"),
+        ready=lambda pid: http_ok(port, "/_cluster/health?wait_for_status=yellow&timeout=1s"),
         grace_s=7,
     )
 

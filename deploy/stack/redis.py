@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import redis
-
+from deploy.stack.checks import redis_ok
 from deploy.stack.programs import resolved
 from deploy.stack.supervisor import Process
 
@@ -25,17 +24,9 @@ def redis_process(command: tuple[str, ...], folder: Path, *, port: int, password
     file.write_text(SETTINGS.format(port=port, folder=f'"{folder}"', password=password))
     url = redis_url(port, password)
     program, *words = resolved(command)
-    return Process(name="redis", command=(program, str(file), *words), grace_s=3, ready=lambda pid: _answers(url))
+    return Process(name="redis", command=(program, str(file), *words), grace_s=3, ready=lambda pid: redis_ok(url))
 
 
 def redis_url(port: int, password: str) -> str:
     """What `QA_REDIS_URL` is set to."""
     return f"redis://:{password}@127.0.0.1:{port}/0"
-
-
-def _answers(url: str) -> bool:
-    try:
-        with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False

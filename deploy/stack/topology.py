@@ -6,11 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import redis
-from core.worker_registry import read_workers
-
 from deploy.stack.addresses import Addresses
-from deploy.stack.checks import http_ok
+from deploy.stack.checks import http_ok, worker_ok
 from deploy.stack.elasticsearch import elasticsearch_process, elasticsearch_url
 from deploy.stack.postgres import database_url, postgres_process
 from deploy.stack.programs import resolved
@@ -86,7 +83,7 @@ def _worker(name: str, settings: Mapping[str, str]) -> Process:
         command=resolved(worker_command(name)),
         environment={**settings, **_share_of_cores(len(WORKERS))},
         needs=NEEDS[name],
-        ready=lambda pid: worker_is_alive(url, pid),
+        ready=lambda pid: worker_ok(url, pid),
         grace_s=4,
     )
 
@@ -98,7 +95,7 @@ def _web(name: str, settings: Mapping[str, str], port: int) -> Process:
         command=resolved(WEB),
         environment=environment,
         needs=NEEDS[name],
-        ready=lambda pid: http_ok("127.0.0.1", port, "/readyz"),
+        ready=lambda pid: http_ok(port, "/readyz"),
         grace_s=6,
     )
 
@@ -107,12 +104,3 @@ def _share_of_cores(processes: int) -> dict[str, str]:
     """Threads of each process, and none that spins: two spinning pools on two cores made each forward pass ten times slower."""
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     return {"QA_MODEL_THREADS": threads, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
-
-
-def worker_is_alive(url: str, pid: int) -> bool:
-    """Whether the worker with this process id has said so in Redis."""
-    try:
-        with redis.Redis.from_url(url, socket_connect_timeout=1, socket_timeout=1) as client:
-            return any(worker.pid == pid for worker in read_workers(client))
-    except redis.RedisError:
-        return False
