@@ -49,7 +49,12 @@ class Settings(BaseSettings):
     turn_log_keep_s: float = Field(600.0, gt=0, description="How long the events of a finished turn can be replayed from the turn log.")
     ask_rate_per_minute: int = Field(0, ge=0, description="Questions a minute that one caller (key, or address) may ask; 0 sets no limit.")
 
-    remember_s: float = Field(1.0, ge=0, le=60, description="How long a process may go on with a key or a bot as it read it: a revoked key works that long at most.")
+    remember_s: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="How long a process may go on with a key or a bot as it read it: a revoked key works that long at most.",
+    )
 
     # Models
     model_dir: Path | None = Field(None, description="Folder of materialised models; empty is `models` in the data folder.")

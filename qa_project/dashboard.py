@@ -95,15 +95,29 @@ def draw_bars(days: Sequence[DayCount]) -> dict[str, object]:
     bars = []
     for place, day in enumerate(days):
         x, hit, miss = _LEFT + place * slot, day.answered * unit, (day.total - day.answered) * unit
-        title = _("%(day)s: %(total)d questions, %(answered)d answered") % {"day": day.day.isoformat(), "total": day.total, "answered": day.answered}
+        title = _("%(day)s: %(total)d questions, %(answered)d answered") % {
+            "day": day.day.isoformat(),
+            "total": day.total,
+            "answered": day.answered,
+        }
         bars.append(
             {
-                "title": title, "label": f"{day.day.month}/{day.day.day}" if (len(days) - 1 - place) % 3 == 0 else "",
-                "slot_x": _pixels(x), "slot_width": _pixels(slot), "x": _pixels(x + slot * 0.2), "width": _pixels(slot * 0.6), "middle": _pixels(x + slot / 2),
-                "hit_y": _pixels(floor - hit), "hit_height": _pixels(hit), "miss_y": _pixels(floor - hit - miss), "miss_height": _pixels(miss),
+                "title": title,
+                "label": f"{day.day.month}/{day.day.day}" if (len(days) - 1 - place) % 3 == 0 else "",
+                "slot_x": _pixels(x),
+                "slot_width": _pixels(slot),
+                "x": _pixels(x + slot * 0.2),
+                "width": _pixels(slot * 0.6),
+                "middle": _pixels(x + slot / 2),
+                "hit_y": _pixels(floor - hit),
+                "hit_height": _pixels(hit),
+                "miss_y": _pixels(floor - hit - miss),
+                "miss_height": _pixels(miss),
             }  # fmt: skip
         )
-    lines = [{"label": value, "y": _pixels(floor - value * unit), "text_y": _pixels(floor - value * unit + 4)} for value in (0, top // 2, top)]
+    lines = [
+        {"label": value, "y": _pixels(floor - value * unit), "text_y": _pixels(floor - value * unit + 4)} for value in (0, top // 2, top)
+    ]
     return {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "label_x": _LEFT - 8, "text_y": _HEIGHT - 5, "bars": bars, "lines": lines}
 
 
@@ -124,7 +138,11 @@ def _pixels(value: float) -> str:
 
 def _unanswered(request: HttpRequest, turns: QuerySet[Turn]) -> list[dict[str, object]]:
     """The latest questions without an answer, each once, with how often it was asked lately."""
-    missed = turns.filter(answered=False, state=Turn.State.FINISHED).select_related("conversation__bot").prefetch_related("conversation__bot__kbs")
+    missed = (
+        turns.filter(answered=False, state=Turn.State.FINISHED)
+        .select_related("conversation__bot")
+        .prefetch_related("conversation__bot__kbs")
+    )
     latest: dict[str, list[Turn]] = {}
     for turn in missed.order_by("-created_at")[:200]:
         latest.setdefault(normalize(turn.question), []).append(turn)
@@ -146,7 +164,9 @@ def _missed(request: HttpRequest, same: Sequence[Turn]) -> dict[str, object]:
 def _bases(caller: Caller) -> list[dict[str, object]]:
     bases = list(within(KnowledgeBase.objects.all(), caller, Permission.READ, "pk")[:MOST_BASES])
     counts = count_faqs([kb.pk for kb in bases])
-    return [{"name": kb.name, "url": f"{reverse('admin:faq_faq_changelist')}?kb={kb.slug}", "counts": counts.get(kb.pk, [])} for kb in bases]
+    return [
+        {"name": kb.name, "url": f"{reverse('admin:faq_faq_changelist')}?kb={kb.slug}", "counts": counts.get(kb.pk, [])} for kb in bases
+    ]
 
 
 def _bots(caller: Caller) -> list[dict[str, object]]:

@@ -49,4 +49,10 @@ def _link(name: str, title: Promise, icon: str) -> dict[str, Any]:
 def _list(request: HttpRequest, model: str, title: Promise, icon: str, **more: str) -> dict[str, Any]:
     page = admin.site.get_model_admin(apps.get_model(model))
     permitted = page.has_module_permission(request)
-    return {"title": title, "icon": icon, "link": reverse(f"admin:{model.lower().replace('.', '_')}_changelist"), "permission": lambda _request: permitted, **more}
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse(f"admin:{model.lower().replace('.', '_')}_changelist"),
+        "permission": lambda _request: permitted,
+        **more,
+    }

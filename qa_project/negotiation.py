@@ -17,5 +17,7 @@ class JSONOnly(BaseContentNegotiation):
     def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
         return next((parser for parser in parsers if media_type_matches(parser.media_type, request.content_type or "")), None)
 
-    def select_renderer(self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
+    def select_renderer(
+        self, request: Request, renderers: Sequence[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
         return renderers[0], renderers[0].media_type

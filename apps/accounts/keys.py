@@ -18,10 +18,14 @@ from core.remembered import Remembered
 _PREFIX = "wl_"
 
 
-def create_key(*, name: str, role: AccessRole, kb_id: int | None = None, bot_id: int | None = None, expires_at: datetime | None = None) -> tuple[ApiKey, str]:
+def create_key(
+    *, name: str, role: AccessRole, kb_id: int | None = None, bot_id: int | None = None, expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
     """A new key and its text, which cannot be had again."""
     text = _PREFIX + secrets.token_urlsafe(30)
-    key = ApiKey.objects.create(name=name, prefix=text[:10], digest=_digest(text), role=role.value, kb_id=kb_id, bot_id=bot_id, expires_at=expires_at)
+    key = ApiKey.objects.create(
+        name=name, prefix=text[:10], digest=_digest(text), role=role.value, kb_id=kb_id, bot_id=bot_id, expires_at=expires_at
+    )
     return key, text
 
 

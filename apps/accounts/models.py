@@ -20,7 +20,9 @@ ROLE_CHOICES = [
 class User(AbstractUser):
     """A person with a password. Superusers are administrators everywhere."""
 
-    role = models.CharField(_("role everywhere"), max_length=16, choices=ROLE_CHOICES, blank=True, help_text=_("Empty: only what memberships give."))
+    role = models.CharField(
+        _("role everywhere"), max_length=16, choices=ROLE_CHOICES, blank=True, help_text=_("Empty: only what memberships give.")
+    )
 
     class Meta(AbstractUser.Meta):
         swappable = "AUTH_USER_MODEL"
@@ -30,7 +32,9 @@ class Membership(models.Model):
     """The role of a person in one knowledge base."""
 
     user = models.ForeignKey(User, verbose_name=_("user"), on_delete=models.CASCADE, related_name="memberships")
-    kb = models.ForeignKey("retrieval.KnowledgeBase", verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="memberships")
+    kb = models.ForeignKey(
+        "retrieval.KnowledgeBase", verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="memberships"
+    )
     role = models.CharField(_("role"), max_length=16, choices=ROLE_CHOICES)
 
     class Meta:
@@ -48,7 +52,9 @@ class ApiKey(models.Model):
     prefix = models.CharField(_("begins with"), max_length=12, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     role = models.CharField(_("role"), max_length=16, choices=ROLE_CHOICES)
-    kb = models.ForeignKey("retrieval.KnowledgeBase", verbose_name=_("only this knowledge base"), null=True, blank=True, on_delete=models.CASCADE)
+    kb = models.ForeignKey(
+        "retrieval.KnowledgeBase", verbose_name=_("only this knowledge base"), null=True, blank=True, on_delete=models.CASCADE
+    )
     bot = models.ForeignKey("dialogue.Bot", verbose_name=_("only this bot"), null=True, blank=True, on_delete=models.CASCADE)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True)

@@ -15,6 +15,7 @@ from unfold.views import ChangeList
 from apps.accounts.keys import caller_of_user
 from apps.accounts.models import ApiKey, User
 from apps.accounts.permissions import Caller, Permission
+from apps.accounts.refusals import in_words
 from core.errors import QAError
 
 _SHOWN_DELETIONS = 100
@@ -25,7 +26,7 @@ def caller_of(request: HttpRequest) -> Caller:
     caller: Caller | None = getattr(request, "panel_caller", None)
     if caller is None:
         caller = caller_of_user(request.user)
-        request.panel_caller = caller  # type: ignore[attr-defined]
+        request.panel_caller = caller
     return caller
 
 
@@ -175,5 +176,5 @@ def _or_refuse(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpRe
     except QAError as error:
         if request.method != "POST":
             raise
-        messages.error(request, error.message)
+        messages.error(request, in_words(error.message))
         return HttpResponseRedirect(request.get_full_path())

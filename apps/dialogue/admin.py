@@ -131,7 +131,7 @@ class BotAdmin(ScopedAdmin):
 
     @display(description=gettext_lazy("conversations"), ordering="conversation_total")
     def conversation_count(self, obj: Bot) -> int:
-        return int(obj.conversation_total)  # type: ignore[attr-defined]
+        return int(obj.conversation_total)
 
     @display(description="")
     def links(self, obj: Bot) -> SafeString:
@@ -452,11 +452,11 @@ class ConversationAdmin(_SaidToBots):
 
     @display(description=gettext_lazy("turns"), ordering="turn_count")
     def turn_total(self, obj: Conversation) -> int:
-        return int(obj.turn_count)  # type: ignore[attr-defined]
+        return int(obj.turn_count)
 
     @display(description=gettext_lazy("last question"), ordering="latest")
     def last_asked(self, obj: Conversation) -> str:
-        latest = obj.latest or obj.created_at  # type: ignore[attr-defined]
+        latest = obj.latest or obj.created_at
         return format_date(timezone.localtime(latest), "Y-m-d H:i")
 
     @display(description=gettext_lazy("what was said"))

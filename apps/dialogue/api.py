@@ -56,7 +56,7 @@ class AskView(APIView):
 async def _server_sent(turn: TurnRequest) -> AsyncIterator[bytes]:
     """Each event as one `data:` line (HTML standard, server-sent events)."""
     async for frame in iterate_in_thread(lambda: run_turn(turn), to_the_end=True):
-        yield b"id: %d\ndata: %s\n\n" % (frame["seq"], orjson.dumps(frame))
+        yield b"id: %s\ndata: %s\n\n" % (orjson.dumps(frame["seq"]), orjson.dumps(frame))
 
 
 class ConversationView(APIView):

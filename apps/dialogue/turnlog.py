@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 import redis
@@ -72,7 +73,7 @@ class MemoryTurnLog:
     def _follow(self, record: _Record, after: int, timeout_s: float) -> Iterator[JSONDict]:
         while True:
             with record.changed:
-                if not record.changed.wait_for(lambda: len(record.frames) > after, timeout_s):
+                if not record.changed.wait_for(lambda: len(record.frames) > after, timeout_s):  # noqa: B023 - called before `after` changes
                     raise DeadlineExceeded(f"The turn said nothing for {timeout_s:g} s.")
                 ready = record.frames[after:]
             yield from ready
@@ -162,7 +163,7 @@ class RedisTurnLog:
     def _follow(self, turn: str, after: int, timeout_s: float) -> Iterator[JSONDict]:
         waited_until = time.monotonic() + timeout_s
         while True:
-            found = self._redis.xread({_stream(turn): f"{after}-0"}, count=500, block=1000)
+            found: Any = self._redis.xread({_stream(turn): f"{after}-0"}, count=500, block=1000)
             if not found:
                 if time.monotonic() > waited_until:
                     raise DeadlineExceeded(f"The turn said nothing for {timeout_s:g} s.")

@@ -142,7 +142,7 @@ def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
     )
     _store(
         turn,
-        state=(Turn.State.STOPPED if outcome.stopped else Turn.State.FINISHED).value,
+        state=str(Turn.State.STOPPED if outcome.stopped else Turn.State.FINISHED),
         answer=finished.answer,
         answered=answered,
         skill=finished.skill or "",
@@ -168,7 +168,7 @@ def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
     """Stores why the turn failed and what was said until then, and returns the event that ends it."""
     _time(outcome)
     shown: JSONDict = error.as_dict()  # type: ignore[assignment]
-    _store(turn, state=Turn.State.FAILED.value, answer="".join(outcome.text), error=shown, timings_ms=outcome.timings_ms)
+    _store(turn, state=str(Turn.State.FAILED), answer="".join(outcome.text), error=shown, timings_ms=outcome.timings_ms)
     TURNS.labels(skill="none", end="failed").inc()
     log.warning("turn failed turn=%s error=%s total_ms=%.0f", turn.pk, error.code, outcome.timings_ms["total"])
     return TurnFailed(error=shown)

@@ -14,7 +14,7 @@ from apps.faq.models import FAQ, FAQStatus
 from apps.faq.rows import parse_row
 from apps.faq.selectors import faq_of, faqs_of
 from apps.faq.services import delete_faqs, row_of, save_faqs
-from apps.retrieval.pages import page_of
+from apps.retrieval.pages import Page, page_of
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest
 from core.types import JSONDict
@@ -71,7 +71,7 @@ class FAQListView(APIView):
         """One page, newest change first; `next` is the cursor of the following one."""
         base = kb_for(kb, caller_of(request), Permission.READ)
         wanted = {name: request.query_params.get(name, "") for name in ("status", "category", "locale")}
-        page = page_of(faqs_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
+        page: Page[FAQ] = page_of(faqs_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
         return Response({"results": [as_dict(faq) for faq in page.items], "total": page.total, "next": page.next})
 
     @extend_schema(request=FAQSchema, responses={201: StoredFAQSchema}, summary="Add an FAQ", tags=["faqs"])

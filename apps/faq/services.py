@@ -113,7 +113,7 @@ def _with_status(row: FAQRow, kb: KnowledgeBase, caller: Caller) -> FAQRow:
     """A row without status is published at once by whoever may publish, else it goes to review."""
     may_publish = caller.may(Permission.PUBLISH, kb.pk)
     if row.status is None:
-        return replace(row, status=(FAQStatus.PUBLISHED if may_publish else FAQStatus.IN_REVIEW).value)
+        return replace(row, status=str(FAQStatus.PUBLISHED if may_publish else FAQStatus.IN_REVIEW))
     if row.status == FAQStatus.PUBLISHED and not may_publish:
         raise Forbidden("Your role may not publish: save it as `in_review`, and a reviewer will.", field="status")
     return row

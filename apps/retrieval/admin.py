@@ -139,12 +139,21 @@ class KnowledgeBaseAdmin(RecordsRoles):
             obj.save()
         elif form.changed_data:
             obj.save(update_fields=[name for name in form.changed_data if name in form.Meta.fields])
-        record(caller_of(request), "change_kb" if change else "create_kb", target=obj.slug, kb=obj.slug, details={"fields": list(form.changed_data)})
+        record(
+            caller_of(request),
+            "change_kb" if change else "create_kb",
+            target=obj.slug,
+            kb=obj.slug,
+            details={"fields": list(form.changed_data)},
+        )
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         """Names and numbers only: a knowledge base may hold a hundred thousand rows."""
         objs = list(objs)
-        counts = {str(content.title): sum(row.count for rows in content.count([kb.pk for kb in objs]).values() for row in rows) for content in CONTENTS}
+        counts = {
+            str(content.title): sum(row.count for rows in content.count([kb.pk for kb in objs]).values() for row in rows)
+            for content in CONTENTS
+        }
         refused = any(not self.has_delete_permission(request, kb) for kb in objs)
         return [self.named(kb) for kb in objs], counts, {str(self.opts.verbose_name)} if refused else set(), []
 
@@ -164,5 +173,14 @@ class KnowledgeBaseAdmin(RecordsRoles):
 def _contents_line(kb: KnowledgeBase, content: Content, counts: list[ContentCount]) -> SafeString:
     """One kind of content: its name, and a badge a state."""
     every = f"{reverse(content.list_name)}?kb={kb.slug}"
-    badges = format_html_join("", '<a class="panel-count panel-{}" href="{}">{} <b>{}</b></a>', ((row.colour or "plain", row.url, row.label, row.count) for row in counts))
-    return format_html('<span class="panel-counts"><a class="panel-count panel-title" href="{}">{}</a>{}</span>', every, content.title, badges or _("nothing yet"))
+    badges = format_html_join(
+        "",
+        '<a class="panel-count panel-{}" href="{}">{} <b>{}</b></a>',
+        ((row.colour or "plain", row.url, row.label, row.count) for row in counts),
+    )
+    return format_html(
+        '<span class="panel-counts"><a class="panel-count panel-title" href="{}">{}</a>{}</span>',
+        every,
+        content.title,
+        badges or _("nothing yet"),
+    )

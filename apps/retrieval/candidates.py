@@ -21,7 +21,9 @@ class EntryScores:
     bm25: float
 
 
-def find_candidates(text: str, encoded: EncodedQuery | None, *, kind: EntryKind, scope: Scope, k: int, mode: SearchMode = SearchMode.HYBRID) -> list[EntryScores]:
+def find_candidates(
+    text: str, encoded: EncodedQuery | None, *, kind: EntryKind, scope: Scope, k: int, mode: SearchMode = SearchMode.HYBRID
+) -> list[EntryScores]:
     """Up to `k` entries from each index that the mode asks, in no order. The indexes first catch up with the database.
 
     Raises IndexMismatch where vectors would be searched that another encoder made. Lexical finds get their cosine from the stored vectors, so both scores are there wherever both can be.
@@ -50,4 +52,3 @@ def _cosines(pair: IndexPair, encoded: EncodedQuery | None, near: Sequence[Hit],
             scores = np.stack(list(stored.values())) @ encoded.vector
             cosines.update(zip(stored, (float(score) for score in scores), strict=True))
     return cosines
-

@@ -39,7 +39,7 @@ class EncodedTexts:
 
 def encoder() -> Encoder:
     """The process's encoder."""
-    return get_backend(get_settings().encoder_backend, Encoder)
+    return get_backend(get_settings().encoder_backend, Encoder)  # type: ignore[type-abstract]
 
 
 def encode_texts(texts: Sequence[str]) -> EncodedTexts | None:
@@ -119,7 +119,10 @@ def put_entries(kb: KnowledgeBase, kind: EntryKind, rows: Sequence[tuple[int, st
 def put_vectors(generation: IndexGeneration, entry_ids: Sequence[int], vectors: FloatArray) -> None:
     """Stores vectors float32[n, dim] of entries in a generation, as float16."""
     EntryVector.objects.bulk_create(
-        [EntryVector(entry_id=pk, generation=generation, vector=pack_vector(vector)) for pk, vector in zip(entry_ids, vectors, strict=True)],
+        [
+            EntryVector(entry_id=pk, generation=generation, vector=pack_vector(vector))
+            for pk, vector in zip(entry_ids, vectors, strict=True)
+        ],
         update_conflicts=True,
         unique_fields=["entry", "generation"],
         update_fields=["vector"],

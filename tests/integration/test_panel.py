@@ -58,7 +58,13 @@ def other_kb(db: None) -> KnowledgeBase:
 def form_of(faq: FAQ, **changes: str) -> dict[str, str]:
     """What the browser sends when nothing but `changes` was typed."""
     row = row_of(faq)
-    sent = {"phrasings": "\n".join(row.questions), "answer": faq.answer, "category": faq.category, "locale": faq.locale, "status": faq.status}
+    sent = {
+        "phrasings": "\n".join(row.questions),
+        "answer": faq.answer,
+        "category": faq.category,
+        "locale": faq.locale,
+        "status": faq.status,
+    }
     return {**sent, "seen_version": str(faq.version), **changes}
 
 
@@ -70,7 +76,9 @@ def ids_shown(client: Client, query: str = "") -> list[str]:
 # Finding
 
 
-def test_search_looks_into_every_phrasing_answer_and_id_and_shows_a_row_once(sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ]) -> None:
+def test_search_looks_into_every_phrasing_answer_and_id_and_shows_a_row_once(
+    sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ]
+) -> None:
     add(kb, "leave-days", ["How much leave?", "leave days", "leave per year"], "Twenty.")
     add(kb, "parking", ["Where to park?"], "Level two, leave by ten.")
     client = sign_in("viewer")
@@ -93,7 +101,9 @@ def test_filters_choose_by_status_category_language_and_validity(sign_in: SignIn
     assert ids_shown(client, "locale=zh") == ["soon"]
 
 
-def test_the_list_costs_as_many_queries_for_forty_rows_as_for_two(sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ], django_assert_max_num_queries: Callable[[int], object]) -> None:
+def test_the_list_costs_as_many_queries_for_forty_rows_as_for_two(
+    sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ], django_assert_max_num_queries: Callable[[int], object]
+) -> None:
     for number in range(40):
         add(kb, f"faq-{number}", [f"question {number}?", f"and {number}"])
     client = sign_in("viewer")
@@ -111,7 +121,9 @@ def test_tabs_count_each_step_of_the_life_cycle(sign_in: SignIn, kb: KnowledgeBa
 # Roles
 
 
-def test_people_see_only_the_knowledge_bases_of_their_roles(sign_in: SignIn, kb: KnowledgeBase, other_kb: KnowledgeBase, add: Callable[..., FAQ]) -> None:
+def test_people_see_only_the_knowledge_bases_of_their_roles(
+    sign_in: SignIn, kb: KnowledgeBase, other_kb: KnowledgeBase, add: Callable[..., FAQ]
+) -> None:
     add(kb, "mine", ["a?"])
     secret = add(other_kb, "secret", ["b?"])
     client = sign_in("viewer")
@@ -120,7 +132,9 @@ def test_people_see_only_the_knowledge_bases_of_their_roles(sign_in: SignIn, kb:
     assert client.get("/admin/retrieval/knowledgebase/").context["cl"].result_list == [kb]
 
 
-@pytest.mark.parametrize("page", ["accounts/user", "accounts/apikey", "accounts/membership", "accounts/auditentry", "dialogue/turn", "dialogue/conversation"])
+@pytest.mark.parametrize(
+    "page", ["accounts/user", "accounts/apikey", "accounts/membership", "accounts/auditentry", "dialogue/turn", "dialogue/conversation"]
+)
 def test_a_viewer_cannot_open_what_is_for_others(sign_in: SignIn, page: str) -> None:
     assert sign_in("viewer").get(f"/admin/{page}/").status_code == 403
 
@@ -199,7 +213,9 @@ def test_two_people_do_not_overwrite_each_other(sign_in: SignIn, kb: KnowledgeBa
     [({"phrasings": " \n "}, "phrasings"), ({"phrasings": "x" * 2001}, "phrasings"), ({"answer": "\u200b"}, "answer"),
      ({"external_id": "a b"}, "external_id"), ({"external_id": "taken"}, "external_id"), ({"kb": "999"}, "kb")],
 )  # fmt: skip
-def test_what_cannot_be_saved_is_said_at_its_field(sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ], changes: dict[str, str], field: str) -> None:
+def test_what_cannot_be_saved_is_said_at_its_field(
+    sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ], changes: dict[str, str], field: str
+) -> None:
     add(kb, "taken", ["a?"])
     sent = {"kb": str(kb.pk), "phrasings": "b?", "answer": "b", "status": "published", **changes}
     response = sign_in("reviewer").post(f"{LIST}add/", sent)
@@ -207,7 +223,9 @@ def test_what_cannot_be_saved_is_said_at_its_field(sign_in: SignIn, kb: Knowledg
     assert FAQ.objects.count() == 1
 
 
-def test_a_refusal_of_the_service_is_shown_and_not_a_server_error(sign_in: SignIn, kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_the_service_is_shown_and_not_a_server_error(
+    sign_in: SignIn, kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*args: object) -> None:
         raise ModelUnavailable("Nobody is there to encode.")
 
@@ -231,9 +249,16 @@ def act(client: Client, action: str, *faqs: FAQ, **more: str) -> object:
 
 @pytest.mark.parametrize(
     ("action", "status"),
-    [("publish", FAQStatus.PUBLISHED), ("send_to_review", FAQStatus.IN_REVIEW), ("archive", FAQStatus.ARCHIVED), ("back_to_draft", FAQStatus.DRAFT)],
+    [
+        ("publish", FAQStatus.PUBLISHED),
+        ("send_to_review", FAQStatus.IN_REVIEW),
+        ("archive", FAQStatus.ARCHIVED),
+        ("back_to_draft", FAQStatus.DRAFT),
+    ],
 )
-def test_actions_move_faqs_and_what_can_be_found_follows(sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ], action: str, status: FAQStatus) -> None:
+def test_actions_move_faqs_and_what_can_be_found_follows(
+    sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ], action: str, status: FAQStatus
+) -> None:
     before = "draft" if status is FAQStatus.PUBLISHED else "published"
     faqs = [add(kb, name, [f"{name}?"], status=before) for name in "ab"]
     act(sign_in("reviewer"), action, *faqs)
@@ -270,17 +295,26 @@ def test_an_editor_cannot_delete_what_is_published(sign_in: SignIn, kb: Knowledg
 def test_a_knowledge_base_goes_with_its_content_and_says_so(sign_in: SignIn, kb: KnowledgeBase, add: Callable[..., FAQ]) -> None:
     add(kb, "a", ["a?"])
     client = sign_in("admin", everywhere=True)
-    assert "FAQs: 1" in re.sub(r"<[^>]+>|\s+", " ", client.get(f"/admin/retrieval/knowledgebase/{kb.pk}/delete/").content.decode()).replace("  ", " ")
+    assert "FAQs: 1" in re.sub(r"<[^>]+>|\s+", " ", client.get(f"/admin/retrieval/knowledgebase/{kb.pk}/delete/").content.decode()).replace(
+        "  ", " "
+    )
     client.post(f"/admin/retrieval/knowledgebase/{kb.pk}/delete/", {"post": "yes"})
     assert not KnowledgeBase.objects.exists()
-    assert list(AuditEntry.objects.filter(action__startswith="delete").order_by("id").values_list("action", flat=True)) == ["delete_faqs", "delete_kb"]
+    assert list(AuditEntry.objects.filter(action__startswith="delete").order_by("id").values_list("action", flat=True)) == [
+        "delete_faqs",
+        "delete_kb",
+    ]
 
 
 def test_renaming_a_knowledge_base_leaves_its_revision_alone(sign_in: SignIn, kb: KnowledgeBase) -> None:
     client = sign_in("admin")
     page = client.get(f"/admin/retrieval/knowledgebase/{kb.pk}/change/")
     KnowledgeBase.objects.filter(pk=kb.pk).update(revision=7)
-    management = {f"{formset.formset.prefix}-{name}": "0" for formset in page.context["inline_admin_formsets"] for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    management = {
+        f"{formset.formset.prefix}-{name}": "0"
+        for formset in page.context["inline_admin_formsets"]
+        for name in ("TOTAL_FORMS", "INITIAL_FORMS")
+    }
     members = page.context["inline_admin_formsets"][0].formset
     rows = {f"{members.prefix}-0-{name}": members.forms[0][name].value() for name in ("id", "kb", "user", "role")}
     counts = {f"{members.prefix}-TOTAL_FORMS": "1", f"{members.prefix}-INITIAL_FORMS": "1"}
@@ -338,7 +372,9 @@ def test_an_export_holds_what_the_list_shows(sign_in: SignIn, kb: KnowledgeBase,
     assert '"a"' not in text
 
 
-def test_an_export_of_two_knowledge_bases_asks_for_one(sign_in: SignIn, kb: KnowledgeBase, other_kb: KnowledgeBase, add: Callable[..., FAQ]) -> None:
+def test_an_export_of_two_knowledge_bases_asks_for_one(
+    sign_in: SignIn, kb: KnowledgeBase, other_kb: KnowledgeBase, add: Callable[..., FAQ]
+) -> None:
     add(kb, "a", ["a?"])
     add(other_kb, "b", ["b?"])
     assert sign_in("viewer", everywhere=True).get(f"{LIST}export/csv/").status_code == 302
@@ -349,7 +385,11 @@ def test_an_export_of_two_knowledge_bases_asks_for_one(sign_in: SignIn, kb: Know
 
 def test_a_key_is_shown_once_and_stored_as_a_digest(sign_in: SignIn) -> None:
     client = sign_in("admin", everywhere=True)
-    page = client.post("/admin/accounts/apikey/add/", {"name": "crm", "role": "asker", "kb": "", "bot": "", "expires_at_0": "", "expires_at_1": ""}, follow=True)
+    page = client.post(
+        "/admin/accounts/apikey/add/",
+        {"name": "crm", "role": "asker", "kb": "", "bot": "", "expires_at_0": "", "expires_at_1": ""},
+        follow=True,
+    )
     text = re.search(r"data-key>(wl_[\w-]+)<", page.content.decode())
     assert text is not None
     assert text[1] not in client.get("/admin/accounts/apikey/").content.decode()
@@ -391,8 +431,16 @@ def test_a_bot_is_changed_only_by_who_manages_all_its_knowledge_bases(sign_in: S
 def turns(bot: Bot) -> list[Turn]:
     """An answered question with a vote, and one that had no answer, twice."""
     thread = Conversation.objects.create(bot=bot)
-    trace = {"faq": {"confidence": 0.9, "accepted": True, "candidates": [{"id": "a", "phrasing": "<b>bold</b>?", "score": 1.5, "contributions": {"cosine": 0.9}}]}}
-    made = [Turn.objects.create(conversation=thread, question="good?", answer="yes", answered=True, skill="faq", state="finished", trace=trace)]
+    trace = {
+        "faq": {
+            "confidence": 0.9,
+            "accepted": True,
+            "candidates": [{"id": "a", "phrasing": "<b>bold</b>?", "score": 1.5, "contributions": {"cosine": 0.9}}],
+        }
+    }
+    made = [
+        Turn.objects.create(conversation=thread, question="good?", answer="yes", answered=True, skill="faq", state="finished", trace=trace)
+    ]
     made += [Turn.objects.create(conversation=thread, question=text, state="finished") for text in ("Parking?", "parking")]
     Feedback.objects.create(turn=made[0], vote=1, comment="nice")
     return made
@@ -416,7 +464,9 @@ def test_a_turn_explains_itself_without_running_what_people_wrote(sign_in: SignI
     assert "cosine 0.9" in page
 
 
-def test_turns_of_bots_over_foreign_knowledge_bases_are_hidden(sign_in: SignIn, turns: list[Turn], bot: Bot, other_kb: KnowledgeBase) -> None:
+def test_turns_of_bots_over_foreign_knowledge_bases_are_hidden(
+    sign_in: SignIn, turns: list[Turn], bot: Bot, other_kb: KnowledgeBase
+) -> None:
     bot.kbs.add(other_kb)
     assert not sign_in("editor").get("/admin/dialogue/turn/").context["cl"].result_list
 

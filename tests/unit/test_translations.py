@@ -23,7 +23,10 @@ def read_po(path: Path) -> dict[str, str]:
     """msgid → msgstr of a catalogue's source; the first form of a plural."""
     found: dict[str, str] = {}
     for block in path.read_text().split("\n\n"):
-        parts = {key: "".join(ast.literal_eval(line) for line in lines.splitlines()) for key, lines in re.findall(r'^(msg\w+(?:\[0\])?) ((?:".*"\n?)+)', block, re.M)}
+        parts = {
+            key: "".join(ast.literal_eval(line) for line in lines.splitlines())
+            for key, lines in re.findall(r'^(msg\w+(?:\[0\])?) ((?:".*"\n?)+)', block, re.M)
+        }
         found[parts.get("msgid", "")] = parts.get("msgstr") or parts.get("msgstr[0]", "")
     found.pop("", None)
     return found

@@ -39,9 +39,16 @@ class Command(BaseCommand):
     help = "Evaluates a knowledge base on a file of labelled questions; prints a table and writes a JSON report."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("task", choices=sorted(TASKS), help="faq: is the right FAQ first? abstain: are answers withheld where none is right?")
+        parser.add_argument(
+            "task", choices=sorted(TASKS), help="faq: is the right FAQ first? abstain: are answers withheld where none is right?"
+        )
         parser.add_argument("--kb", required=True, help="slug of the knowledge base")
-        parser.add_argument("--data", required=True, type=Path, help='JSONL file with a row {"query", "relevant": [id, …]} a line; an empty list means no answer is right')
+        parser.add_argument(
+            "--data",
+            required=True,
+            type=Path,
+            help='JSONL file with a row {"query", "relevant": [id, …]} a line; an empty list means no answer is right',
+        )
         parser.add_argument("--out", type=Path, help="file for the report: {task, rows, metrics, parts, seconds}")
 
     def handle(self, *args: object, **options: Any) -> None:
