@@ -46,6 +46,7 @@ class MembershipInline(TabularInline):
 
     model = Membership
     extra = 0
+    hide_title = True
     verbose_name_plural = gettext_lazy("Roles in single knowledge bases")
 
     def _manages(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -65,7 +66,9 @@ class RecordsRoles(ScopedAdmin):
         if formset.model is not Membership:
             return
         for membership in [*formset.new_objects, *(row for row, _fields in formset.changed_objects)]:
-            record(caller_of(request), "set_role", target=membership.user.username, kb=membership.kb.slug, details={"role": membership.role})
+            record(
+                caller_of(request), "set_role", target=membership.user.username, kb=membership.kb.slug, details={"role": membership.role}
+            )
         for membership in formset.deleted_objects:
             record(caller_of(request), "remove_role", target=membership.user.username, kb=membership.kb.slug)
 
@@ -124,7 +127,9 @@ class UserAdmin(RecordsRoles, DjangoUserAdmin):
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        record(caller_of(request), "change_user" if change else "create_user", target=obj.username, details={"fields": list(form.changed_data)})
+        record(
+            caller_of(request), "change_user" if change else "create_user", target=obj.username, details={"fields": list(form.changed_data)}
+        )
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         record(caller_of(request), "delete_user", target=obj.username)
@@ -211,7 +216,7 @@ class ApiKeyAdmin(_OfManagedBases):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is not None:
-            return ("name", "begins_with", "role", "reach", "state", "created_at", "expires_at", "revoked_at")
+            return ("name", "begins_with", "role", "reach", "state_name", "created_at", "expires_at", "revoked_at")
         everywhere = caller_of(request).may(Permission.MANAGE)
         return ("name", "role", "kb", "bot", "expires_at") if everywhere else ("name", "role", "kb", "expires_at")
 
@@ -236,6 +241,10 @@ class ApiKeyAdmin(_OfManagedBases):
         if obj.expires_at and obj.expires_at <= timezone.now():
             return "expired", _("Expired")
         return "usable", _("Usable")
+
+    @display(description=gettext_lazy("state"))
+    def state_name(self, obj: ApiKey) -> str:
+        return self.state(obj)[1]
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm, change: bool) -> None:
         """Makes the key and shows its text, this once."""
@@ -311,4 +320,3 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("did"), ordering="action", label=True)
     def action_badge(self, obj: AuditEntry) -> str:
         return str(ACTIONS.get(obj.action, obj.action))
-

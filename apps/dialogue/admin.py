@@ -28,6 +28,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from apps.accounts.audit import record
 from apps.accounts.panel import ReadOnlyAdmin, ScopedAdmin, caller_of, kb_ids_where
 from apps.accounts.permissions import Caller, Permission
+from apps.accounts.refusals import in_words
 from apps.dialogue.explaining import explain, pairs, preformatted
 from apps.dialogue.models import Bot, Conversation, Feedback, Turn
 from apps.dialogue.trying import try_question
@@ -162,7 +163,7 @@ class BotAdmin(ScopedAdmin):
                     "add_url": add_faq_url(trial.question, bot) if may_add(request, bot) else "",
                 }
             except QAError as error:
-                context["refusal"] = error.message
+                context["refusal"] = in_words(error.message)
         return TemplateResponse(request, "admin/dialogue/try.html", context)
 
     @action(description=gettext_lazy("Chat page"), url_path="chat", icon="open_in_new")
@@ -300,6 +301,10 @@ class _SaidToBots(ReadOnlyAdmin):
             return rows
         return rows.filter(**{f"{self.bot_lookup}__in": bots_where(caller_of(request), Permission.EDIT)})
 
+    @display(description=gettext_lazy("id"))
+    def number(self, obj: Any) -> str:
+        return str(obj.pk)
+
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         record(caller_of(request), f"delete_{self.opts.model_name}", target=str(obj.pk))
         super().delete_model(request, obj)
@@ -330,7 +335,7 @@ class TurnAdmin(_SaidToBots):
                 "fields": (
                     "question",
                     "answer",
-                    ("outcome", "skill"),
+                    ("how_it_ended", "skill"),
                     ("confidence_percent", "asked"),
                     ("vote", "comment"),
                     ("bot", "thread"),
@@ -339,7 +344,7 @@ class TurnAdmin(_SaidToBots):
             },
         ),
         (gettext_lazy("Why"), {"fields": ("why",)}),
-        (gettext_lazy("Sources and times"), {"fields": ("source_list", "suggestion_list", "times", "error_text", "id")}),
+        (gettext_lazy("Sources and times"), {"fields": ("source_list", "suggestion_list", "times", "error_text", "number")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Turn | None = None) -> Any:
@@ -357,6 +362,10 @@ class TurnAdmin(_SaidToBots):
         if obj.state != Turn.State.FINISHED:
             return obj.state, str(obj.get_state_display())
         return ("answered", _("Answered")) if obj.answered else ("unanswered", _("Not answered"))
+
+    @display(description=gettext_lazy("outcome"))
+    def how_it_ended(self, obj: Turn) -> str:
+        return self.outcome(obj)[1]
 
     @display(description=gettext_lazy("confidence"), ordering="confidence")
     def confidence_percent(self, obj: Turn) -> str:
@@ -427,7 +436,7 @@ class ConversationAdmin(_SaidToBots):
     list_select_related = ("bot",)
     search_fields = ("=id", "owner")
     date_hierarchy = "created_at"
-    fields = ("bot", "who", "created_at", "id", "transcript")
+    fields = ("bot", "who", "created_at", "number", "transcript")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         return super().get_queryset(request).annotate(turn_count=Count("turns"), latest=Max("turns__created_at"))
@@ -446,7 +455,7 @@ class ConversationAdmin(_SaidToBots):
     def first_question(self, obj: Conversation) -> str:
         return Truncator(getattr(obj, "first_asked", "") or obj.pk).chars(90)
 
-    @display(description=gettext_lazy("who"), ordering="owner")
+    @display(description=gettext_lazy("asked by"), ordering="owner")
     def who(self, obj: Conversation) -> str:
         return self.actor_of(obj) if obj.owner else _("anybody")
 

@@ -26,12 +26,12 @@ from unfold.decorators import action, display
 
 from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
 from apps.accounts.permissions import Caller, Permission
+from apps.accounts.refusals import in_words
 from apps.faq.admin_files import ImportForm, Upload, export, keep_upload, read_upload, token_of, upload_of
 from apps.faq.admin_filters import CategoryFilter, KnowledgeBaseFilter, LocaleFilter, StatusFilter, ValidityFilter
 from apps.faq.admin_forms import FAQForm
 from apps.faq.files import FileFormat
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
-from apps.faq.rows import COLUMNS
 from apps.faq.services import delete_faqs, row_of, set_status
 from apps.retrieval.admin import CONTENTS, Content, ContentCount
 from apps.retrieval.follower import follower
@@ -125,13 +125,12 @@ class FAQAdmin(ScopedAdmin):
                 shown = {"upload": upload, "report": read_upload(upload, request, dry_run=True), "token": token_of(upload, request)}
         except QAError as error:
             form = ImportForm(request=request)
-            messages.error(request, error.message)
+            messages.error(request, in_words(error.message))
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Import FAQs"),
             "form": form,
-            "columns": COLUMNS,
             **shown,
         }
         return TemplateResponse(request, "admin/faq/faq/import.html", context)
@@ -152,7 +151,11 @@ class FAQAdmin(ScopedAdmin):
         if len(slugs) > 1:
             messages.warning(request, _("A file holds one knowledge base: choose one in the filters first."))
             return HttpResponseRedirect(f"{reverse('admin:faq_faq_changelist')}?{request.GET.urlencode()}")
-        return export(faqs, FileFormat(file_format), name=slugs[0] if slugs else "empty")
+        try:
+            return export(faqs, FileFormat(file_format), name=slugs[0] if slugs else "empty")
+        except QAError as error:
+            messages.error(request, in_words(error.message))
+            return HttpResponseRedirect(f"{reverse('admin:faq_faq_changelist')}?{request.GET.urlencode()}")
 
     # What the list shows
 
@@ -188,7 +191,7 @@ class FAQAdmin(ScopedAdmin):
         return [format_date(timezone.localtime(obj.updated_at), "Y-m-d H:i"), self.actor_of(obj)]
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
-        several = KnowledgeBase.objects.all()[:2].count() > 1
+        several = not request.GET.get("kb") and KnowledgeBase.objects.all()[:2].count() > 1
         return [name for name in self.list_display if name != "base" or several]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -341,7 +344,7 @@ class FAQAdmin(ScopedAdmin):
             try:
                 changed += set_status(kb, faqs, status, caller_of(request))
             except QAError as error:
-                messages.error(request, f"{kb}: {error.message}")
+                messages.error(request, f"{kb}: {in_words(error.message)}")
         text = ngettext("%(count)d FAQ is now “%(status)s”.", "%(count)d FAQs are now “%(status)s”.", changed)
         messages.success(request, text % {"count": changed, "status": status.label})
 

@@ -21,8 +21,9 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from apps.accounts.panel import caller_of, within
 from apps.accounts.permissions import Permission
+from apps.accounts.refusals import in_words
 from apps.faq.files import FileFormat, write_rows
-from apps.faq.imports import ImportReport, import_faqs
+from apps.faq.imports import BadRow, ImportReport, import_faqs
 from apps.faq.models import FAQ
 from apps.faq.services import row_of
 from apps.retrieval.models import LOCALE_CHOICES, KnowledgeBase
@@ -109,6 +110,8 @@ def read_upload(upload: Upload, request: HttpRequest, *, dry_run: bool) -> Impor
         report = import_faqs(upload.kb, file, name=upload.name, caller=caller_of(request), locale=upload.locale or None, dry_run=dry_run)
     if not dry_run:
         upload.path.unlink(missing_ok=True)
+    report.bad = [BadRow(bad.row, in_words(bad.reason)) for bad in report.bad[:SHOWN_BAD_ROWS]]
+    report.notes = [in_words(note) for note in report.notes]
     return report
 
 

@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.panel import kb_ids_where
 from apps.accounts.permissions import ANYBODY, Caller, Permission
+from apps.accounts.refusals import in_words
 from apps.faq.models import FAQ, FAQStatus
 from apps.faq.rows import MAX_QUESTION_CHARS, MAX_QUESTIONS, FAQRow, parse_row
 from apps.faq.services import row_of, save_faqs
@@ -125,7 +126,7 @@ class FAQForm(forms.ModelForm):
     def _add(self, error: QAError) -> None:
         name = str(error.details.get("field", ""))
         name = _FORM_FIELDS.get(name, name)
-        self.add_error(name if name in self.fields else None, error.message)
+        self.add_error(name if name in self.fields else None, in_words(error.message))
 
     def is_valid(self) -> bool:
         """Whether everything is right and the FAQ is stored."""

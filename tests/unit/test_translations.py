@@ -14,7 +14,7 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS, UNFOLDS = (ROOT / "qa_project" / name / "zh_Hans" / "LC_MESSAGES" for name in ("locale", "locale_unfold"))
-MARKERS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy"}
+MARKERS = {"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "gettext_noop"}
 _CALL = re.compile(r"""\b(?:n?gettext|_)\(\s*u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
 _FIELD = re.compile(r"%\(\w+\)s|%\(\w+\)d|\{\}")
 

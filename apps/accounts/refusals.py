@@ -1,0 +1,73 @@
+"""How a refusal reads in the reader's language. Services speak English, for programs and logs; the panel speaks to people.
+
+Each sentence below is a service's own, its changing parts named; it is found by comparing, and what is not found stays as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from django.utils.translation import gettext, gettext_noop
+
+_SENTENCES = (
+    gettext_noop("An FAQ is an object with `questions` and `answer`."),
+    gettext_noop("`valid_from` must be before `valid_until`."),
+    gettext_noop("`id` must be 1 to 120 visible characters without blanks, slashes, ? or #."),
+    gettext_noop("At least one question is needed, in `questions` (or `question`)."),
+    gettext_noop("Every question must be text."),
+    gettext_noop("A question has %(count)s characters; at most %(most)s are allowed."),
+    gettext_noop("%(count)s questions; at most %(most)s phrasings are allowed."),
+    gettext_noop("`%(field)s` is missing."),
+    gettext_noop("`%(field)s` is empty."),
+    gettext_noop("`%(field)s` must be text."),
+    gettext_noop("`%(field)s` must be text or a list of texts."),
+    gettext_noop("`%(field)s` has %(count)s characters; at most %(most)s are allowed."),
+    gettext_noop("`%(field)s` must be one of %(allowed)s; it is %(value)s."),
+    gettext_noop("`%(field)s` must be a date such as 2026-03-31 or 2026-03-31T18:00+08:00."),
+    gettext_noop("The id %(id)s is in row %(row)s already; a row without id takes one from its first question."),
+    gettext_noop("Your role may not publish: save it as `in_review`, and a reviewer will."),
+    gettext_noop("Your role may not %(permission)s in this knowledge base."),
+    gettext_noop("No such knowledge base."),
+    gettext_noop("The question is empty."),
+    gettext_noop("The question is missing."),
+    gettext_noop("The question has %(count)s characters; at most %(most)s are allowed."),
+    gettext_noop("`%(column)s` holds a NUL byte."),
+    gettext_noop("`%(column)s` holds bytes that are not text in UTF-8."),
+    gettext_noop("`%(column)s` holds the Excel error %(error)s."),
+    gettext_noop("It has cells beyond the %(count)s columns that the first row names."),
+    gettext_noop("The line is not JSON: %(cause)s."),
+    gettext_noop("The line must be one JSON object, not %(kind)s."),
+    gettext_noop("`%(column)s` of %(id)s has %(count)s characters; an Excel cell holds %(most)s. Export as csv or jsonl."),
+    gettext_noop("Ignored columns: %(columns)s."),
+    gettext_noop("Read as %(encoding)s."),
+    gettext_noop("The file cannot be used: %(reason)s."),
+    gettext_noop("it is empty"),
+    gettext_noop("its first row is blank; it must name the columns"),
+    gettext_noop("the first row of its first sheet is empty; it must name the columns"),
+    gettext_noop("its first row must name the columns, but %(missing)s is missing; it reads: %(seen)s"),
+    gettext_noop("the column %(column)s is there twice"),
+    gettext_noop("it is no whole Excel workbook (%(cause)s)"),
+    gettext_noop("it holds NUL bytes, so it is no text file (or UTF-16 without a byte order mark)"),
+    gettext_noop("this is an old (.xls) or an encrypted Excel workbook: save it as .xlsx without a password"),
+)
+
+
+def in_words(message: str) -> str:
+    """The refusal in the language of the page; as it was where nobody has translated it."""
+    for sentence, pattern in _patterns():
+        if found := pattern.fullmatch(message):
+            parts = {name: in_words(text) if name == "reason" else text for name, text in found.groupdict().items()}
+            return gettext(sentence) % parts if parts else gettext(sentence)
+    return message
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """The sentences with what recognises them."""
+    return tuple((sentence, re.compile(_pattern(sentence), re.DOTALL)) for sentence in _SENTENCES)
+
+
+def _pattern(sentence: str) -> str:
+    pieces = re.split(r"%\((\w+)\)s", sentence)
+    return "".join(f"(?P<{piece}>.+?)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces))
