@@ -212,12 +212,13 @@ class _Child:
 class _Daemon:
     """A program that went into the background: no child of ours, so its exit status stays unknown."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, pid: int, launcher: asyncio.subprocess.Process) -> None:
+        self.pid, self._launcher = pid, launcher
 
     async def wait(self) -> int | None:
         while is_alive(self.pid):
             await asyncio.sleep(READY_POLL_S)
+        await _ended(self._launcher)
         return None
 
 
@@ -236,13 +237,22 @@ async def _start(process: Process, log: BinaryIO, stopping: asyncio.Event) -> Ru
 
 
 async def _gone_to_background(launcher: asyncio.subprocess.Process, pid_file: Path, stopping: asyncio.Event) -> _Daemon | None:
-    """The program that `launcher` left running. Where the end comes first, what it has started so far, so that it can be ended."""
-    await _first(stopping.wait(), launcher.wait())
-    if launcher.returncode is None:
+    """The program that `launcher` leaves running, as soon as its pid is there: the launcher itself may wait until it answers."""
+    while True:
+        over = launcher.returncode is not None or stopping.is_set()
+        pid = int(pid_file.read_text().strip() or 0) if pid_file.exists() else 0
+        if pid and is_alive(pid):
+            return _Daemon(pid, launcher)
+        if over:
+            await _ended(launcher)
+            return None
+        await asyncio.sleep(READY_POLL_S)
+
+
+async def _ended(launcher: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
         launcher.kill()
-        await launcher.wait()
-    pid = int(pid_file.read_text()) if pid_file.exists() else None
-    return _Daemon(pid) if pid and is_alive(pid) else None
+    await launcher.wait()
 
 
 def _tied_to_us(process: Process) -> tuple[str, ...]:

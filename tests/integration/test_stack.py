@@ -121,7 +121,7 @@ async def test_what_keeps_dying_waits_longer_each_time(tmp_path: Path) -> None:
 
 async def test_a_program_in_the_background_is_watched_by_the_pid_it_leaves(tmp_path: Path) -> None:
     pid_file = tmp_path / "its.pid"
-    launcher = f"setsid sleep 600 > /dev/null 2>&1 & echo $! > {pid_file}"
+    launcher = f"setsid sleep 600 > /dev/null 2>&1 & echo $! > {pid_file}; sleep 600"  # it waits longer than its program lives
     async with started(tmp_path, Process(name="node", command=("sh", "-c", launcher), own_pid_file=pid_file)) as stack:
         old = stack.pid("node")
         assert old == int(pid_file.read_text())
