@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_DATA_DIR = tempfile.mkdtemp(prefix="wenlu-tests-")
-atexit.register(shutil.rmtree, _DATA_DIR, ignore_errors=True)
-_REAL_MODEL_DIR = os.environ.pop("QA_MODEL_DIR", "")
-for _name in [name for name in os.environ if name.startswith("QA_")]:
-    del os.environ[_name]
-os.environ.update(DJANGO_SETTINGS_MODULE="qa_project.settings", QA_DATA_DIR=_DATA_DIR, QA_LANGUAGE="en", QA_REMEMBER_S="0")
-if os.environ.get("WENLU_TEST_STACK"):  # on PostgreSQL and Redis instead of SQLite and memory; .ci/run does both
-    os.environ.update(QA_DATABASE_URL=os.environ["WENLU_TEST_DATABASE_URL"], QA_REDIS_URL=os.environ["WENLU_TEST_REDIS_URL"])
+import pytest
+from rest_framework.test import APIClient
 
-import django  # noqa: E402 - the settings read the environment when they are first touched
-
-django.setup()
-
-import pytest  # noqa: E402
-from rest_framework.test import APIClient  # noqa: E402
-
-from apps.accounts.keys import create_key  # noqa: E402
-from apps.accounts.permissions import AccessRole, Caller  # noqa: E402
-from apps.dialogue.models import Bot  # noqa: E402
-from apps.retrieval.follower import follower  # noqa: E402
-from apps.retrieval.models import KnowledgeBase  # noqa: E402
-from apps.retrieval.registry import close_indexes  # noqa: E402
-from core.backends import close_backends, get_backend, load_object, use_backend  # noqa: E402
-from core.config import get_settings  # noqa: E402
-from core.protocols import Encoder  # noqa: E402
-from tests.encoders import HashingEncoder  # noqa: E402
+from apps.accounts.keys import create_key
+from apps.accounts.permissions import AccessRole, Caller
+from apps.dialogue.models import Bot
+from apps.retrieval.follower import follower
+from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.registry import close_indexes
+from core.backends import close_backends, get_backend, load_object, use_backend
+from core.config import get_settings
+from core.protocols import Encoder
+from tests.encoders import HashingEncoder
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +45,8 @@ def forget_process_state() -> None:
 @pytest.fixture(scope="session")
 def real_model_folder() -> Path:
     """The real encoder's files, made once into a cache folder (QA_MODEL_DIR where it is set)."""
-    cache = Path(_REAL_MODEL_DIR) if _REAL_MODEL_DIR else Path.home() / ".cache" / "wenlu" / "models"
+    named = os.environ.get("WENLU_TEST_MODEL_DIR")
+    cache = Path(named) if named else Path.home() / ".cache" / "wenlu" / "models"
     name = get_settings().encoder
     folder: Path = load_object("workers.weights.materialise")(name, cache / name)
     return folder
