@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from core.config import get_settings
 from core.errors import ConfigurationError
 from deploy.stack.addresses import is_free, kept_addresses
 from deploy.stack.programs import ProgramMissing, require_programs
-from deploy.stack.supervisor import StackFailed, Supervisor
+from deploy.stack.supervisor import Process, StackFailed, Supervisor
 from deploy.stack.topology import WEBS, stack_processes
 from deploy.stack.users import FolderClosed
 
@@ -31,24 +31,23 @@ def main() -> None:
         with only_stack_of(data):
             require_programs(say)
             refuse_taken_ports()
-            asyncio.run(run_stack(data))
+            processes, settings = stack_processes(data, kept_addresses(data / "stack.json"), checkout=CHECKOUT, port=get_settings().port)
+            write_settings(data / "stack.env", settings)
+            if "QA_ELASTICSEARCH_URL" not in settings:
+                say("elasticsearch is left out: this machine has none; searches use the embedded indexes")
+            asyncio.run(run_stack(processes, data))
     except KeyboardInterrupt:
         sys.exit(0)
     except (ConfigurationError, ProgramMissing, FolderClosed, StackFailed) as error:
         sys.exit(f"stack: {error}")
 
 
-async def run_stack(data: Path) -> None:
+async def run_stack(processes: Sequence[Process], data: Path) -> None:
     """Runs the stack of this data folder until a signal asks it to end."""
-    qa = get_settings()
-    processes, settings = stack_processes(data, kept_addresses(data / "stack.json"), checkout=CHECKOUT, port=qa.port)
-    write_settings(data / "stack.env", settings)
-    if "QA_ELASTICSEARCH_URL" not in settings:
-        say("elasticsearch is left out: this machine has none; searches use the embedded indexes")
     supervisor = Supervisor(processes, run=data / "run", log=data / "log", say=say)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)  # again during the end: no effect
-    greeting = asyncio.ensure_future(greet(supervisor, qa.port, data))
+    greeting = asyncio.ensure_future(greet(supervisor, get_settings().port, data))
     try:
         await supervisor.run()
     finally:

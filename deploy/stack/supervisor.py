@@ -78,7 +78,8 @@ class Supervisor:
 
     async def ready(self) -> None:
         """Returns when every process has been ready once."""
-        await asyncio.gather(*(keeper.ready.wait() for keeper in self._keepers.values()))
+        for keeper in self._keepers.values():
+            await keeper.ready.wait()
 
     def stop(self) -> None:
         """Begins the end: `run` returns once every process has left. May be called again without effect."""
@@ -104,7 +105,7 @@ class _Keeper:
         """Starts it, and starts it again whenever it dies, until the supervisor stops."""
         stopping, pause = self._supervisor.stopping, FIRST_PAUSE_S
         try:
-            await _first(stopping.wait(), asyncio.gather(*(other.ready.wait() for other in self._supervisor.needs_of(self.process))))
+            await _first(stopping.wait(), self._needs_are_ready())
             while not stopping.is_set():
                 began = monotonic()
                 status = await self._live()
@@ -119,6 +120,10 @@ class _Keeper:
             raise
         finally:
             self.gone.set()
+
+    async def _needs_are_ready(self) -> None:
+        for other in self._supervisor.needs_of(self.process):
+            await other.ready.wait()
 
     def _has_done(self, status: int | None) -> bool:
         """Whether a `once` process has done its work. Raises StackFailed where it could not."""
@@ -157,7 +162,8 @@ class _Keeper:
 
     async def _end(self, pid: int, death: asyncio.Future[int | None]) -> None:
         """Asks it to leave once those that need it have left; kills it where it does not leave within its grace."""
-        await asyncio.gather(*(keeper.gone.wait() for keeper in self._supervisor.needed_by(self.process.name)))
+        for keeper in self._supervisor.needed_by(self.process.name):
+            await keeper.gone.wait()
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, self.process.stop_signal)
         if not (await asyncio.wait({death}, timeout=self.process.grace_s))[0]:
