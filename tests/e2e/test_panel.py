@@ -1,0 +1,94 @@
+"""The admin panel in Chromium: a curator writes, moves and imports FAQs; nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from apps.accounts.models import Membership, User
+from apps.dialogue.models import Bot
+from apps.faq.models import FAQ, FAQStatus
+from apps.faq.rows import FAQRow
+from apps.faq.services import save_faqs
+from apps.retrieval.models import KnowledgeBase
+
+
+@pytest.fixture
+def base(transactional_db: None, admin_caller: object, settings: object) -> KnowledgeBase:
+    """A knowledge base with one published FAQ, a bot, and a reviewer who signs in with `secret`."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+    kb = KnowledgeBase.objects.create(slug="hr", name="人事")
+    Bot.objects.create(slug="helper", name="小助手", public=True).kbs.set([kb])
+    save_faqs(kb, [FAQRow(id="parking", questions=("哪里停车？", "停车场在哪"), answer="地下二层。")], admin_caller)  # type: ignore[arg-type]
+    rita = User.objects.create_user("rita", password="secret", is_staff=True)
+    Membership.objects.create(user=rita, kb=kb, role="reviewer")
+    return kb
+
+
+@pytest.fixture
+def page(base: KnowledgeBase, chromium: Browser, live_server: LiveServer) -> Iterator[Page]:
+    """The panel's first page after signing in, in Chinese; at the end no script has failed and no other host was asked."""
+    page = chromium.new_context(base_url=live_server.url, locale="zh-CN").new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.append(request.url) if not request.url.startswith((live_server.url, "data:")) else None)
+    page.goto("/admin/")
+    page.get_by_label("用户名").fill("rita")
+    page.locator("#id_password").fill("secret")
+    page.get_by_role("button", name="登录").click()
+    expect(page.get_by_role("link", name="知识库")).to_be_visible()
+    yield page
+    page.context.close()
+    assert problems == []
+
+
+def test_a_reviewer_writes_an_faq_and_then_archives_it(page: Page) -> None:
+    page.goto("/admin/faq/faq/add/")
+    page.locator("#id_phrasings").fill("年假有几天？\n有多少年假")
+    page.locator("#id_answer").fill("二十天。")
+    page.get_by_role("button", name="保存", exact=True).click()
+    expect(page.get_by_text("现在起生效")).to_be_visible()
+    row = page.locator("#result_list tbody", has_text="年假有几天？")
+    expect(row).to_contain_text("已发布")
+    row.locator(".action-select").check()
+    page.locator("select[name=action]").select_option("archive")
+    page.get_by_role("button", name="执行").click()
+    expect(page.get_by_text("1 条问答现在是“已归档”。")).to_be_visible()
+    assert FAQ.objects.get(answer="二十天。").status == FAQStatus.ARCHIVED
+
+
+def test_a_file_is_checked_shown_and_imported(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "faqs.csv"
+    file.write_text("id,question,answer\nparking,哪里停车？,地下三层。\nleave,年假几天？,二十天。\nempty,,没有问题\n", "utf-8")
+    page.goto("/admin/faq/faq/import/")
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name="检查文件").click()
+    expect(page.locator(".panel-table")).to_contain_text("4至少需要一个问题")
+    page.get_by_role("button", name="导入正确的行").click()
+    expect(page.get_by_text("新增 1 条，修改 1 条，未变 0 条，未采用 1 条")).to_be_visible()
+    assert FAQ.objects.get(external_id="parking").answer == "地下三层。"
+
+
+def test_a_bot_is_tried_and_the_language_switched(page: Page) -> None:
+    page.get_by_role("link", name="试一试").click()
+    page.get_by_label("问题").fill("停车场在哪")
+    page.get_by_role("button", name="提问").click()
+    expect(page.locator(".panel-answer")).to_have_text("地下二层。")
+    expect(page.locator(".panel-candidates li").first).to_contain_text("parking")
+    page.get_by_text("rita", exact=True).click()
+    page.get_by_role("button", name=re.compile("English")).click()
+    expect(page.get_by_role("link", name="Knowledge bases")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "path", ["", "faq/faq/", "faq/faq/add/", "faq/faq/import/", "retrieval/knowledgebase/", "dialogue/bot/", "dialogue/turn/"]
+)
+def test_no_page_is_wider_than_a_phone(page: Page, path: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"/admin/{path}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
