@@ -18,7 +18,9 @@ _IDS = "wenlu:workers"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerRecord:
     """One worker process. `waiting` is texts before its model, `mean_batch` texts a forward pass, `p95_ms` from taking a
-    request to its reply; these two are of the last busy seconds. `started_at` and `heartbeat_at` are seconds of the epoch."""
+    request to its reply; these two are of the last busy seconds. `requests`, `batches` and `texts` count since the start.
+    `started_at` and `heartbeat_at` are seconds of the epoch.
+    """
 
     id: str
     host: str
@@ -33,6 +35,8 @@ class WorkerRecord:
     mean_batch: float
     p95_ms: float
     requests: int
+    batches: int
+    texts: int
     started_at: float
     heartbeat_at: float
 

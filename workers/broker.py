@@ -7,7 +7,7 @@ first all the same, but an operator can also see each queue's length and give im
 from __future__ import annotations
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from core.config import Settings
 from workers.batching import Priority
@@ -39,7 +39,7 @@ def make_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_queues=[Queue(name) for name in queues],  # type: ignore[no-untyped-call]
+        task_queues=[Queue(name, Exchange("wenlu", type="direct"), routing_key=name) for name in queues],  # type: ignore[no-untyped-call]
         task_default_queue=queues[0],
         task_create_missing_queues=True,
         worker_prefetch_multiplier=1,

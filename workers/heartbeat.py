@@ -60,7 +60,7 @@ class Heartbeat:
         self._redis = client
         self._model = model
         self._load = load
-        self._batches = (0.0, 0.0)
+        self._counted = (0, 0)
         self._mean_batch = 0.0
         self._facts = {
             "id": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
@@ -94,26 +94,28 @@ class Heartbeat:
             self._closed.wait(HEARTBEAT_S)
 
     def _record(self) -> WorkerRecord:
+        batches, texts = self._count("wenlu_batches_total"), self._count("wenlu_batched_texts_total")
         return WorkerRecord(
             **self._facts,  # type: ignore[arg-type]
             memory_mb=memory_mb(),
             running=self._load.running,
             requests=self._load.requests,
-            waiting=int(REGISTRY.get_sample_value("wenlu_batch_waiting", {"model": self._model}) or 0),
-            mean_batch=self._recent_mean_batch(),
+            waiting=self._count("wenlu_batch_waiting"),
+            batches=batches,
+            texts=texts,
+            mean_batch=self._recent_mean_batch(batches, texts),
             p95_ms=self._load.p95_ms(),
             heartbeat_at=time.time(),
         )
 
-    def _recent_mean_batch(self) -> float:
+    def _count(self, name: str) -> int:
+        return int(REGISTRY.get_sample_value(name, {"model": self._model}) or 0)
+
+    def _recent_mean_batch(self, batches: int, texts: int) -> float:
         """Texts a forward pass since the last heartbeat in which there were any."""
-        counts = [
-            REGISTRY.get_sample_value(name, {"model": self._model}) or 0.0 for name in ("wenlu_batches_total", "wenlu_batched_texts_total")
-        ]
-        batches, texts = counts[0] - self._batches[0], counts[1] - self._batches[1]
-        self._batches = (counts[0], counts[1])
-        if batches:
-            self._mean_batch = round(texts / batches, 2)
+        if batches > self._counted[0]:
+            self._mean_batch = round((texts - self._counted[1]) / (batches - self._counted[0]), 2)
+        self._counted = (batches, texts)
         return self._mean_batch
 
 
