@@ -28,10 +28,17 @@ def maxsim(query_tokens: FloatArray, passages: Sequence[TokenMatrix]) -> FloatAr
     return maxsim_both(query_tokens, passages)[0]
 
 
-def maxsim_both(query_tokens: FloatArray, passages: Sequence[TokenMatrix]) -> tuple[FloatArray, FloatArray]:
+def maxsim_both(
+    query_tokens: FloatArray,
+    passages: Sequence[TokenMatrix],
+    *,
+    query_weights: FloatArray | None = None,
+    passage_weights: Sequence[FloatArray] | None = None,
+) -> tuple[FloatArray, FloatArray]:
     """(query to passage, passage to query), each float32[passages].
 
-    The first asks whether everything in the query is met, the second whether everything in the passage is.
+    The first asks whether everything in the query is met, the second whether everything in the passage is. Weights, one
+    above 0 for each token, make the means weighted: what a token says counts, where "the" counts for little.
     """
     forward, backward = np.zeros(len(passages), np.float32), np.zeros(len(passages), np.float32)
     filled = [index for index, passage in enumerate(passages) if len(passage)]
@@ -39,13 +46,17 @@ def maxsim_both(query_tokens: FloatArray, passages: Sequence[TokenMatrix]) -> tu
         return forward, backward
     lengths = np.array([len(passages[index]) for index in filled])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    cosines = query_tokens @ _unit_rows([passages[index] for index in filled]).T
-    forward[filled] = np.maximum.reduceat(cosines, starts, axis=1).mean(axis=0)
-    backward[filled] = np.add.reduceat(cosines.max(axis=0), starts) / lengths
+    cosines = query_tokens @ unit_rows([passages[index] for index in filled]).T
+    from_query = np.ones(len(query_tokens), np.float32) if query_weights is None else query_weights
+    from_passage = (
+        np.ones(int(lengths.sum()), np.float32) if passage_weights is None else np.concatenate([passage_weights[index] for index in filled])
+    )
+    forward[filled] = (from_query @ np.maximum.reduceat(cosines, starts, axis=1)) / from_query.sum()
+    backward[filled] = np.add.reduceat(cosines.max(axis=0) * from_passage, starts) / np.add.reduceat(from_passage, starts)
     return forward, backward
 
 
-def _unit_rows(passages: Sequence[TokenMatrix]) -> FloatArray:
+def unit_rows(passages: Sequence[TokenMatrix]) -> FloatArray:
     """All rows as one float32 matrix; int8 rows brought back to unit length."""
     rows = np.concatenate(passages).astype(np.float32, copy=False)
     if any(passage.dtype == np.int8 for passage in passages):

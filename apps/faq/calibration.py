@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
 
-from core.types import JSONValue
+from apps.retrieval.token_vectors import TokenProjection, load_projection, weights_of
+from core.types import JSONValue, Locale
 
 
 class Evidence(StrEnum):
@@ -35,42 +36,52 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """The fits for the encoder `encoder`, one for each kind of evidence.
+    """The fits for the encoder `encoder`, one for each language of the question and kind of evidence.
 
-    `is_fallback` says that they were fitted for another encoder; `provenance` says on what, when and how good on held-out folds.
+    `is_fallback` says that none was fitted for the encoder in use; `provenance` says on what the fits rest and how good
+    they were on held-out folds; `projection` is None where the encoder has none: token vectors are then no evidence.
     """
 
     encoder: str
-    fits: Mapping[Evidence, Fit]
+    fits: Mapping[Locale, Mapping[Evidence, Fit]]
     is_fallback: bool = False
     provenance: Mapping[str, JSONValue] = field(default_factory=dict)
+    projection: TokenProjection | None = None
 
 
 def load_calibration(model_id: str) -> Calibration:
     """The calibration fitted for this encoder; for an encoder that none was fitted for, the conservative fallback."""
-    calibrations = _packaged()
-    return calibrations.get(_weights(model_id)) or fallback()
+    return _packaged().get(weights_of(model_id)) or fallback()
 
 
+@cache
 def fallback() -> Calibration:
-    """For unknown encoders: words alone decide, since no two encoders spread their cosines alike."""
+    """For unknown encoders: words alone give confidence, since no two encoders spread their cosines alike."""
     fit = Fit(ranking={"cosine": 1.0, "bm25": 0.1}, confidence={"bm25": 8.0}, intercept=-5.0, threshold=0.5)
-    return Calibration(encoder="", fits=dict.fromkeys(Evidence, fit), is_fallback=True)
+    return Calibration(encoder="", fits={locale: dict.fromkeys(Evidence, fit) for locale in Locale}, is_fallback=True)
 
 
 def parse_calibration(content: str) -> Calibration:
-    """A calibration from its JSON text. Raises ValueError or KeyError where it is not one."""
+    """A calibration from its JSON text. Raises ValueError, KeyError or TypeError where it is not one."""
     row = json.loads(content)
-    fits = {Evidence(name): Fit(**fit) for name, fit in row["fits"].items()}
-    return Calibration(encoder=row["encoder"], fits=fits, provenance=row["provenance"])
+    fits = {Locale(locale): {Evidence(name): Fit(**fit) for name, fit in parts.items()} for locale, parts in row["fits"].items()}
+    missing = [f"{locale}.{name}" for locale in Locale for name in Evidence if name not in fits.get(locale, {})]
+    if missing:
+        raise ValueError(f"No fit for {', '.join(missing)}.")
+    return Calibration(encoder=row["encoder"], fits=fits, provenance=row["provenance"], projection=load_projection(row["encoder"]))
+
+
+def dump_calibration(calibration: Calibration) -> str:
+    """The JSON text that `parse_calibration` reads."""
+    fits = {locale.value: {name.value: asdict(fit) for name, fit in parts.items()} for locale, parts in calibration.fits.items()}
+    return (
+        json.dumps({"encoder": calibration.encoder, "provenance": calibration.provenance, "fits": fits}, indent=1, ensure_ascii=False)
+        + "\n"
+    )
 
 
 @cache
 def _packaged() -> dict[str, Calibration]:
     files = (file for file in resources.files("apps.faq").joinpath("calibrations").iterdir() if file.name.endswith(".json"))
     calibrations = (parse_calibration(file.read_text(encoding="utf-8")) for file in files)
-    return {_weights(calibration.encoder): calibration for calibration in calibrations}
-
-
-def _weights(model_id: str) -> str:
-    return model_id.rpartition("@")[2]
+    return {weights_of(calibration.encoder): calibration for calibration in calibrations}

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from core.types import FloatArray
+from apps.retrieval.indexes.analysis import fold
+from apps.retrieval.token_vectors import TokenProjection
+from core.maxsim import TokenMatrix, maxsim_both, unit_rows
+from core.text import guess_locale
+from core.types import FloatArray, Locale
 
-PAIR_FEATURES = ("cosine", "bm25")
+PAIR_FEATURES = ("cosine", "bm25", "hubness", "question_met", "phrasing_met", "other_kind")
+
+NEIGHBOURS = 3
+LEAST_HUBNESS = 0.8  # two unrelated texts of multilingual-e5 have about this cosine
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Asked:
     """A question as features see it: its text and, where the encoder gives them, token vectors float32[tokens, dim] of unit rows."""
 
@@ -20,12 +29,13 @@ class Asked:
     tokens: FloatArray | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Candidate:
     """A stored phrasing that may be what was asked.
 
-    `cosine` to the question is None where no vectors are at hand; `bm25` is normalised (0..1); `tokens` are its token
-    vectors float32[tokens, dim] of unit rows, or None where they are not stored.
+    `cosine` to the question and `vector` (float32[dim], unit length) are None where no vectors are at hand; hubness is
+    left out where one lacks its vector. `bm25` is normalised (0..1); `tokens` are the stored token vectors
+    int8[tokens, kept] (`unpack_tokens`), or None.
     """
 
     faq_id: int
@@ -33,10 +43,84 @@ class Candidate:
     text: str
     cosine: float | None
     bm25: float
-    tokens: FloatArray | None = None
+    vector: FloatArray | None = None
+    tokens: TokenMatrix | None = None
 
 
-def pair_features(asked: Asked, candidates: Sequence[Candidate]) -> FloatArray:
-    """float32[candidates, len(PAIR_FEATURES)] in the order of both; what is not known counts as 0."""
-    rows = [[candidate.cosine or 0.0, candidate.bm25] for candidate in candidates]
-    return np.array(rows, dtype=np.float32).reshape(len(candidates), len(PAIR_FEATURES))
+def pair_features(asked: Asked, candidates: Sequence[Candidate], projection: TokenProjection | None) -> FloatArray:
+    """float32[candidates, len(PAIR_FEATURES)] in the order of both; what is not known counts as 0.
+
+    - cosine, bm25: as the indexes found them.
+    - hubness: mean cosine to the nearest phrasings of other FAQs among the candidates. A phrasing in a crowd is near to
+      every question (Radovanović et al. 2010; the correction is that of CSLS, Conneau et al. 2018).
+    - question_met, phrasing_met: MaxSim over token vectors, from the question's tokens and from the phrasing's.
+    - other_kind: 1 where both ask with question words and none is of the same kind (when against how).
+    """
+    features = np.zeros((len(candidates), len(PAIR_FEATURES)), dtype=np.float32)
+    if not candidates:
+        return features
+    features[:, 0] = [candidate.cosine or 0.0 for candidate in candidates]
+    features[:, 1] = [candidate.bm25 for candidate in candidates]
+    features[:, 2] = hubness(candidates)
+    features[:, 3], features[:, 4] = _met(asked, candidates, projection)
+    features[:, 5] = [_asks_otherwise(asked.text, candidate.text) for candidate in candidates]
+    return features
+
+
+def hubness(candidates: Sequence[Candidate]) -> FloatArray:
+    """float32[candidates]: the mean cosine to the `NEIGHBOURS` nearest phrasings of other FAQs, each at least `LEAST_HUBNESS`.
+
+    The floor makes a knowledge base of one FAQ no special case. 0 where a vector is missing.
+    """
+    vectors = [candidate.vector for candidate in candidates if candidate.vector is not None]
+    if len(vectors) < len(candidates):
+        return np.zeros(len(candidates), dtype=np.float32)
+    matrix = np.stack(vectors)
+    owners = np.array([candidate.faq_id for candidate in candidates])
+    cosines = np.where(owners[:, None] == owners[None, :], LEAST_HUBNESS, np.maximum(matrix @ matrix.T, LEAST_HUBNESS))
+    padded = np.concatenate([cosines, np.full((len(candidates), NEIGHBOURS), LEAST_HUBNESS)], axis=1)
+    return np.asarray(np.partition(padded, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1), dtype=np.float32)
+
+
+def question_kinds(text: str) -> frozenset[str]:
+    """What kinds of question a text asks: `why`, `when`, `how many`, `where`, `who`, `how`, `whether`, `what`; several or none."""
+    folded = fold(text)
+    return frozenset(kind for kind, pattern in _KINDS if pattern.search(folded))
+
+
+def _met(asked: Asked, candidates: Sequence[Candidate], projection: TokenProjection | None) -> tuple[FloatArray, FloatArray]:
+    tokens = [candidate.tokens for candidate in candidates if candidate.tokens is not None]
+    if projection is None or asked.tokens is None or len(tokens) < len(candidates):
+        nothing = np.zeros(len(candidates), dtype=np.float32)
+        return nothing, nothing
+    question = projection.project(asked.tokens)
+    if guess_locale(asked.text) is Locale.ZH:
+        return maxsim_both(question, tokens)
+    rows = unit_rows(tokens)
+    splits = np.split(projection.informativeness(rows), np.cumsum([len(one) for one in tokens])[:-1])
+    return maxsim_both(question, tokens, query_weights=projection.informativeness(question), passage_weights=splits)
+
+
+def _asks_otherwise(question: str, phrasing: str) -> bool:
+    asked, stored = question_kinds(question), _stored_kinds(phrasing)
+    return bool(asked and stored and not asked & stored)
+
+
+_stored_kinds = lru_cache(maxsize=20_000)(question_kinds)
+
+_KINDS = [
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("why", r"为什么|为何|为啥|怎么会|怎么就|\bwhy\b|how come|what .{0,20}reason"),
+        (
+            "when",
+            r"什么时候|何时|几点|多久|多长时间|几天|多少天|几号|哪天|\bwhen\b|how long|what time|how soon|how many (days|weeks|months|hours)|what date",
+        ),
+        ("how many", r"多少(?!天)|几(?!天|点|号)|多大|多高|多贵|how (much|many(?! (days|weeks|months|hours)))|what (price|amount|percent)"),
+        ("where", r"哪里|哪儿|在哪|什么地方|何处|\bwhere\b"),
+        ("who", r"谁|\bwho\b|\bwhom\b"),
+        ("how", r"怎么(?!会|就|办|样)|如何|怎样|咋|步骤|流程|\bhow (do|to|can|does|could|would|should|i)\b|steps to"),
+        ("whether", r"吗|能不能|可不可以|是否|是不是|有没有|会不会|^(can|could|is|are|do|does|did|will|would|should|may|am)\b"),
+        ("what", r"什么(?!时候|地方)|哪些|哪个|哪种|啥|\bwhat\b|\bwhich\b"),
+    )
+]

@@ -10,6 +10,7 @@ import numpy as np
 
 from apps.faq.calibration import Calibration, Evidence, Fit
 from apps.faq.features import PAIR_FEATURES, Asked, Candidate, pair_features
+from core.text import guess_locale
 from core.types import FloatArray
 
 
@@ -39,13 +40,13 @@ class Ranking:
 
 
 def rank(asked: Asked, candidates: Sequence[Candidate], calibration: Calibration) -> Ranking:
-    """The FAQs of the candidates by their best phrasing, under the fit for the evidence at hand."""
-    evidence = available_evidence(asked, candidates)
-    fit = calibration.fits[evidence]
+    """The FAQs of the candidates by their best phrasing, under the fit for the question's language and the evidence at hand."""
+    evidence = available_evidence(asked, candidates, calibration)
     if not candidates:
         return Ranking(faqs=(), confidence=0.0, accepted=False, evidence=evidence, reasons={})
-    features = pair_features(asked, candidates)
-    scores = features @ _weights(fit.ranking)
+    fit = calibration.fits[guess_locale(asked.text)][evidence]
+    features = pair_features(asked, candidates, calibration.projection)
+    scores = features @ _as_row(fit.ranking)
     order = _best_phrasings(candidates, scores)
     faqs = tuple(_ranked(candidates[place], features[place], float(scores[place]), fit) for place in order)
     reasons = _products(features[order[0]], fit.confidence)
@@ -53,11 +54,11 @@ def rank(asked: Asked, candidates: Sequence[Candidate], calibration: Calibration
     return Ranking(faqs=faqs, confidence=confidence, accepted=confidence >= fit.threshold, evidence=evidence, reasons=reasons)
 
 
-def available_evidence(asked: Asked, candidates: Sequence[Candidate]) -> Evidence:
+def available_evidence(asked: Asked, candidates: Sequence[Candidate], calibration: Calibration) -> Evidence:
     """The best evidence that every candidate has."""
     if any(candidate.cosine is None for candidate in candidates):
         return Evidence.LEXICAL
-    if asked.tokens is None or any(candidate.tokens is None for candidate in candidates):
+    if calibration.projection is None or asked.tokens is None or any(candidate.tokens is None for candidate in candidates):
         return Evidence.VECTORS
     return Evidence.TOKENS
 
@@ -80,9 +81,9 @@ def _ranked(candidate: Candidate, features: FloatArray, score: float, fit: Fit) 
     )
 
 
-def _products(features: FloatArray, weights: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(features[PAIR_FEATURES.index(name)]) * weight for name, weight in weights.items()}
+def _products(features: FloatArray, coefficients: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(features[PAIR_FEATURES.index(name)]) * coefficient for name, coefficient in coefficients.items()}
 
 
-def _weights(weights: Mapping[str, float]) -> FloatArray:
-    return np.array([weights.get(name, 0.0) for name in PAIR_FEATURES], dtype=np.float32)
+def _as_row(coefficients: Mapping[str, float]) -> FloatArray:
+    return np.array([coefficients.get(name, 0.0) for name in PAIR_FEATURES], dtype=np.float32)
