@@ -16,8 +16,9 @@ from core.errors import ModelUnavailable
 from core.types import EncodedQuery, FloatArray, Role
 from workers.batching import Priority
 from workers.broker import ENCODER
-from workers.dispatch import Dispatcher, Row, result_of, shared_dispatcher
+from workers.dispatch import Dispatcher, result_of, shared_dispatcher
 from workers.embedding_cache import CachedVectors, EmbeddingCache
+from workers.outbox import Row
 from workers.wire import EncodeBody, Vectors, encode_as_dict, vectors_from_dict
 
 LIVE_TEXTS = 8
