@@ -36,13 +36,14 @@ class Process:
     """One program to keep alive.
 
     `ready` is called with the process id, in a thread, until it is true; it should return within two seconds. A process with `once` runs to its end before
-    what needs it starts. A program that puts itself into the background names in `own_pid_file` where it leaves its process id.
+    what needs it starts. A process waits for those in `after` when it first starts, without needing them. A program that puts itself into the background names in `own_pid_file` where it leaves its process id.
     """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     ready: Callable[[int], bool] = lambda pid: True
     once: bool = False
     own_pid_file: Path | None = None
@@ -86,12 +87,12 @@ class Supervisor:
         self.stopping.set()
 
     def needed_by(self, name: str) -> list[_Keeper]:
-        """The processes that must start after `name`, and end before it."""
+        """The processes that cannot do without `name`: they end before it."""
         return [keeper for keeper in self._keepers.values() if name in keeper.process.needs]
 
-    def needs_of(self, process: Process) -> list[_Keeper]:
-        """The processes that must be ready before `process` starts."""
-        return [self._keepers[name] for name in process.needs]
+    def before(self, process: Process) -> list[_Keeper]:
+        """The processes that must be ready before `process` first starts."""
+        return [self._keepers[name] for name in (*process.needs, *process.after)]
 
 
 class _Keeper:
@@ -105,7 +106,7 @@ class _Keeper:
         """Starts it, and starts it again whenever it dies, until the supervisor stops."""
         stopping, pause = self._supervisor.stopping, FIRST_PAUSE_S
         try:
-            await _first(stopping.wait(), self._needs_are_ready())
+            await _first(stopping.wait(), self._may_start())
             while not stopping.is_set():
                 began = monotonic()
                 status = await self._live()
@@ -121,8 +122,8 @@ class _Keeper:
         finally:
             self.gone.set()
 
-    async def _needs_are_ready(self) -> None:
-        for other in self._supervisor.needs_of(self.process):
+    async def _may_start(self) -> None:
+        for other in self._supervisor.before(self.process):
             await other.ready.wait()
 
     def _has_done(self, status: int | None) -> bool:

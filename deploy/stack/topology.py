@@ -89,12 +89,13 @@ def _worker(name: str, settings: Mapping[str, str]) -> Process:
 
 
 def _web(name: str, settings: Mapping[str, str], port: int) -> Process:
-    environment = {**settings, **_share_of_cores(len(WORKERS)), "QA_PORT": str(port)}
+    """A web process. The first one comes last: once `QA_PORT` answers, everything does."""
     return Process(
         name=name,
         command=resolved(WEB),
-        environment=environment,
+        environment={**settings, **_share_of_cores(len(WORKERS)), "QA_PORT": str(port)},
         needs=NEEDS[name],
+        after=WEBS[1:] if name == WEBS[0] else (),
         ready=lambda pid: http_ok(port, "/readyz"),
         grace_s=6,
     )

@@ -60,10 +60,12 @@ def sleeper(name: str = "sleeper", **more: object) -> Process:
     return Process(name=name, command=("sleep", "600"), **more)  # type: ignore[arg-type]
 
 
-def writer(name: str, file: Path, *, needs: tuple[str, ...] = ()) -> Process:
+def writer(name: str, file: Path, *, needs: tuple[str, ...] = (), after: tuple[str, ...] = ()) -> Process:
     """Says in `file` when it starts and when it has been asked to end."""
     script = f"trap 'echo {name} ends >> {file}; exit' TERM; echo {name} starts >> {file}; while :; do sleep 0.05; done"
-    return Process(name=name, command=("sh", "-c", script), needs=needs, ready=lambda pid: f"{name} starts" in file.read_text())
+    return Process(
+        name=name, command=("sh", "-c", script), needs=needs, after=after, ready=lambda pid: f"{name} starts" in file.read_text()
+    )
 
 
 async def test_what_is_killed_is_started_again_with_a_new_pid_file(tmp_path: Path) -> None:
@@ -89,6 +91,15 @@ async def test_a_process_starts_after_what_it_needs_and_ends_before_it(tmp_path:
     async with started(tmp_path, writer("web", diary, needs=("database",)), writer("database", diary)):
         pass
     assert diary.read_text().splitlines() == ["database starts", "web starts", "web ends", "database ends"]
+
+
+async def test_a_process_may_come_last_without_needing_the_others(tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    diary.touch()
+    async with started(tmp_path, writer("last", diary, after=("first",)), writer("first", diary)) as stack:
+        assert diary.read_text().splitlines() == ["first starts", "last starts"]
+        os.kill(stack.pid("first"), signal.SIGKILL)
+        await stack.until(lambda: diary.read_text().splitlines()[2:] == ["first starts"])
 
 
 async def test_a_process_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
