@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand
 from apps.faq.calibration import Calibration, Evidence, Fit, dump_calibration
-from apps.faq.fit_examples import EncodedText, LabelledFAQs, Shape, encode, make_shapes
+from apps.faq.fit_examples import LabelledFAQs, Shape, density_of, encode, make_shapes
 from apps.faq.fitting import fit_language
 from apps.retrieval.encoding import encoder
 from apps.retrieval.projection_fitting import fit_projection
-from apps.retrieval.token_vectors import projection_bytes
+from apps.retrieval.token_vectors import write_projection
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.types import FloatArray, JSONDict, Locale, Role
@@ -64,13 +64,14 @@ class Command(WenluCommand):
         )
         projection = fit_projection(model_id, *_named_tokens([text for one in demo for text in one.texts()], raw, tokenizer))
         encoded = {text: encode(vector, tokens, projection) for text, (vector, tokens) in raw.items()}
-        shapes = list(_with_bar(sets, encoded, projection))
+        typical = float(np.mean([density_of(one, encoded) for one in sets]))
+        shapes = [shape for one in tqdm(sets, desc="features", disable=None) for shape in make_shapes(one, encoded, projection, typical)]
         fits, held_out = _fit_all(shapes)
         name = options["name"] or model_id.partition("@")[0]
-        calibration = Calibration(encoder=model_id, fits=fits, provenance=_provenance(shapes, held_out))
+        calibration = Calibration(encoder=model_id, fits=fits, typical_density=round(typical, 4), provenance=_provenance(shapes, held_out))
         _write(
             options["out"] / "retrieval" / "projections" / f"{name}.npz",
-            lambda path: np.savez_compressed(path, **projection_bytes(projection)),
+            lambda path: write_projection(path, projection),
         )
         _write(
             options["out"] / "faq" / "calibrations" / f"{name}.json",
@@ -96,7 +97,8 @@ def _demo(faqs: Path, gold: Path, locale: Locale) -> LabelledFAQs:
 
 def _intents(path: Path) -> LabelledFAQs:
     """Intents as FAQs: a few of each label's texts are its phrasings, a few others its questions."""
-    chance, texts = random.Random(path.parent.name), {}
+    chance = random.Random(path.parent.name)
+    texts: dict[str, list[str]] = {}
     for row in _rows(path):
         texts.setdefault(row["label"], []).append(row["text"])
     for label in sorted(texts):
@@ -131,11 +133,6 @@ def _named_tokens(
     if len(same) < 0.9 * len(cut):
         raise InvalidRequest("The tokenizer is not the encoder's: it cuts texts otherwise.")
     return [vectors for vectors, _ in same], [names for _, names in same]
-
-
-def _with_bar(sets: Sequence[LabelledFAQs], encoded: dict[str, EncodedText], projection: Any) -> Iterator[Shape]:
-    for one in tqdm(sets, desc="features", disable=None):
-        yield from make_shapes(one, encoded, projection)
 
 
 def _fit_all(shapes: Sequence[Shape]) -> tuple[dict[Locale, dict[Evidence, Fit]], dict[str, JSONDict]]:
