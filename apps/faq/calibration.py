@@ -38,12 +38,14 @@ class Fit:
 class Calibration:
     """The fits for the encoder `encoder`, one for each language of the question and kind of evidence.
 
+    `typical_density` is that of the bases fitted on, for bases that are too small to tell (see `features.settled_density`).
     `is_fallback` says that none was fitted for the encoder in use; `provenance` says on what the fits rest and how good
     they were on held-out folds; `projection` is None where the encoder has none: token vectors are then no evidence.
     """
 
     encoder: str
     fits: Mapping[Locale, Mapping[Evidence, Fit]]
+    typical_density: float = 0.0
     is_fallback: bool = False
     provenance: Mapping[str, JSONValue] = field(default_factory=dict)
     projection: TokenProjection | None = None
@@ -68,16 +70,25 @@ def parse_calibration(content: str) -> Calibration:
     missing = [f"{locale}.{name}" for locale in Locale for name in Evidence if name not in fits.get(locale, {})]
     if missing:
         raise ValueError(f"No fit for {', '.join(missing)}.")
-    return Calibration(encoder=row["encoder"], fits=fits, provenance=row["provenance"], projection=load_projection(row["encoder"]))
+    return Calibration(
+        encoder=row["encoder"],
+        fits=fits,
+        typical_density=row["typical_density"],
+        provenance=row["provenance"],
+        projection=load_projection(row["encoder"]),
+    )
 
 
 def dump_calibration(calibration: Calibration) -> str:
     """The JSON text that `parse_calibration` reads."""
     fits = {locale.value: {name.value: asdict(fit) for name, fit in parts.items()} for locale, parts in calibration.fits.items()}
-    return (
-        json.dumps({"encoder": calibration.encoder, "provenance": calibration.provenance, "fits": fits}, indent=1, ensure_ascii=False)
-        + "\n"
-    )
+    row = {
+        "encoder": calibration.encoder,
+        "typical_density": calibration.typical_density,
+        "provenance": dict(calibration.provenance),
+        "fits": fits,
+    }
+    return json.dumps(row, indent=1, ensure_ascii=False) + "\n"
 
 
 @cache

@@ -15,18 +15,23 @@ from core.maxsim import TokenMatrix, maxsim_both, unit_rows
 from core.text import guess_locale
 from core.types import FloatArray, Locale
 
-PAIR_FEATURES = ("cosine", "bm25", "hubness", "question_met", "phrasing_met", "other_kind")
+PAIR_FEATURES = ("cosine", "bm25", "hubness", "question_met", "phrasing_met", "other_kind", "density")
 
 NEIGHBOURS = 3
+SETTLING_FAQS = 10
 LEAST_HUBNESS = 0.8  # two unrelated texts of multilingual-e5 have about this cosine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Asked:
-    """A question as features see it: its text and, where the encoder gives them, token vectors float32[tokens, dim] of unit rows."""
+    """A question as features see it: its text and, where the encoder gives them, token vectors float32[tokens, dim] of unit rows.
+
+    `density` says how near the different FAQs of the base lie to one another (`settled_density`); None where it is not known.
+    """
 
     text: str
     tokens: FloatArray | None = None
+    density: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,6 +60,8 @@ def pair_features(asked: Asked, candidates: Sequence[Candidate], projection: Tok
       every question (Radovanović et al. 2010; the correction is that of CSLS, Conneau et al. 2018).
     - question_met, phrasing_met: MaxSim over token vectors, from the question's tokens and from the phrasing's.
     - other_kind: 1 where both ask with question words and none is of the same kind (when against how).
+    - density: the base's. Where two different FAQs have a cosine of .95, a cosine of .95 does not tell that two questions
+      are the same: the median cosine of questions without an answer was within .01 of the density on six of seven sets.
     """
     features = np.zeros((len(candidates), len(PAIR_FEATURES)), dtype=np.float32)
     if not candidates:
@@ -64,6 +71,7 @@ def pair_features(asked: Asked, candidates: Sequence[Candidate], projection: Tok
     features[:, 2] = hubness(candidates)
     features[:, 3], features[:, 4] = _met(asked, candidates, projection)
     features[:, 5] = [_asks_otherwise(asked.text, candidate.text) for candidate in candidates]
+    features[:, 6] = asked.density or 0.0
     return features
 
 
@@ -80,6 +88,22 @@ def hubness(candidates: Sequence[Candidate]) -> FloatArray:
     cosines = np.where(owners[:, None] == owners[None, :], LEAST_HUBNESS, np.maximum(matrix @ matrix.T, LEAST_HUBNESS))
     padded = np.concatenate([cosines, np.full((len(candidates), NEIGHBOURS), LEAST_HUBNESS)], axis=1)
     return np.asarray(np.partition(padded, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:].mean(axis=1), dtype=np.float32)
+
+
+def mean_nearest_cosine(vectors: FloatArray, owners: Sequence[int]) -> float | None:
+    """The mean, over phrasings float32[n, dim], of the cosine to the nearest phrasing of another FAQ; None where there is one FAQ."""
+    of = np.asarray(owners)
+    if len(set(owners)) < 2:
+        return None
+    nearest = [float(np.max((vectors @ vectors[place])[of != owner])) for place, owner in enumerate(owners)]
+    return float(np.mean(nearest))
+
+
+def settled_density(mean_nearest: float | None, faqs: int, typical: float) -> float:
+    """A base's density, drawn towards what is typical as if `SETTLING_FAQS` such FAQs were in it too: two FAQs tell little."""
+    if mean_nearest is None:
+        return typical
+    return (mean_nearest * faqs + typical * SETTLING_FAQS) / (faqs + SETTLING_FAQS)
 
 
 def question_kinds(text: str) -> frozenset[str]:
@@ -121,6 +145,6 @@ _KINDS = [
         ("who", r"谁|\bwho\b|\bwhom\b"),
         ("how", r"怎么(?!会|就|办|样)|如何|怎样|咋|步骤|流程|\bhow (do|to|can|does|could|would|should|i)\b|steps to"),
         ("whether", r"吗|能不能|可不可以|是否|是不是|有没有|会不会|^(can|could|is|are|do|does|did|will|would|should|may|am)\b"),
-        ("what", r"什么(?!时候|地方)|哪些|哪个|哪种|啥|\bwhat\b|\bwhich\b"),
+        ("what", r"(?<!为)什么(?!时候|地方)|哪些|哪个|哪种|啥|\bwhat\b|\bwhich\b"),
     )
 ]

@@ -1,7 +1,7 @@
 """What the fit of FAQ matching learns from: questions with their candidates, over knowledge bases of many shapes.
 
-One set of FAQs is looked at in seven shapes, because a curator's base may be any of them: every phrasing stored, one
-phrasing stored, half of the FAQs hidden (their questions then have no answer), and small bases of 2, 5 and 20 FAQs.
+One set of FAQs is looked at in eight shapes, because a curator's base may be any of them: every phrasing stored, one
+phrasing stored (twice, by chance), half of the FAQs hidden (their questions then have no answer), and small bases of 2, 5 and 20 FAQs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.faq.features import Asked, Candidate, pair_features
+from apps.faq.features import Asked, Candidate, mean_nearest_cosine, pair_features, settled_density
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
 from apps.retrieval.token_vectors import TokenProjection
 from core.maxsim import TokenMatrix, quantize
@@ -24,7 +24,7 @@ from core.types import EntryKind, FloatArray, IndexEntry, Locale, Scope
 
 FOLDS = 5
 CANDIDATES = 20
-MAX_QUESTIONS = 800
+MAX_QUESTIONS = 1500
 SMALL_BASES = 120
 _SCOPE = Scope(kb_ids=(1,))
 
@@ -77,12 +77,21 @@ def encode(vector: FloatArray, tokens: FloatArray, projection: TokenProjection) 
     return EncodedText(vector=vector, tokens=tokens, stored=quantize(projection.project(tokens)))
 
 
-def make_shapes(data: LabelledFAQs, encoded: Mapping[str, EncodedText], projection: TokenProjection) -> Iterator[Shape]:
-    """The seven shapes of one set, always the same ones."""
+def make_shapes(
+    data: LabelledFAQs, encoded: Mapping[str, EncodedText], projection: TokenProjection, typical_density: float
+) -> Iterator[Shape]:
+    """The eight shapes of one set, always the same ones."""
     for name, bases in _SHAPES.items():
         chance = random.Random(f"{data.name} {name}")
-        examples = [example for base in bases(data, chance) for example in _examples(base, encoded, projection)]
+        examples = [example for base in bases(data, chance) for example in _examples(base, encoded, projection, typical_density)]
         yield Shape(data=data, name=name, examples=examples)
+
+
+def density_of(data: LabelledFAQs, encoded: Mapping[str, EncodedText]) -> float:
+    """The density of the whole set, unsettled."""
+    owners = [place for place, phrasings in enumerate(data.faqs.values()) for _ in phrasings]
+    vectors = np.stack([encoded[text].vector for phrasings in data.faqs.values() for text in phrasings])
+    return mean_nearest_cosine(vectors, owners) or 0.0
 
 
 def fold_of(key: str) -> int:
@@ -120,6 +129,7 @@ def _small(size: int) -> Callable[[LabelledFAQs, random.Random], list[LabelledFA
 _SHAPES: dict[str, Callable[[LabelledFAQs, random.Random], list[LabelledFAQs]]] = {
     "all": _whole,
     "one phrasing": _one_phrasing,
+    "another phrasing": _one_phrasing,
     "half": _half,
     "half, one phrasing": _half_one_phrasing,
     "2 FAQs": _small(2),
@@ -153,11 +163,14 @@ def _sampled(data: LabelledFAQs, chance: random.Random) -> LabelledFAQs:
     return _with(data, data.faqs, chance.sample(list(data.questions), min(len(data.questions), MAX_QUESTIONS)))
 
 
-def _examples(base: LabelledFAQs, encoded: Mapping[str, EncodedText], projection: TokenProjection) -> Iterator[Example]:
+def _examples(
+    base: LabelledFAQs, encoded: Mapping[str, EncodedText], projection: TokenProjection, typical_density: float
+) -> Iterator[Example]:
     ids = list(base.faqs)
     owners = [place for place, id in enumerate(ids) for _ in base.faqs[id]]
     texts = [text for id in ids for text in base.faqs[id]]
     vectors = np.stack([encoded[text].vector for text in texts])
+    density = settled_density(mean_nearest_cosine(vectors, owners), len(ids), typical_density)
     with tempfile.TemporaryDirectory() as folder:
         index = _indexed(texts, Path(folder))
         for text, right in base.questions:
@@ -178,7 +191,7 @@ def _examples(base: LabelledFAQs, encoded: Mapping[str, EncodedText], projection
             ]
             found = np.array([owners[place] for place in places])
             yield Example(
-                features=pair_features(Asked(text=text, tokens=encoded[text].tokens), candidates, projection),
+                features=pair_features(Asked(text=text, tokens=encoded[text].tokens, density=density), candidates, projection),
                 owners=found,
                 right=np.array([ids[owner] == right for owner in found]),
                 answerable=right in base.faqs,

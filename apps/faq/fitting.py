@@ -18,13 +18,12 @@ from core.types import JSONDict, Locale
 
 Array = NDArray[np.float64]
 
-# A question whose right FAQ is there but not first counts this much in the confidence's direction: it looks answerable.
-WRONG_FIRST_WEIGHT = 0.3
+OWN_SHARE = 0.75
 MOST_FALSE = 0.2
 STEPS, RATE, RIDGE = 300, 0.05, 0.003
-RANKING_SHAPES = ("all", "one phrasing")
+RANKING_SHAPES = ("all", "one phrasing", "another phrasing")
 
-_SIGNS = {"cosine": 1, "bm25": 1, "hubness": -1, "question_met": 1, "phrasing_met": 1, "other_kind": -1}
+_SIGNS = {"cosine": 1, "bm25": 1, "hubness": -1, "question_met": 1, "phrasing_met": 1, "other_kind": -1, "density": -1}
 RANKING_FEATURES = {
     Evidence.TOKENS: ("cosine", "hubness", "question_met", "phrasing_met"),
     Evidence.VECTORS: ("cosine", "hubness", "bm25"),
@@ -32,10 +31,10 @@ RANKING_FEATURES = {
 }
 # For Chinese, MaxSim adds nothing to what cosine knows about near misses; for English it knows more than cosine.
 CONFIDENCE_FEATURES = {
-    (Locale.ZH, Evidence.TOKENS): ("cosine", "other_kind"),
-    (Locale.EN, Evidence.TOKENS): ("question_met", "phrasing_met", "other_kind"),
-    (Locale.ZH, Evidence.VECTORS): ("cosine", "other_kind"),
-    (Locale.EN, Evidence.VECTORS): ("cosine", "other_kind"),
+    (Locale.ZH, Evidence.TOKENS): ("cosine", "density", "other_kind"),
+    (Locale.EN, Evidence.TOKENS): ("question_met", "phrasing_met", "density", "other_kind"),
+    (Locale.ZH, Evidence.VECTORS): ("cosine", "density", "other_kind"),
+    (Locale.EN, Evidence.VECTORS): ("cosine", "density", "other_kind"),
     (Locale.ZH, Evidence.LEXICAL): ("bm25", "other_kind"),
     (Locale.EN, Evidence.LEXICAL): ("bm25", "other_kind"),
 }
@@ -55,22 +54,24 @@ class Claims:
 def fit_language(shapes: Sequence[Shape], locale: Locale, evidence: Evidence) -> tuple[Fit, JSONDict]:
     """The fit for questions of one language, and how good it is on held-out folds.
 
-    Ranking coefficients are half way between the language's own and those of all languages together: one language's
-    questions are too few to trust alone.
+    One language's questions are too few to trust alone. Ranking coefficients are `OWN_SHARE` the language's own, for the
+    rest those of all languages together; the direction of confidence is that of all languages where its features mean the
+    same in each, and then slope, offset and threshold are the language's own.
     """
     own = [shape for shape in shapes if shape.data.locale is locale]
     names = CONFIDENCE_FEATURES[locale, evidence]
+    wide = own if {"question_met", "phrasing_met"} & set(names) else shapes
     held: list[tuple[Claims, Array]] = []
     for fold in range(FOLDS):
         ranking = _fit_ranking_between(shapes, own, evidence, leave_out=fold)
         claims = _claims(own, ranking)
-        coefficients, intercept = _fit_logit(claims, names, leave_out=fold)
+        coefficients, intercept = _fit_logit(_claims(wide, ranking), names, leave_out=fold)
         held.append((_in_fold(claims, fold), _columns(claims.features[claims.fold == fold], names) @ coefficients + intercept))
     claims, logits = _joined([claims for claims, _ in held]), np.concatenate([logits for _, logits in held])
     slope, offset = _platt(logits, claims)
     threshold = _threshold(1 / (1 + np.exp(-(slope * logits + offset))), claims)
     ranking = _fit_ranking_between(shapes, own, evidence)
-    coefficients, intercept = _fit_logit(_claims(own, ranking), names)
+    coefficients, intercept = _fit_logit(_claims(wide, ranking), names)
     fit = Fit(
         ranking=_rounded(ranking),
         confidence=_rounded(dict(zip(names, slope * coefficients, strict=True))),
@@ -86,7 +87,7 @@ def _fit_ranking_between(
     names = RANKING_FEATURES[evidence]
     if len(names) == 1:
         return {names[0]: 1.0}
-    mean = (_fit_ranking(shapes, names, leave_out) + _fit_ranking(own, names, leave_out)) / 2
+    mean = OWN_SHARE * _fit_ranking(own, names, leave_out) + (1 - OWN_SHARE) * _fit_ranking(shapes, names, leave_out)
     return dict(zip(names, mean, strict=True))
 
 
@@ -157,10 +158,9 @@ def _claims(shapes: Sequence[Shape], ranking: Mapping[str, float]) -> Claims:
 def _fit_logit(claims: Claims, names: Sequence[str], leave_out: int | None = None) -> tuple[Array, float]:
     """Logistic regression by Newton's method; a coefficient of the wrong sign is left out and the rest fitted again."""
     seen = claims.fold != leave_out
-    weight = claims.weight * np.where(claims.answerable & ~claims.right, WRONG_FIRST_WEIGHT, 1.0)
     kept = list(names)
     while True:
-        coefficients, intercept = _newton(_columns(claims.features[seen], kept), claims.right[seen], weight[seen])
+        coefficients, intercept = _newton(_columns(claims.features[seen], kept), claims.right[seen], claims.weight[seen])
         good = [name for name, coefficient in zip(kept, coefficients, strict=True) if coefficient * _SIGNS[name] > 0]
         if len(good) == len(kept) or not good:
             found = dict(zip(kept, coefficients, strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,7 +45,8 @@ def rank(asked: Asked, candidates: Sequence[Candidate], calibration: Calibration
     if not candidates:
         return Ranking(faqs=(), confidence=0.0, accepted=False, evidence=evidence, reasons={})
     fit = calibration.fits[guess_locale(asked.text)][evidence]
-    features = pair_features(asked, candidates, calibration.projection)
+    known = asked if asked.density is not None else replace(asked, density=calibration.typical_density)
+    features = pair_features(known, candidates, calibration.projection)
     scores = features @ _as_row(fit.ranking)
     order = _best_phrasings(candidates, scores)
     faqs = tuple(_ranked(candidates[place], features[place], float(scores[place]), fit) for place in order)

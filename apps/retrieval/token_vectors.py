@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,15 +74,16 @@ def unpack_tokens(model_id: str, packed: bytes | memoryview | None) -> NDArray[n
     return np.frombuffer(packed, dtype=np.int8).reshape(-1, projection.kept)
 
 
-def projection_bytes(projection: TokenProjection) -> dict[str, NDArray[np.float16] | NDArray[np.float32] | NDArray[np.str_]]:
-    """The arrays of the packaged .npz file: float16 where rounding is harmless (it moves MaxSim by less than .001)."""
-    return {
-        "encoder": np.array(projection.encoder),
-        "mean": projection.mean.astype(np.float16),
-        "components": projection.components.astype(np.float16),
-        "idf": projection.idf.astype(np.float32),
-        "idf_bias": np.array(projection.idf_bias, dtype=np.float32),
-    }
+def write_projection(path: Path, projection: TokenProjection) -> None:
+    """Writes the .npz file that is packaged; float16 where rounding is harmless (it moves MaxSim by less than .001)."""
+    np.savez_compressed(
+        path,
+        encoder=np.array(projection.encoder),
+        mean=projection.mean.astype(np.float16),
+        components=projection.components.astype(np.float16),
+        idf=projection.idf,
+        idf_bias=np.array(projection.idf_bias, dtype=np.float32),
+    )
 
 
 @cache
