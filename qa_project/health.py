@@ -6,7 +6,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from apps.retrieval.indexing import encoder
+from apps.retrieval.encoding import encoder
 from core.errors import QAError
 
 

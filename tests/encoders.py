@@ -31,6 +31,7 @@ class HashingEncoder:
 
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
         """Each text's vector, and one vector for each of its pieces."""
+        self.texts_encoded += len(texts)
         return [(self._vector(text), np.stack([self._one(piece) for piece in _pieces(text)])) for text in texts]
 
     def _vector(self, text: str) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from apps.dialogue.models import Bot
-from apps.retrieval.indexing import encoder
+from apps.retrieval.encoding import encoder
 from apps.retrieval.selectors import scope_of
 from core.config import get_settings
 from core.errors import InvalidRequest, ModelUnavailable, Overloaded

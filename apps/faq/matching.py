@@ -91,7 +91,15 @@ def _candidates(text: str, encoded: EncodedQuery | None, scope: Scope) -> tuple[
 def _pairs(scores: Sequence[EntryScores], found: Sequence[StoredPhrasing]) -> list[Candidate]:
     questions = {question.id: question for question in found}
     return [
-        Candidate(faq_id=question.faq_id, phrasing_id=one.id, text=question.text, cosine=one.cosine, bm25=one.bm25)
+        Candidate(
+            faq_id=question.faq_id,
+            phrasing_id=one.id,
+            text=question.text,
+            cosine=one.cosine,
+            bm25=one.bm25,
+            vector=one.vector,
+            tokens=one.tokens,
+        )
         for one in scores
         if (question := questions.get(one.id)) is not None
     ]

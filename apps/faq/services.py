@@ -14,8 +14,9 @@ from apps.accounts.audit import record
 from apps.accounts.permissions import Caller, Permission
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.rows import FAQRow
+from apps.retrieval.encoding import EncodedTexts, encode_if_possible
 from apps.retrieval.follower import follower
-from apps.retrieval.indexing import EncodedTexts, delete_entries, encode_texts, put_entries
+from apps.retrieval.indexing import delete_entries, put_entries
 from apps.retrieval.models import KnowledgeBase
 from core.errors import Forbidden
 from core.text import guess_locale, normalize
@@ -124,9 +125,8 @@ def _encode_new(kb: KnowledgeBase, rows: Sequence[FAQRow]) -> EncodedTexts | Non
     ids = [row.id for row in rows if row.id]
     findable = FAQQuestion.objects.filter(faq__kb=kb, faq__status=FAQStatus.PUBLISHED, faq__external_id__in=ids)
     known = set(findable.values_list("faq__external_id", "text"))
-    return encode_texts(
-        [text for row in rows if row.status == FAQStatus.PUBLISHED for text in row.questions if (row.id, text) not in known]
-    )
+    published = [row for row in rows if row.status == FAQStatus.PUBLISHED]
+    return encode_if_possible([(EntryKind.FAQ, text) for row in published for text in row.questions if (row.id, text) not in known])
 
 
 def _plan(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> tuple[list[FAQ], _Plan]:

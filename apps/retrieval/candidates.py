@@ -6,19 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apps.retrieval.follower import follower
 from apps.retrieval.registry import IndexPair, indexes_for
-from core.types import EncodedQuery, EntryKind, Hit, Scope, SearchMode
+from apps.retrieval.selectors import stored_tokens
+from apps.retrieval.token_vectors import unpack_tokens
+from core.types import EncodedQuery, EntryKind, FloatArray, Hit, Scope, SearchMode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EntryScores:
-    """An entry that may fit: its cosine to the question (None where no vectors are at hand) and its normalised BM25 (0..1)."""
+    """An entry that may fit: its cosine to the question (None where no vectors are at hand) and its normalised BM25 (0..1).
+
+    `vector` float32[dim] and `tokens` int8[tokens, kept] are what is stored of it, or None.
+    """
 
     id: int
     cosine: float | None
     bm25: float
+    vector: FloatArray | None = None
+    tokens: NDArray[np.int8] | None = None
 
 
 def find_candidates(
@@ -26,29 +34,35 @@ def find_candidates(
 ) -> list[EntryScores]:
     """Up to `k` entries from each index that the mode asks, in no order. The indexes first catch up with the database.
 
-    Raises IndexMismatch where vectors would be searched that another encoder made. Lexical finds get their cosine from the stored vectors, so both scores are there wherever both can be.
+    Raises IndexMismatch where vectors would be searched that another encoder made. In hybrid mode, lexical finds get their
+    cosine from the stored vectors, and all get what else is stored, so that both kinds can be compared.
     """
     for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
         follower().follow(kb_id, revision)
-    if encoded is not None and mode is not SearchMode.LEXICAL:
-        for kb_id in scope.kb_ids:
-            follower().check_encoder(kb_id, encoded.encoder)
     pair = indexes_for(kind)
-    words = pair.lexical.search_normalized(text, k, scope) if mode is not SearchMode.VECTOR else []
-    near = pair.vector.search(encoded.vector, k, scope) if encoded is not None and mode is not SearchMode.LEXICAL else []
-    bm25 = {hit.id: hit.score for hit in words}
-    cosines = _cosines(pair, encoded, near, [hit.id for hit in words], scope)
-    return [EntryScores(id=id, cosine=cosines.get(id), bm25=bm25.get(id, 0.0)) for id in dict.fromkeys([*cosines, *bm25])]
-
-
-def _cosines(pair: IndexPair, encoded: EncodedQuery | None, near: Sequence[Hit], others: Sequence[int], scope: Scope) -> dict[int, float]:
-    cosines = {hit.id: hit.score for hit in near}
-    missing = [id for id in others if id not in cosines]
-    if encoded is None or not missing:
-        return cosines
+    if encoded is None or mode is SearchMode.LEXICAL:
+        return [EntryScores(hit.id, None, hit.score) for hit in pair.lexical.search_normalized(text, k, scope)]
     for kb_id in scope.kb_ids:
-        stored = pair.vector.vectors(kb_id, missing)
-        if stored:
-            scores = np.stack(list(stored.values())) @ encoded.vector
-            cosines.update(zip(stored, (float(score) for score in scores), strict=True))
-    return cosines
+        follower().check_encoder(kb_id, encoded.encoder)
+    near = pair.vector.search(encoded.vector, k, scope)
+    if mode is SearchMode.VECTOR:
+        return [EntryScores(hit.id, hit.score, 0.0) for hit in near]
+    return _joined(pair, encoded, kind, scope, near, pair.lexical.search_normalized(text, k, scope))
+
+
+def _joined(
+    pair: IndexPair, encoded: EncodedQuery, kind: EntryKind, scope: Scope, near: Sequence[Hit], words: Sequence[Hit]
+) -> list[EntryScores]:
+    cosines = {hit.id: hit.score for hit in near}
+    bm25 = {hit.id: hit.score for hit in words}
+    ids = list(dict.fromkeys([*cosines, *bm25]))
+    vectors: dict[int, FloatArray] = {}
+    for kb_id in scope.kb_ids:
+        vectors.update(pair.vector.vectors(kb_id, ids))
+    tokens = stored_tokens(kind, ids, follower().generations(scope.kb_ids)) if encoded.token_vectors is not None else {}
+    for id in ids:
+        if id not in cosines and id in vectors:
+            cosines[id] = float(vectors[id] @ encoded.vector)
+    return [
+        EntryScores(id, cosines.get(id), bm25.get(id, 0.0), vectors.get(id), unpack_tokens(encoded.encoder, tokens.get(id))) for id in ids
+    ]

@@ -34,6 +34,7 @@ class IndexFollower:
     def __init__(self) -> None:
         self._followed: dict[int, int] = {}
         self._built_by: dict[int, tuple[str, str]] = {}
+        self._generations: dict[int, int] = {}
         self._locks: dict[int, threading.Lock] = {}
         self._guard = threading.Lock()
         self._wake = threading.Event()
@@ -53,6 +54,10 @@ class IndexFollower:
         slug, built_by = self._built_by.get(kb_id, ("", ""))
         if built_by and built_by != model_id:
             raise mismatch(slug, built_by, model_id)
+
+    def generations(self, kb_ids: Sequence[int]) -> list[int]:
+        """Primary keys of the generations that the vectors followed here belong to."""
+        return [self._generations[kb_id] for kb_id in kb_ids if self._generations.get(kb_id)]
 
     def watch(self) -> None:
         """Starts the background thread, once."""
@@ -119,6 +124,7 @@ class IndexFollower:
         for kind in EntryKind:
             _catch_up_kind(kb, kind, generation, indexes_for(kind))
         self._built_by[kb_id] = (kb.slug, generation.encoder if generation else "")
+        self._generations[kb_id] = generation.pk if generation else 0
         self._followed[kb_id] = kb.revision
 
 

@@ -1,59 +1,25 @@
 """How content becomes findable: the write side of the outbox.
 
-Callers encode first (`encode_texts`, no transaction held), then write their rows and `put_entries` in one transaction.
+Callers encode first (`encode_if_possible`, no transaction held), then write their rows and `put_entries` in one transaction.
 Where no encoder can be reached the entries go in without vectors: words find them at once, and `fill_missing_vectors`
 adds the rest.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from apps.retrieval.encoding import EncodedTexts, encode_if_possible, encoder
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
-from core.backends import get_backend
-from core.config import get_settings
-from core.errors import IndexMismatch, ModelUnavailable
-from core.protocols import Encoder
-from core.types import EntryKind, FloatArray, Role
-
-log = logging.getLogger(__name__)
+from core.errors import IndexMismatch
+from core.types import EntryKind, FloatArray
 
 FILL_CHUNK = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedTexts:
-    """Vectors float32[n, dim] of n texts, the place of each text among them, and the encoder that made them."""
-
-    encoder: str
-    places: Mapping[str, int]
-    vectors: FloatArray
-
-
-def encoder() -> Encoder:
-    """The process's encoder."""
-    return get_backend(get_settings().encoder_backend, Encoder)  # type: ignore[type-abstract]
-
-
-def encode_texts(texts: Sequence[str]) -> EncodedTexts | None:
-    """The texts' vectors, or None where no encoder can be reached (the caller goes on without)."""
-    unique = list(dict.fromkeys(texts))
-    if not unique:
-        return None
-    try:
-        model = encoder()
-        vectors = model.encode(unique, Role.PASSAGE)
-    except ModelUnavailable as error:
-        log.warning("encoding skipped error=%s texts=%d", error.code, len(unique))
-        return None
-    return EncodedTexts(encoder=model.model_id, places={text: place for place, text in enumerate(unique)}, vectors=vectors)
 
 
 def lock_next_revision(kb: KnowledgeBase) -> int:
@@ -108,25 +74,25 @@ def put_entries(kb: KnowledgeBase, kind: EntryKind, rows: Sequence[tuple[int, st
         unique_fields=["kind", "owner_id"],
         update_fields=["kb", "text", "revision", "deleted"],
     )
-    places = encoded.places if encoded else {}
     EntryVector.objects.filter(entry__in=[entry.pk for entry in entries]).delete()  # of every generation: the text may be another
-    ready = [entry for entry in entries if entry.text in places]
-    if encoded and ready and (generation := active_generation(kb, encoded.encoder)):
-        put_vectors(generation, [entry.pk for entry in ready], encoded.vectors[[places[entry.text] for entry in ready]])
+    if encoded and (generation := active_generation(kb, encoded.encoder)):
+        put_vectors(generation, entries, encoded)
     return revision
 
 
-def put_vectors(generation: IndexGeneration, entry_ids: Sequence[int], vectors: FloatArray) -> None:
-    """Stores vectors float32[n, dim] of entries in a generation, as float16."""
+def put_vectors(generation: IndexGeneration, entries: Sequence[Entry], encoded: EncodedTexts) -> int:
+    """Stores the vectors of those entries whose very text was encoded. Returns how many."""
+    found = [(entry.pk, place) for entry in entries if (place := encoded.places.get((EntryKind(entry.kind), entry.text))) is not None]
     EntryVector.objects.bulk_create(
         [
-            EntryVector(entry_id=pk, generation=generation, vector=pack_vector(vector))
-            for pk, vector in zip(entry_ids, vectors, strict=True)
+            EntryVector(entry_id=pk, generation=generation, vector=pack_vector(encoded.vectors[place]), tokens=encoded.tokens[place])
+            for pk, place in found
         ],
         update_conflicts=True,
         unique_fields=["entry", "generation"],
-        update_fields=["vector"],
+        update_fields=["vector", "tokens"],
     )
+    return len(found)
 
 
 @transaction.atomic
@@ -147,16 +113,14 @@ def fill_missing_vectors(kb: KnowledgeBase) -> int:
         entries = list(Entry.objects.filter(kb=kb, deleted=False).exclude(vectors__generation=generation).order_by("pk")[:FILL_CHUNK])
         if not entries or generation is None:
             return done
-        encoded = encode_texts([entry.text for entry in entries])
+        encoded = encode_if_possible([(EntryKind(entry.kind), entry.text) for entry in entries])
         if encoded is None:
             return done
         with transaction.atomic():
             revision = lock_next_revision(kb)
-            unchanged = Entry.objects.in_bulk([entry.pk for entry in entries])
-            kept = [place for place, entry in enumerate(entries) if entry.pk in unchanged and unchanged[entry.pk].text == entry.text]
-            put_vectors(generation, [entries[place].pk for place in kept], encoded.vectors[kept])
-            Entry.objects.filter(pk__in=[entries[place].pk for place in kept]).update(revision=revision)
-        done += len(kept)
+            unchanged = list(Entry.objects.filter(pk__in=[entry.pk for entry in entries], deleted=False))
+            done += put_vectors(generation, unchanged, encoded)
+            Entry.objects.filter(pk__in=[entry.pk for entry in unchanged]).update(revision=revision)
 
 
 def pack_vector(vector: FloatArray) -> bytes:

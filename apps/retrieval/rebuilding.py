@@ -14,12 +14,13 @@ from django.utils import timezone
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller
+from apps.retrieval.encoding import encode_texts, encoder
 from apps.retrieval.follower import LEXICAL_ANALYSIS, follower
-from apps.retrieval.indexing import encoder, fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
+from apps.retrieval.indexing import fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.registry import indexes_for
 from core.errors import InvalidRequest
-from core.types import EntryKind, Role
+from core.types import EntryKind
 
 CHUNK = 1000
 LAST_CHUNK = 200
@@ -84,13 +85,11 @@ def _fill(generation: IndexGeneration, report: Progress) -> None:
     last = 0
     while chunk := list(_missing(generation).filter(pk__gt=last)[:CHUNK]):
         last = chunk[-1].pk
-        vectors = encoder().encode([entry.text for entry in chunk], Role.PASSAGE)
+        encoded = encode_texts((EntryKind(entry.kind), entry.text) for entry in chunk)
         with transaction.atomic():
             KnowledgeBase.objects.select_for_update().get(pk=generation.kb_id)
-            texts = dict(Entry.objects.filter(pk__in=[entry.pk for entry in chunk], deleted=False).values_list("pk", "text"))
-            kept = [place for place, entry in enumerate(chunk) if texts.get(entry.pk) == entry.text]
-            put_vectors(generation, [chunk[place].pk for place in kept], vectors[kept])
-        report(len(kept))
+            unchanged = list(Entry.objects.filter(pk__in=[entry.pk for entry in chunk], deleted=False))
+            report(put_vectors(generation, unchanged, encoded))
 
 
 def _switch_when_full(generation: IndexGeneration, caller: Caller, report: Progress) -> None:

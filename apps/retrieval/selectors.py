@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db import connection
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.models import KnowledgeBase
 from core.errors import NotAuthenticated, NotFound
-from core.types import Scope
+from core.types import EntryKind, Scope
 
 
 def kb_for(slug: str, caller: Caller, permission: Permission) -> KnowledgeBase:
@@ -41,7 +41,27 @@ def scope_of(kbs: Iterable[KnowledgeBase]) -> Scope:
     if not ids:
         return Scope(kb_ids=())
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, revision FROM retrieval_knowledgebase WHERE id IN ({', '.join(['%s'] * len(ids))})", ids)
+        cursor.execute(f"SELECT id, revision FROM retrieval_knowledgebase WHERE id IN ({_marks(ids)})", ids)
         revisions = dict(cursor.fetchall())
     known = tuple(pk for pk in ids if pk in revisions)
     return Scope(kb_ids=known, revisions=tuple(revisions[pk] for pk in known))
+
+
+def stored_tokens(kind: EntryKind, ids: Sequence[int], generations: Sequence[int]) -> dict[int, bytes]:
+    """The packed token vectors of these entries (by what they belong to) in these generations, as far as there are any.
+
+    CROSS JOIN keeps SQLite from starting at the generation, which is all entries of the base; PostgreSQL plans as it likes.
+    """
+    if not ids or not generations:
+        return {}
+    query = f"""
+        SELECT e.owner_id, v.tokens FROM retrieval_entry e CROSS JOIN retrieval_entryvector v
+        WHERE e.kind = %s AND e.owner_id IN ({_marks(ids)}) AND v.entry_id = e.id AND v.generation_id IN ({_marks(generations)})
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [kind.value, *ids, *generations])
+        return {owner: bytes(tokens) for owner, tokens in cursor.fetchall() if tokens is not None}
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from apps.retrieval.encoding import encode_if_possible
 from apps.retrieval.follower import built_with, follower
-from apps.retrieval.indexing import active_generation, delete_entries, encode_texts, fill_missing_vectors, lock_next_revision, put_entries
+from apps.retrieval.indexing import active_generation, delete_entries, fill_missing_vectors, lock_next_revision, put_entries
 from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
 from apps.retrieval.registry import indexes_for
 from core.errors import IndexMismatch
@@ -134,7 +135,7 @@ def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
     wanted = [(owner, text) for owner, text in _content[drift.kind](kb) if owner in drift.missing]
     for start in range(0, len(wanted), MEND_CHUNK):
         chunk = wanted[start : start + MEND_CHUNK]
-        put_entries(kb, drift.kind, chunk, encode_texts([text for _, text in chunk]))
+        put_entries(kb, drift.kind, chunk, encode_if_possible([(drift.kind, text) for _, text in chunk]))
     still = {owner for owner, _ in _content[drift.kind](kb)}
     stray = sorted(drift.stray - still)
     for start in range(0, len(stray), MEND_CHUNK):
