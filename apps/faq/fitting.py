@@ -23,7 +23,7 @@ MOST_FALSE = 0.2
 STEPS, RATE, RIDGE = 300, 0.05, 0.003
 RANKING_SHAPES = ("all", "one phrasing", "another phrasing")
 
-_SIGNS = {"cosine": 1, "bm25": 1, "hubness": -1, "question_met": 1, "phrasing_met": 1, "other_kind": -1, "density": -1}
+_SIGNS = {"cosine": 1, "bm25": 1, "hubness": -1, "question_met": 1, "phrasing_met": 1, "other_kind": -1, "density": -1, "above_density": 1}
 RANKING_FEATURES = {
     Evidence.TOKENS: ("cosine", "hubness", "question_met", "phrasing_met"),
     Evidence.VECTORS: ("cosine", "hubness", "bm25"),
@@ -31,10 +31,10 @@ RANKING_FEATURES = {
 }
 # For Chinese, MaxSim adds nothing to what cosine knows about near misses; for English it knows more than cosine.
 CONFIDENCE_FEATURES = {
-    (Locale.ZH, Evidence.TOKENS): ("cosine", "density", "other_kind"),
+    (Locale.ZH, Evidence.TOKENS): ("above_density", "other_kind"),
     (Locale.EN, Evidence.TOKENS): ("question_met", "phrasing_met", "density", "other_kind"),
-    (Locale.ZH, Evidence.VECTORS): ("cosine", "density", "other_kind"),
-    (Locale.EN, Evidence.VECTORS): ("cosine", "density", "other_kind"),
+    (Locale.ZH, Evidence.VECTORS): ("above_density", "other_kind"),
+    (Locale.EN, Evidence.VECTORS): ("above_density", "other_kind"),
     (Locale.ZH, Evidence.LEXICAL): ("bm25", "other_kind"),
     (Locale.EN, Evidence.LEXICAL): ("bm25", "other_kind"),
 }
