@@ -4,6 +4,8 @@
 import os
 import sys
 
+import core.native_threads  # noqa: F401 - before anything imports numpy
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qa_project.settings")

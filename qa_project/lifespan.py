@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import Any
 
-from apps.retrieval.follower import follower
 from apps.retrieval.encoding import encoder
+from apps.retrieval.follower import follower
 from apps.retrieval.registry import close_indexes
 from apps.retrieval.warmup import warm_up
 from core.backends import close_backends
