@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.selectors import marks
 from core.errors import NotFound
 from core.types import Scope
 
@@ -52,37 +54,34 @@ class StoredPhrasing:
 def phrasings(ids: Sequence[int], digest: str, scope: Scope) -> list[StoredPhrasing]:
     """The phrasings with these ids, or with this digest of the whole question, that may answer now; oldest first.
 
-    Only what is in scope, published and valid today: reading that from the database at every question is what makes an
-    unpublish or a delete final at once. Rows are fetched by primary key and judged here, since a joined filter lets SQLite
-    start from "all published FAQs of the base", a scan that grows with it (measured: 2 ms at 900 FAQs instead of 0.3).
+    Only what is in scope, published and valid at this moment: reading that from the database at every question is what
+    makes an unpublish or a delete final at once. Plain SQL for two reasons, both measured: CROSS JOIN keeps SQLite from
+    starting at "all published FAQs of the base", a scan that grows with it; and the ORM takes 1 ms to build the query, five
+    times as long as running it.
     """
-    same = Q(kb_id__in=scope.kb_ids, normalized_digest=digest)
-    rows = FAQQuestion.objects.filter(Q(pk__in=ids) | same).values_list("pk", "faq_id", "text", "normalized_digest").order_by()
-    found = sorted(rows)
-    faqs = _answering({faq_id for _, faq_id, _, _ in found}, scope)
-    return [StoredPhrasing(pk, faq_id, faqs[faq_id], text, digest) for pk, faq_id, text, digest in found if faq_id in faqs]
-
-
-def _answering(faq_ids: Collection[int], scope: Scope) -> dict[int, str]:
-    """The ids of those FAQs that may answer now, by primary key."""
-    now = timezone.now()
-    rows = FAQ.objects.filter(pk__in=faq_ids).values_list("pk", "external_id", "kb_id", "status", "valid_from", "valid_until").order_by()
-    return {
-        pk: external_id
-        for pk, external_id, kb_id, status, valid_from, valid_until in rows
-        if scope.allows(kb_id)
-        and status == FAQStatus.PUBLISHED
-        and (valid_from is None or valid_from <= now)
-        and (valid_until is None or now <= valid_until)
-    }
+    if not scope.kb_ids:
+        return []
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    query = f"""
+        SELECT q.id, q.faq_id, f.external_id, q.text, q.normalized_digest FROM faq_faqquestion q CROSS JOIN faq_faq f
+        WHERE (q.id IN ({marks(ids)}) OR (q.kb_id IN ({marks(scope.kb_ids)}) AND q.normalized_digest = %s))
+        AND f.id = q.faq_id AND f.kb_id IN ({marks(scope.kb_ids)}) AND f.status = %s
+        AND (f.valid_from IS NULL OR f.valid_from <= %s) AND (f.valid_until IS NULL OR f.valid_until >= %s)
+        ORDER BY q.id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*ids, *scope.kb_ids, digest, *scope.kb_ids, FAQStatus.PUBLISHED.value, now, now])
+        return [StoredPhrasing(*row) for row in cursor.fetchall()]
 
 
 def answer_text(faq_id: int) -> str:
     """The FAQ's answer as it stands. Raises NotFound where it was deleted a moment ago."""
-    answer = FAQ.objects.filter(pk=faq_id).values_list("answer", flat=True).order_by().first()
-    if answer is None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT answer FROM faq_faq WHERE id = %s", [faq_id])
+        row = cursor.fetchone()
+    if row is None:
         raise NotFound("The answer was deleted while it was being given.")
-    return answer
+    return str(row[0])
 
 
 def findable_phrasings(kb: KnowledgeBase) -> Iterator[tuple[int, str]]:

@@ -41,7 +41,7 @@ def scope_of(kbs: Iterable[KnowledgeBase]) -> Scope:
     if not ids:
         return Scope(kb_ids=())
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT id, revision FROM retrieval_knowledgebase WHERE id IN ({_marks(ids)})", ids)
+        cursor.execute(f"SELECT id, revision FROM retrieval_knowledgebase WHERE id IN ({marks(ids)})", ids)
         revisions = dict(cursor.fetchall())
     known = tuple(pk for pk in ids if pk in revisions)
     return Scope(kb_ids=known, revisions=tuple(revisions[pk] for pk in known))
@@ -56,12 +56,13 @@ def stored_tokens(kind: EntryKind, ids: Sequence[int], generations: Sequence[int
         return {}
     query = f"""
         SELECT e.owner_id, v.tokens FROM retrieval_entry e CROSS JOIN retrieval_entryvector v
-        WHERE e.kind = %s AND e.owner_id IN ({_marks(ids)}) AND v.entry_id = e.id AND v.generation_id IN ({_marks(generations)})
+        WHERE e.kind = %s AND e.owner_id IN ({marks(ids)}) AND v.entry_id = e.id AND v.generation_id IN ({marks(generations)})
     """
     with connection.cursor() as cursor:
         cursor.execute(query, [kind.value, *ids, *generations])
         return {owner: bytes(tokens) for owner, tokens in cursor.fetchall() if tokens is not None}
 
 
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(values))
+def marks(values: Sequence[object]) -> str:
+    """Placeholders for `IN (…)` of a plain query; NULL, which matches nothing, where there are no values."""
+    return ", ".join(["%s"] * len(values)) or "NULL"
