@@ -31,7 +31,7 @@ def _database(url: str) -> dict[str, object]:
     """Django's description of the database at `url`; SQLite in the data folder where it is empty."""
     if not url or url.startswith("sqlite:///"):
         return {
-            "ENGINE": "django.db.backends.sqlite3",
+            "ENGINE": "qa_project.sqlite",
             "NAME": url.removeprefix("sqlite:///") or str(DATA_DIR / "wenlu.sqlite3"),
             "CONN_MAX_AGE": None,
             "OPTIONS": {

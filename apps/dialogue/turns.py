@@ -175,7 +175,8 @@ def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
 
 
 def _store(turn: Turn, **values: object) -> None:
-    Turn.objects.filter(pk=turn.pk).update(**values)
+    with transaction.atomic():  # SQLite's writers queue at the start of a transaction
+        Turn.objects.filter(pk=turn.pk).update(**values)
 
 
 def _time(outcome: _Outcome) -> None:
