@@ -100,6 +100,10 @@ def test_density_is_the_mean_cosine_to_the_nearest_phrasing_of_another_faq() -> 
     assert mean_nearest_cosine(np.stack([EAST, EAST, NEAR_EAST]), [1, 1, 2]) == pytest.approx(0.8)
 
 
+def test_a_cosine_is_also_told_as_what_it_has_above_the_density() -> None:
+    assert row(Asked(text="a", density=0.86), candidate())["above_density"] == pytest.approx(0.04)
+
+
 def test_one_faq_alone_has_the_typical_density() -> None:
     assert mean_nearest_cosine(np.stack([EAST, NORTH]), [1, 1]) is None
     assert settled_density(None, 1, 0.9) == 0.9
