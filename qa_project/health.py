@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from apps.retrieval.encoding import encoder
-from core.errors import QAError
+from apps.serving.health import workers_alive
+from core.config import get_settings
+from core.errors import ModelUnavailable, QAError
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -16,11 +20,15 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 once the database answers; `checks` says what else works. Without an encoder it answers by words: ready, degraded."""
+    """200 once the database answers; `checks` says what else works. Without an encoder it answers by words: ready, degraded.
+
+    `workers` are the inference workers alive, where models run on workers.
+    """
     database = _check_database()
-    encoding = _check_encoder()
+    encoding, workers = _check_encoder()
     status = "unavailable" if database != "ok" else "ok" if encoding == "ok" else "degraded"
-    return JsonResponse({"status": status, "checks": {"database": database, "encoder": encoding}}, status=503 if database != "ok" else 200)
+    body = {"status": status, "checks": {"database": database, "encoder": encoding}, "workers": workers}
+    return JsonResponse(body, status=503 if database != "ok" else 200)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -37,8 +45,11 @@ def _check_database() -> str:
         return "unreachable"
 
 
-def _check_encoder() -> str:
+def _check_encoder() -> tuple[str, list[dict[str, object]]]:
     try:
-        return "ok" if encoder().dim else "unavailable"
+        ready = bool(encoder().dim)
+        workers = [asdict(worker) for worker in workers_alive()]
     except QAError as error:
-        return error.code
+        return error.code, []
+    remote = "remote" in get_settings().encoder_backend
+    return "ok" if ready and (workers or not remote) else ModelUnavailable.code, workers

@@ -8,7 +8,7 @@ from apps.dialogue.models import Bot
 from apps.retrieval.encoding import encoder
 from apps.retrieval.selectors import scope_of
 from core.config import get_settings
-from core.errors import InvalidRequest, ModelUnavailable, Overloaded
+from core.errors import DeadlineExceeded, InvalidRequest, ModelUnavailable, Overloaded
 from core.text import clean_text, guess_locale, has_letters, normalize
 from core.types import EncodedQuery, Locale, Query
 
@@ -43,6 +43,6 @@ def understand(text: str, *, bot: Bot, turn: str) -> Query:
 def _encode(text: str, turn: str) -> EncodedQuery | None:
     try:
         return encoder().encode_query(text)
-    except (ModelUnavailable, Overloaded) as error:
+    except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
         log.warning("question not encoded turn=%s error=%s", turn, error.code)
         return None
