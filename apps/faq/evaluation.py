@@ -32,15 +32,21 @@ def parse_labelled(row: object) -> LabelledQuery:
 
 
 def evaluate_faq(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[int | JSONDict]:
-    """Yields how many rows are done, then the report: the ranking's metrics, and those of words and of vectors alone."""
+    """Yields how many rows are done, then the report: the ranking's metrics, and those of words and of vectors alone.
+
+    A row without a right answer has no right place: it is left out, and `left_out` counts it (`evaluate_abstain` measures it).
+    """
+    answerable = [row for row in rows if row.relevant]
+    left_out = len(rows) - len(answerable)
     found: dict[SearchMode, list[list[str]]] = {mode: [] for mode in SearchMode}
-    for query in _queries(rows, scope):
+    for query in _queries(answerable, scope):
         found[SearchMode.HYBRID].append([one.external_id for one in match_faqs(query).faqs])
         for mode in (SearchMode.LEXICAL, SearchMode.VECTOR):
             found[mode].append(rank_by_one_index(query, mode))
-        yield len(found[SearchMode.HYBRID])
-    relevant = [row.relevant for row in rows]
+        yield left_out + len(found[SearchMode.HYBRID])
+    relevant = [row.relevant for row in answerable]
     yield {
+        "left_out": left_out,
         "metrics": dict(ranking_metrics(found[SearchMode.HYBRID], relevant)),
         "parts": {mode.value: dict(ranking_metrics(found[mode], relevant)) for mode in (SearchMode.LEXICAL, SearchMode.VECTOR)},
     }

@@ -80,6 +80,8 @@ class Command(BaseCommand):
         names = list(columns["all"])
         width = max(map(len, names)) + 2
         self.stdout.write(f"{report['task']}: {report['rows']} rows in {report['seconds']} s")
+        if report.get("left_out"):
+            self.stdout.write(f"left out: {report['left_out']} rows without a right answer (`evaluate abstain` measures them)")
         self.stdout.write(" " * width + "".join(f"{column:>10}" for column in columns))
         for name in names:
             cells = "".join(f"{values[name]:>10.4f}" if name in values else " " * 10 for values in columns.values())

@@ -1,0 +1,84 @@
+"""`manage.py evaluate`: what it measures, prints and writes, and how it refuses a file."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from apps.accounts.permissions import Caller
+from apps.faq.rows import parse_row
+from apps.faq.services import save_faqs
+from apps.retrieval.models import KnowledgeBase
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def filled(kb: KnowledgeBase, admin_caller: Caller) -> None:
+    texts = {"leave": "How many days of annual leave?", "meals": "Where do I get meal vouchers?", "vpn": "Why does the network fail?"}
+    save_faqs(kb, [parse_row({"id": id, "questions": [text], "answer": f"Answer {id}."}) for id, text in texts.items()], admin_caller)
+
+
+def evaluate(task: str, folder: Path, rows: list[dict[str, object]]) -> tuple[dict, str]:
+    """The report and what was printed."""
+    data, report, out = folder / "rows.jsonl", folder / "report.json", io.StringIO()
+    data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n\n" for row in rows), encoding="utf-8")
+    call_command("evaluate", task, "--kb", "hr", "--data", data, "--out", report, stdout=out)
+    return json.loads(report.read_text(encoding="utf-8")), out.getvalue()
+
+
+def test_faq_counts_right_first_places(tmp_path: Path) -> None:
+    rows = [
+        {"query": "how many days of ANNUAL leave", "relevant": ["leave"]},
+        {"query": "Where do I get meal vouchers?", "relevant": ["meals"]},
+        {"query": "Why does the network fail?", "relevant": ["nothing-of-this-id"]},
+    ]
+    report, printed = evaluate("faq", tmp_path, rows)
+    assert (report["task"], report["rows"], report["left_out"]) == ("faq", 3, 0)
+    assert report["metrics"] == pytest.approx({"top1": 2 / 3, "mrr": 2 / 3, "recall_at_5": 2 / 3})
+    assert set(report["parts"]) == {"lexical", "vector"}
+    assert report["parts"]["lexical"]["top1"] == pytest.approx(2 / 3)
+    assert "top1" in printed and "0.6667" in printed and "left out" not in printed
+
+
+def test_faq_leaves_out_rows_that_no_answer_fits_and_says_so(tmp_path: Path) -> None:
+    rows = [{"query": "Where do I get meal vouchers?", "relevant": ["meals"]}] + [
+        {"query": "How long is a day on Mars?", "relevant": []}
+    ] * 3
+    report, printed = evaluate("faq", tmp_path, rows)
+    assert (report["rows"], report["left_out"]) == (4, 3)
+    assert report["metrics"]["top1"] == 1
+    assert "left out: 3 rows" in printed
+
+
+def test_abstain_counts_false_answers_and_coverage(tmp_path: Path) -> None:
+    rows = [
+        {"query": "Where do I get meal vouchers?", "relevant": ["meals"]},
+        {"query": "Zyx wvu tsr?", "relevant": ["leave"]},
+        {"query": "How many days of annual leave?", "relevant": []},
+        {"query": "Qqq ppp ooo?", "relevant": []},
+    ]
+    report, _ = evaluate("abstain", tmp_path, rows)
+    assert report["metrics"] | {"coverage": 0.5, "wrong_rate": 0, "false_answer_rate": 0.5} == report["metrics"]
+    assert "left_out" not in report
+
+
+@pytest.mark.parametrize(
+    ("line", "says"), [("{", "line 2"), ('{"query": "a"}', "line 2"), ('{"query": 7, "relevant": []}', "line 2"), ("[]", "line 2")]
+)
+def test_a_bad_row_is_named_by_its_line(tmp_path: Path, line: str, says: str) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"query": "a", "relevant": []}\n' + line + "\n")
+    with pytest.raises(CommandError, match=says):
+        call_command("evaluate", "faq", "--kb", "hr", "--data", data)
+
+
+def test_an_unknown_base_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="There are: hr"):
+        call_command("evaluate", "faq", "--kb", "sales", "--data", tmp_path / "none.jsonl")
+    with pytest.raises(CommandError, match="none.jsonl"):
+        call_command("evaluate", "faq", "--kb", "hr", "--data", tmp_path / "none.jsonl")
