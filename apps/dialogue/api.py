@@ -20,7 +20,7 @@ from apps.dialogue.services import vote_on
 from apps.dialogue.streaming import ask, iterate_in_thread, run_turn
 from apps.dialogue.turns import TurnRequest, require_conversation
 from apps.dialogue.understanding import check_question
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, QAError
 from core.types import JSONDict
 
 
@@ -44,8 +44,9 @@ class AskView(APIView):
         if conversation is not None and not isinstance(conversation, str):
             raise InvalidRequest("`conversation` must be the id that an earlier answer gave.", field="conversation")
         take_ask(caller.name or request.META.get("REMOTE_ADDR", "unknown"))
-        turn = TurnRequest(bot=found, caller=caller, text=text, conversation=conversation)
-        if "text/event-stream" not in request.headers.get("accept", ""):
+        streamed = "text/event-stream" in request.headers.get("accept", "")
+        turn = TurnRequest(bot=found, caller=caller, text=text, conversation=conversation, streamed=streamed)
+        if not streamed:
             return Response(ask(turn))
         require_conversation(turn)
         return StreamingHttpResponse(
@@ -54,9 +55,12 @@ class AskView(APIView):
 
 
 async def _server_sent(turn: TurnRequest) -> AsyncIterator[bytes]:
-    """Each event as one `data:` line (HTML standard, server-sent events)."""
-    async for frame in iterate_in_thread(lambda: run_turn(turn), to_the_end=True):
-        yield b"id: %s\ndata: %s\n\n" % (orjson.dumps(frame["seq"]), orjson.dumps(frame))
+    """Each event as one `data:` line (HTML standard, server-sent events); what keeps the turn from starting as an `error` event."""
+    try:
+        async for frame in iterate_in_thread(lambda: run_turn(turn), to_the_end=True):
+            yield b"id: %s\ndata: %s\n\n" % (orjson.dumps(frame["seq"]), orjson.dumps(frame))
+    except QAError as error:
+        yield b"data: %s\n\n" % orjson.dumps({"type": "error", "error": error.as_dict()})
 
 
 class ConversationView(APIView):

@@ -13,7 +13,7 @@ from django.db import transaction
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot, Conversation, Turn, new_id
 from apps.dialogue.policy import Choice, choose_skill
-from apps.dialogue.selectors import owns
+from apps.dialogue.selectors import conversation_for
 from apps.dialogue.understanding import understand
 from core.config import get_settings
 from core.errors import DeadlineExceeded, NotFound, QAError
@@ -27,13 +27,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TurnRequest:
-    """A checked question to a bot that the caller may ask. `turn` is the id that the turn will have."""
+    """A checked question to a bot that the caller may ask. `turn` is the id that the turn will have.
+
+    `streamed` says that somebody sees the turn before it ends: it is then stored at once, else with its answer.
+    """
 
     bot: Bot
     caller: Caller
     text: str
     conversation: str | None = None
     turn: str = field(default_factory=new_id)
+    streamed: bool = True
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ class _Outcome:
 def answer_turn(request: TurnRequest, cancel: Event) -> Iterator[TurnEvent]:
     """The events of one turn. Setting `cancel` ends it early with what was said so far.
 
-    Raises NotFound before the first event where the conversation is unknown; every later QAError is a TurnFailed.
+    Raises NotFound before the first event where the conversation is unknown; whatever fails later is a TurnFailed.
     """
     outcome = _Outcome()
     turn = begin_turn(request)
@@ -68,22 +72,27 @@ def answer_turn(request: TurnRequest, cancel: Event) -> Iterator[TurnEvent]:
             yield finish_turn(turn, outcome)
         except QAError as error:
             yield fail_turn(turn, outcome, error)
+        except Exception:  # whatever broke, the stored turn must end too
+            log.exception("turn broke turn=%s", turn.pk)
+            yield fail_turn(turn, outcome, QAError("Something went wrong on our side; it has been logged."))
 
 
 def begin_turn(request: TurnRequest) -> Turn:
-    """Stores the question, in its conversation or a new one."""
-    with transaction.atomic():
-        conversation = require_conversation(request) or Conversation.objects.create(bot=request.bot, owner=request.caller.name)
-        return Turn.objects.create(pk=request.turn, conversation=conversation, question=clean_answer(request.text))
+    """The turn in its conversation or a new one; stored at once where somebody may stop or resume it."""
+    conversation = require_conversation(request) or Conversation(bot=request.bot, owner=request.caller.name)
+    turn = Turn(pk=request.turn, conversation=conversation, question=clean_answer(request.text))
+    if request.streamed:
+        _store(turn)
+    return turn
 
 
 def require_conversation(request: TurnRequest) -> Conversation | None:
     """The conversation that the question continues; None for a new one. Raises NotFound for one that is not the caller's."""
     if request.conversation is None:
         return None
-    conversation = Conversation.objects.filter(pk=request.conversation, bot=request.bot).first()
-    if conversation is None or not owns(conversation, request.caller):
-        raise NotFound("No such conversation with this bot.", conversation=request.conversation[:64])
+    conversation = conversation_for(request.conversation, request.caller)
+    if conversation.bot_id != request.bot.pk:
+        raise NotFound("No such conversation with this bot.", conversation=conversation.pk)
     return conversation
 
 
@@ -168,15 +177,34 @@ def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
     """Stores why the turn failed and what was said until then, and returns the event that ends it."""
     _time(outcome)
     shown: JSONDict = error.as_dict()  # type: ignore[assignment]
-    _store(turn, state=str(Turn.State.FAILED), answer="".join(outcome.text), error=shown, timings_ms=outcome.timings_ms)
+    choice = outcome.choice
+    _store(
+        turn,
+        state=str(Turn.State.FAILED),
+        answer="".join(outcome.text),
+        skill=choice.skill.name if choice and choice.skill else "",
+        confidence=choice.confidence if choice else 0.0,
+        sources=[source.as_dict() for source in outcome.sources],
+        trace=choice.trace if choice else {},
+        error=shown,
+        timings_ms=outcome.timings_ms,
+    )
     TURNS.labels(skill="none", end="failed").inc()
     log.warning("turn failed turn=%s error=%s total_ms=%.0f", turn.pk, error.code, outcome.timings_ms["total"])
     return TurnFailed(error=shown)
 
 
 def _store(turn: Turn, **values: object) -> None:
-    with transaction.atomic():  # SQLite's writers queue at the start of a transaction
-        Turn.objects.filter(pk=turn.pk).update(**values)
+    """Writes the turn, and its conversation where that is new. A turn that is stored already gets the values alone."""
+    with transaction.atomic():
+        if not turn._state.adding:
+            Turn.objects.filter(pk=turn.pk).update(**values)
+            return
+        for name, value in values.items():
+            setattr(turn, name, value)
+        if turn.conversation._state.adding:
+            turn.conversation.save(force_insert=True)
+        turn.save(force_insert=True)
 
 
 def _time(outcome: _Outcome) -> None:
