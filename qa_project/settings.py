@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,12 +20,27 @@ DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 
 def _kept_secret_key() -> str:
-    """The key in the data folder, made on first use and readable by the owner only."""
+    """The key in the data folder, made on first use and readable by the owner only.
+
+    It appears whole or not at all: of several processes that start together, all use the first one's.
+    """
     path = DATA_DIR / "secret_key"
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
+        mine = DATA_DIR / f"secret_key.{secrets.token_hex(8)}"
+        mine.touch(mode=0o600)
+        mine.write_text(secrets.token_urlsafe(50))
+        with suppress(FileExistsError):
+            path.hardlink_to(mine)
+        mine.unlink()
     return path.read_text().strip()
+
+
+def _sqlite_file() -> Path:
+    """The database in the data folder, readable by the owner only: it holds what people asked. SQLite's side files follow its mode."""
+    path = DATA_DIR / "wenlu.sqlite3"
+    if not path.exists():
+        path.touch(mode=0o600)
+    return path
 
 
 def _database(url: str) -> dict[str, object]:
@@ -32,7 +48,7 @@ def _database(url: str) -> dict[str, object]:
     if not url or url.startswith("sqlite:///"):
         return {
             "ENGINE": "qa_project.sqlite",
-            "NAME": url.removeprefix("sqlite:///") or str(DATA_DIR / "wenlu.sqlite3"),
+            "NAME": url.removeprefix("sqlite:///") or str(_sqlite_file()),
             "CONN_MAX_AGE": None,
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
@@ -145,7 +161,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "qa_project.negotiation.JSONOnly",
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["qa_project.parsers.BoundedJSON"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "qa_project.errors.as_response",
     "UNAUTHENTICATED_USER": None,

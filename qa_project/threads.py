@@ -54,7 +54,7 @@ class ThreadedHandler(ASGIHandler):
             return
         with body:
             set_script_prefix(get_script_prefix(scope))
-            request, refused = self.create_request(scope, body)
+            request, refused = self.create_request(_with_length(scope, body), body)
             response = refused if request is None else await self._answer(request)
             try:
                 await self.send_response(response, send)
@@ -87,3 +87,12 @@ class ThreadedHandler(ASGIHandler):
             if not message.get("more_body", False):
                 body.seek(0)
                 return body
+
+
+def _with_length(scope: Any, body: IO[bytes]) -> Any:
+    """The scope with the body's length where the client stated none (chunked transfer): REST framework takes no length for no body."""
+    if any(name == b"content-length" for name, _ in scope["headers"]):
+        return scope
+    length = body.seek(0, 2)
+    body.seek(0)
+    return {**scope, "headers": [*scope["headers"], (b"content-length", b"%d" % length)]}
