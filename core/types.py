@@ -147,8 +147,8 @@ class Source:
 class Match:
     """A skill's calibrated claim that it can answer: `confidence` is the fitted probability (0..1) of being right.
 
-    `payload` is the skill's own note to its `answer`; `suggestions` the nearest questions, best first; `why` what the
-    explain page shows; `degraded` says that part of the machinery was not there.
+    `payload` is the skill's own note to its `answer`; `suggestions` the nearest questions, first the one that it would
+    answer; `why` what the explain page shows; `degraded` says that part of the machinery was not there.
     """
 
     skill: str

@@ -59,7 +59,7 @@ def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill
         skill=best[0] if best and accepted else None,
         match=best[1] if best and accepted else None,
         confidence=best[1].confidence if best else 0.0,
-        suggestions=_suggestions(claims),
+        suggestions=_suggestions(claims, answered=best[1] if best and accepted else None),
         degraded=failed or query.encoded is None or any(match.degraded for _, match in claims),
         trace=trace,
     )
@@ -69,6 +69,8 @@ def _accepts(match: Match, threshold: float | None) -> bool:
     return match.accepted if threshold is None else match.confidence >= threshold
 
 
-def _suggestions(claims: Sequence[tuple[Skill, Match]]) -> tuple[str, ...]:
-    ordered = sorted(claims, key=lambda claim: claim[1].confidence, reverse=True)
-    return tuple(dict.fromkeys(text for _, match in ordered for text in match.suggestions))[:MAX_SUGGESTIONS]
+def _suggestions(claims: Sequence[tuple[Skill, Match]], *, answered: Match | None) -> tuple[str, ...]:
+    """The nearest questions of all skills, without the one that is being answered."""
+    ordered = sorted((match for _, match in claims), key=lambda match: match.confidence, reverse=True)
+    texts = [text for match in ordered for text in match.suggestions[1 if match is answered else 0 :]]
+    return tuple(dict.fromkeys(texts))[:MAX_SUGGESTIONS]

@@ -25,13 +25,12 @@ class FAQSkill:
         matches = match_faqs(query)
         if not matches.faqs:
             return None
-        others = matches.faqs[1:] if matches.accepted else matches.faqs
         return Match(
             skill=self.name,
             confidence=matches.confidence,
             accepted=matches.accepted,
             payload=matches.faqs[0],
-            suggestions=tuple(dict.fromkeys(one.phrasing for one in others[:SUGGESTED])),
+            suggestions=tuple(dict.fromkeys(one.phrasing for one in matches.faqs[: 1 + SUGGESTED])),
             degraded=matches.degraded,
             why=_why(matches),
         )
