@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.models import Bot, Conversation, Turn
 from core.config import get_settings
 from core.errors import Forbidden, NotAuthenticated, NotFound
 from core.remembered import Remembered
+from core.text import clean_text
 from core.types import JSONDict
+
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def bot_for(slug: str, caller: Caller) -> Bot:
@@ -37,9 +43,9 @@ def may_ask(bot: Bot, caller: Caller) -> bool:
 
 def conversation_for(conversation_id: str, caller: Caller) -> Conversation:
     """A conversation that the caller may read: their own, one that nobody owns (its id is the key to it), or any for a manager."""
-    conversation = Conversation.objects.filter(pk=conversation_id).select_related("bot").first() if len(conversation_id) == 32 else None
+    conversation = Conversation.objects.filter(pk=conversation_id).select_related("bot").first() if _ID.fullmatch(conversation_id) else None
     if conversation is None or not owns(conversation, caller):
-        raise NotFound("No such conversation.", conversation=conversation_id[:64])
+        raise NotFound("No such conversation.", conversation=clean_text(conversation_id)[:64])
     return conversation
 
 
@@ -50,9 +56,9 @@ def owns(conversation: Conversation, caller: Caller) -> bool:
 
 def turn_for(turn_id: str, caller: Caller) -> Turn:
     """A turn of a conversation that the caller may read."""
-    turn = Turn.objects.filter(pk=turn_id).select_related("conversation", "conversation__bot").first() if len(turn_id) == 32 else None
+    turn = Turn.objects.filter(pk=turn_id).select_related("conversation", "conversation__bot").first() if _ID.fullmatch(turn_id) else None
     if turn is None or not owns(turn.conversation, caller):
-        raise NotFound("No such turn.", turn=turn_id[:64])
+        raise NotFound("No such turn.", turn=clean_text(turn_id)[:64])
     return turn
 
 
