@@ -138,11 +138,12 @@ def as_answer(event: TurnFinished, *, turn: str) -> JSONDict:
 def split_into_deltas(text: str, *, target_chars: int = 40) -> Iterator[TextDelta]:
     """Cuts a stored answer into pieces that a chat can show as they come, after punctuation where there is some.
 
-    The pieces joined are exactly `text`. Long answers get longer pieces, so that no answer makes more than about 200.
+    The pieces joined are exactly `text`. They grow with the place they begin at, so that the longest answer makes about 200;
+    since nothing that follows matters to a piece, what was said of an answer that was stopped is cut again as it was.
     """
-    target = min(max(target_chars, len(text) // 200), MAX_DELTA_CHARS // 2)
     start = 0
     while start < len(text):
+        target = min(max(target_chars, start // 10), MAX_DELTA_CHARS // 2)
         end = min(start + target, len(text))
         while end < len(text) and end - start < 2 * target and text[end - 1] not in "。！？；，、.!?;, \n":
             end += 1
