@@ -103,8 +103,10 @@ def rebuild_frames(turn: Turn) -> Iterator[JSONDict]:
     """The frames of a stored turn, numbered as when it ran: stored answers are always cut in the same places."""
     sources = tuple(Source(**source) for source in turn.sources)
     events: list[object] = [TurnStarted(conversation=turn.conversation_id)]
-    if turn.answered:
-        events += [SkillChosen(skill=turn.skill, confidence=turn.confidence), SourcesFound(sources=sources)]
+    if turn.skill:
+        events.append(SkillChosen(skill=turn.skill, confidence=turn.confidence))
+    if sources:
+        events.append(SourcesFound(sources=sources))
     events += split_into_deltas(turn.answer)
     events.append(TurnFailed(error=turn.error) if turn.error else _finished(turn, sources))
     return (as_wire(event, turn=turn.pk, seq=seq) for seq, event in enumerate(events, 1))  # type: ignore[arg-type]
