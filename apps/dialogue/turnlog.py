@@ -73,6 +73,8 @@ class MemoryTurnLog:
     def _follow(self, record: _Record, after: int, timeout_s: float) -> Iterator[JSONDict]:
         while True:
             with record.changed:
+                if after >= len(record.frames) and record.frames and record.frames[-1]["type"] in ENDS:
+                    return  # who has seen the end waits for nothing
                 if not record.changed.wait_for(lambda: len(record.frames) > after, timeout_s):  # noqa: B023 - called before `after` changes
                     raise DeadlineExceeded(f"The turn said nothing for {timeout_s:g} s.")
                 ready = record.frames[after:]
@@ -165,6 +167,8 @@ class RedisTurnLog:
         while True:
             found: Any = self._redis.xread({_stream(turn): f"{after}-0"}, count=500, block=1000)
             if not found:
+                if self._ended(turn):
+                    return  # who has seen the end waits for nothing
                 if time.monotonic() > waited_until:
                     raise DeadlineExceeded(f"The turn said nothing for {timeout_s:g} s.")
                 continue
@@ -175,6 +179,10 @@ class RedisTurnLog:
                 if frame["type"] in ENDS:
                     return
             waited_until = time.monotonic() + timeout_s
+
+    def _ended(self, turn: str) -> bool:
+        last: Any = self._redis.xrevrange(_stream(turn), count=1)
+        return bool(last) and orjson.loads(last[0][1][b"frame"])["type"] in ENDS
 
     def _listen(self) -> None:
         while not self._closed.is_set():
