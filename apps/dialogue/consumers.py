@@ -34,7 +34,7 @@ CLOSE_UNKNOWN = 4404
 class ChatConsumer(AsyncWebsocketConsumer):
     """One person's socket to one bot. Turns outlive it; whoever comes back asks for the rest with `resume`."""
 
-    bot: Bot
+    bot: Bot | None = None
     caller: Caller = ANYBODY
 
     async def connect(self) -> None:
@@ -54,7 +54,9 @@ class ChatConsumer(AsyncWebsocketConsumer):
             task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Answers a bad frame with an error and goes on."""
+        """Answers a bad frame with an error and goes on; what was sent before a refusal arrived is not heard."""
+        if self.bot is None:
+            return
         try:
             await self._handle(_parse(text_data))
         except QAError as error:
@@ -81,6 +83,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         if conversation is not None and not isinstance(conversation, str):
             raise InvalidRequest("`conversation` must be the id that turn_started gave.", field="conversation")
         take_ask(self.caller.name or self._address())
+        assert self.bot is not None
         request = TurnRequest(bot=self.bot, caller=self.caller, text=text, conversation=conversation)
         self._start(lambda: run_turn(request), to_the_end=True)
 
