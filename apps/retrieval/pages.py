@@ -6,6 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -41,7 +42,7 @@ def page_of(rows: QuerySet[M], params: Mapping[str, str]) -> Page[M]:
 
 
 def _limit(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
         raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}.", field="limit")
     return int(text)
 
@@ -56,6 +57,7 @@ def _decode(cursor: str) -> tuple[Any, int]:
         moment = parse_datetime(at)
         if moment is None or not isinstance(pk, int):
             raise ValueError(cursor)
-    except (ValueError, TypeError, binascii.Error) as error:
+        moment = moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise InvalidRequest("`cursor` must be the `next` of an earlier page.", field="cursor") from error
     return moment, pk
