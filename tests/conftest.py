@@ -8,18 +8,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connections
 from rest_framework.test import APIClient
 
 from apps.accounts.keys import create_key
 from apps.accounts.permissions import AccessRole, Caller
 from apps.dialogue.models import Bot
+from apps.dialogue.policy import skills
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import close_indexes
 from core.backends import close_backends, get_backend, load_object, use_backend
 from core.config import get_settings
-from core.protocols import Encoder
+from core.protocols import Encoder, Skill
 from tests.encoders import HashingEncoder
+
+
+# A queue for the writers of one process is SQLite's alone: there is nothing of it to collect on another database.
+collect_ignore = [] if connections["default"].vendor == "sqlite" else ["integration/test_sqlite_writers.py"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """SQLite in a file, as it runs in production: in memory, threads that share it lock whole tables against each other."""
+    if connections["default"].vendor == "sqlite":
+        connections["default"].settings_dict["TEST"]["NAME"] = str(get_settings().data_dir / "test.sqlite3")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +73,34 @@ def real_encoder(real_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> It
     yield get_backend(get_settings().encoder_backend, Encoder)
     monkeypatch.delenv("QA_MODEL_DIR")
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Changes settings for one test: `configure(turn_deadline_s=0.1)`."""
+
+    def change(**values: object) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"QA_{name.upper()}", str(value))
+        get_settings.cache_clear()
+
+    yield change
+    monkeypatch.undo()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def add_skills(configure: Callable[..., None]) -> Iterator[Callable[..., None]]:
+    """Puts skills beside the one that ships: `add_skills(skill, another)`."""
+
+    def add(*added: Skill) -> None:
+        for skill in added:
+            use_backend(f"tests.{skill.name}", skill)
+        configure(skills=",".join(["apps.faq.skill.FAQSkill", *(f"tests.{skill.name}" for skill in added)]))
+        skills.cache_clear()
+
+    yield add
+    skills.cache_clear()
 
 
 @pytest.fixture
