@@ -15,6 +15,7 @@ from apps.accounts.keys import create_key
 from apps.accounts.permissions import AccessRole, Caller
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import skills
+from apps.faq.density import forget_densities
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import close_indexes
@@ -50,6 +51,7 @@ def forget_process_state() -> None:
     """As after a new start on an empty disk: primary keys are used again in the next test, so no index may survive."""
     follower().close()
     follower.cache_clear()
+    forget_densities()
     close_indexes()
     shutil.rmtree(get_settings().data_dir / "indexes", ignore_errors=True)
     close_backends()

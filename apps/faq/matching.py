@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from apps.faq.calibration import load_calibration
+from apps.faq.calibration import Calibration, load_calibration
+from apps.faq.density import base_density
 from apps.faq.features import Asked, Candidate
 from apps.faq.ranking import rank
 from apps.faq.selectors import StoredPhrasing, phrasings
@@ -49,7 +50,8 @@ def match_faqs(query: Query) -> FAQMatches:
     scores, degraded = _candidates(query.text, query.encoded, query.scope)
     digest = question_digest(query.text)
     found = phrasings([one.id for one in scores], digest, query.scope)
-    ranking = rank(_asked(query), _pairs(scores, found), load_calibration(query.encoded.encoder if query.encoded else ""))
+    calibration = load_calibration(query.encoded.encoder if query.encoded else "")
+    ranking = rank(_asked(query, calibration), _pairs(scores, found), calibration)
     external_ids = {one.faq_id: one.external_id for one in found}
     matched = tuple(
         MatchedFAQ(
@@ -76,8 +78,9 @@ def rank_by_one_index(query: Query, mode: SearchMode) -> list[str]:
     return list(dict.fromkeys(one.external_id for one in found))
 
 
-def _asked(query: Query) -> Asked:
-    return Asked(text=query.text, tokens=query.encoded.token_vectors if query.encoded else None)
+def _asked(query: Query, calibration: Calibration) -> Asked:
+    density = None if calibration.is_fallback else base_density(query.scope, calibration.typical_density)
+    return Asked(text=query.text, tokens=query.encoded.token_vectors if query.encoded else None, density=density)
 
 
 def _candidates(text: str, encoded: EncodedQuery | None, scope: Scope) -> tuple[list[EntryScores], bool]:
