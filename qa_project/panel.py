@@ -21,6 +21,7 @@ UNFOLD = {
     "BORDER_RADIUS": "8px",
     "COLORS": {"primary": _GREENS},
     "STYLES": [lambda request: static("panel/panel.css")],
+    "LOGIN": {"form": "apps.accounts.signing_in.LimitedSignInForm"},
     "DASHBOARD_CALLBACK": "qa_project.dashboard.dashboard",
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": "qa_project.navigation.navigation"},
 }
