@@ -24,7 +24,6 @@ from core.config import get_settings
 from core.protocols import Encoder, Skill
 from tests.encoders import HashingEncoder
 
-
 # A queue for the writers of one process is SQLite's alone: there is nothing of it to collect on another database.
 collect_ignore = [] if connections["default"].vendor == "sqlite" else ["integration/test_sqlite_writers.py"]
 

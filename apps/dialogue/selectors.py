@@ -12,7 +12,6 @@ from core.remembered import Remembered
 from core.text import clean_text
 from core.types import JSONDict
 
-
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
