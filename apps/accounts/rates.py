@@ -34,3 +34,9 @@ def take(caller: str, *, rate_per_s: float, burst: float) -> None:
             _buckets.popitem(last=False)
     if not enough:
         raise RateLimited("Too many questions in a minute.", retry_after_s=round((1 - tokens) / rate_per_s, 1))
+
+
+def forget(caller: str) -> None:
+    """Gives the caller a full bucket again."""
+    with _lock:
+        _buckets.pop(caller, None)
