@@ -29,7 +29,7 @@ class Settings(BaseSettings):
         "", description="redis://host:port/db for several web processes and workers; empty keeps everything in this process."
     )
     elasticsearch_url: str = Field(
-        "", description="http(s)://[user:password@]host:port for the Elasticsearch indexes; empty uses the embedded ones."
+        "", description="http(s)://[user:password@]host:port of Elasticsearch; no index of this version uses it, all are embedded."
     )
 
     # Web

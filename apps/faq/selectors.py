@@ -70,7 +70,7 @@ def phrasings(ids: Sequence[int], digest: str, scope: Scope) -> list[StoredPhras
         ORDER BY q.id
     """
     with connection.cursor() as cursor:
-        cursor.execute(query, [*ids, *scope.kb_ids, digest, *scope.kb_ids, FAQStatus.PUBLISHED.value, now, now])
+        cursor.execute(query, [*ids, *scope.kb_ids, digest, *scope.kb_ids, str(FAQStatus.PUBLISHED), now, now])
         return [StoredPhrasing(*row) for row in cursor.fetchall()]
 
 
