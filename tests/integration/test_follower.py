@@ -1,0 +1,149 @@
+"""How an index keeps up with the database: revisions in order, tombstones, other processes, generations, lost bases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from apps.accounts.permissions import Caller
+from apps.dialogue.policy import choose_skill
+from apps.retrieval.candidates import find_candidates
+from apps.retrieval.encoding import encode_texts
+from apps.retrieval.follower import follower
+from apps.retrieval.indexing import delete_entries, put_entries
+from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.rebuilding import rebuild, roll_back
+from apps.retrieval.registry import IndexPair, indexes_for
+from apps.retrieval.selectors import scope_of
+from core.backends import get_backend, use_backend
+from core.config import get_settings
+from core.errors import IndexMismatch
+from core.protocols import Encoder
+from core.text import normalize
+from core.types import EntryKind, Locale, Query, SearchMode
+from tests.encoders import HashingEncoder
+
+pytestmark = pytest.mark.django_db
+FAQ = EntryKind.FAQ
+
+
+def put(kb: KnowledgeBase, **texts: str) -> None:
+    """Makes texts findable, `n7="text"` under the id 7."""
+    rows = [(int(name[1:]), text) for name, text in texts.items()]
+    put_entries(kb, FAQ, rows, encode_texts((FAQ, text) for _, text in rows))
+
+
+def pair() -> IndexPair:
+    return indexes_for(FAQ)
+
+
+def found(kb: KnowledgeBase, text: str, mode: SearchMode = SearchMode.LEXICAL) -> list[int]:
+    """The ids that a question finds by words or by vectors, best first, once the index has caught up."""
+    encoded = get_backend(get_settings().encoder_backend, Encoder).encode_query(text)  # type: ignore[type-abstract]
+    scores = find_candidates(text, encoded, kind=FAQ, scope=scope_of([kb]), k=5, mode=mode)
+    return [one.id for one in sorted(scores, key=lambda one: one.bm25 + (one.cosine or 0), reverse=True)]
+
+
+def until(test: Callable[[], bool]) -> None:
+    """Waits until it holds, at most five seconds."""
+    end = time.monotonic() + 5
+    while not test():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_search_sees_what_was_committed_before_it(kb: KnowledgeBase) -> None:
+    put(kb, n1="annual leave")
+    assert found(kb, "annual leave") == [1]
+    put(kb, n2="annual leave days", n1="meal vouchers")
+    assert found(kb, "annual leave") == [2]
+    assert found(kb, "meal vouchers", SearchMode.VECTOR)[0] == 1
+
+
+def test_revisions_are_given_one_by_one_and_followed_to_the_last(kb: KnowledgeBase) -> None:
+    for number in range(1, 6):
+        put(kb, **{f"n{number}": f"word{number}"})
+    assert list(Entry.objects.order_by("pk").values_list("revision", flat=True)) == [1, 2, 3, 4, 5]
+    found(kb, "word1")
+    assert (pair().lexical.state(kb.pk).revision, pair().vector.state(kb.pk).revision) == (5, 5)
+    assert pair().lexical.ids(kb.pk) == pair().vector.ids(kb.pk) == {1, 2, 3, 4, 5}
+
+
+def test_a_tombstone_takes_a_text_out_of_both_indexes(kb: KnowledgeBase) -> None:
+    put(kb, n1="annual leave", n2="meal vouchers")
+    found(kb, "annual leave")
+    delete_entries(kb, FAQ, [1])
+    assert found(kb, "annual leave") == []
+    assert pair().lexical.ids(kb.pk) == pair().vector.ids(kb.pk) == {2}
+    assert Entry.objects.get(owner_id=1).deleted
+
+
+def test_what_was_deleted_before_an_index_began_is_not_in_it(kb: KnowledgeBase) -> None:
+    put(kb, n1="annual leave", n2="meal vouchers")
+    delete_entries(kb, FAQ, [1])
+    found(kb, "annual leave")
+    assert pair().lexical.ids(kb.pk) == pair().vector.ids(kb.pk) == {2}
+
+
+def test_bases_are_followed_apart(kb: KnowledgeBase) -> None:
+    other = KnowledgeBase.objects.create(slug="it", name="IT")
+    put(kb, n1="annual leave")
+    put(other, n2="annual leave")
+    assert (found(kb, "annual leave"), found(other, "annual leave")) == ([1], [2])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_another_process_writes_is_followed_unasked(kb: KnowledgeBase, configure: Callable) -> None:
+    configure(index_poll_ms=20)
+    put(kb, n1="annual leave")
+    found(kb, "annual leave")
+    follower().watch()
+    put(kb, n2="meal vouchers")  # nobody wakes the follower: as if it was written elsewhere
+    until(lambda: pair().lexical.ids(kb.pk) == pair().vector.ids(kb.pk) == {1, 2})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_base_that_is_gone_is_emptied(kb: KnowledgeBase, configure: Callable) -> None:
+    configure(index_poll_ms=20)
+    pk = kb.pk
+    put(kb, n1="annual leave")
+    found(kb, "annual leave")
+    follower().watch()
+    kb.delete()
+    until(lambda: pair().lexical.ids(pk) == pair().vector.ids(pk) == set())
+
+
+def test_another_encoder_is_refused_and_words_still_answer(kb: KnowledgeBase) -> None:
+    put(kb, n1="annual leave")
+    found(kb, "annual leave")
+    use_backend(get_settings().encoder_backend, HashingEncoder("other@1"))
+    with pytest.raises(IndexMismatch) as caught:
+        found(kb, "annual leave", SearchMode.VECTOR)
+    assert caught.value.details == {"repair": "manage.py reindex --kb hr"}
+    assert found(kb, "annual leave") == [1]
+
+
+def test_a_turn_with_another_encoder_answers_by_words_and_says_so(kb: KnowledgeBase, api, bot) -> None:
+    api.post("/api/v1/kbs/hr/faqs/", {"questions": ["When is payday?"], "answer": "Friday."}, format="json")
+    other = HashingEncoder("other@1")
+    text = "when is payday then"
+    query = Query(text=text, normalized=normalize(text), locale=Locale.EN, scope=scope_of([kb]), turn="t", encoded=other.encode_query(text))
+    choice = choose_skill(query, threshold=None)
+    assert choice.degraded
+    assert choice.trace["faq"]["candidates"][0]["phrasing"] == "When is payday?"  # type: ignore[index,call-overload]
+
+
+def test_a_new_generation_is_searched_at_once_and_can_go_back(kb: KnowledgeBase, admin_caller: Caller) -> None:
+    put(kb, n1="annual leave", n2="meal vouchers")
+    assert found(kb, "annual leave", SearchMode.VECTOR)[0] == 1
+    first, backend = get_backend(get_settings().encoder_backend, Encoder), get_settings().encoder_backend  # type: ignore[type-abstract]
+    use_backend(backend, HashingEncoder("other@1", dim=32))
+    rebuild(kb, admin_caller)
+    assert found(kb, "meal vouchers", SearchMode.VECTOR)[0] == 2
+    assert pair().vector.state(kb.pk).built_with == "2:other@1"
+    use_backend(backend, first)
+    roll_back(kb, admin_caller)
+    assert found(kb, "annual leave", SearchMode.VECTOR)[0] == 1
+    assert IndexGeneration.objects.get(status="active").encoder == "hashing@1"
