@@ -15,10 +15,14 @@ from apps.retrieval.selectors import marks
 from core.errors import NotFound
 from core.types import Scope
 
+_NUL = "\x00"  # in no stored text, and PostgreSQL refuses to be asked for it
+
 
 def faqs_of(kb: KnowledgeBase, *, status: str = "", category: str = "", locale: str = "", text: str = "") -> QuerySet[FAQ]:
     """A knowledge base's FAQs, newest change first; `text` looks into questions, answers and ids."""
     faqs = FAQ.objects.filter(kb=kb).prefetch_related("questions").order_by("-updated_at", "-pk")
+    if _NUL in status + category + locale + text:
+        return faqs.none()
     for name, value in (("status", status), ("category", category), ("locale", locale)):
         if value:
             faqs = faqs.filter(**{name: value})
@@ -34,7 +38,7 @@ def faqs_of(kb: KnowledgeBase, *, status: str = "", category: str = "", locale: 
 
 def faq_of(kb: KnowledgeBase, external_id: str) -> FAQ:
     """One FAQ by its id."""
-    faq = FAQ.objects.filter(kb=kb, external_id=external_id).prefetch_related("questions").first()
+    faq = FAQ.objects.filter(kb=kb, external_id=external_id).prefetch_related("questions").first() if _NUL not in external_id else None
     if faq is None:
         raise NotFound(f"No FAQ {external_id[:120]!r} in this knowledge base.")
     return faq
