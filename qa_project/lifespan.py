@@ -54,6 +54,7 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 

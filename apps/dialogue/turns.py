@@ -11,6 +11,7 @@ from threading import Event
 from django.db import transaction
 
 from apps.accounts.permissions import Caller
+from apps.dialogue.inserting import insert_row
 from apps.dialogue.models import Bot, Conversation, Turn, new_id
 from apps.dialogue.policy import Choice, choose_skill
 from apps.dialogue.selectors import conversation_for
@@ -203,8 +204,8 @@ def _store(turn: Turn, **values: object) -> None:
         for name, value in values.items():
             setattr(turn, name, value)
         if turn.conversation._state.adding:
-            turn.conversation.save(force_insert=True)
-        turn.save(force_insert=True)
+            insert_row(turn.conversation)
+        insert_row(turn)
 
 
 def _time(outcome: _Outcome) -> None:

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from apps.faq.calibration import Calibration, Evidence, Fit
+from apps.faq.calibration import Calibration, Evidence
 from apps.faq.features import PAIR_FEATURES, Asked, Candidate, pair_features
 from core.text import guess_locale
 from core.types import FloatArray
 
+EXPLAINED = 10
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RankedFAQ:
-    """An FAQ with its best phrasing. `contributions` add up to `score`, one for each feature."""
+    """An FAQ with its best phrasing. `contributions` add up to `score`, one for each feature; only the best few have them."""
 
     faq_id: int
     phrasing_id: int
@@ -49,7 +51,16 @@ def rank(asked: Asked, candidates: Sequence[Candidate], calibration: Calibration
     features = pair_features(known, candidates, calibration.projection)
     scores = features @ _as_row(fit.ranking)
     order = _best_phrasings(candidates, scores)
-    faqs = tuple(_ranked(candidates[place], features[place], float(scores[place]), fit) for place in order)
+    faqs = tuple(
+        RankedFAQ(
+            faq_id=candidates[place].faq_id,
+            phrasing_id=candidates[place].phrasing_id,
+            text=candidates[place].text,
+            score=float(scores[place]),
+            contributions=_products(features[place], fit.ranking) if rank_no < EXPLAINED else {},
+        )
+        for rank_no, place in enumerate(order)
+    )
     reasons = _products(features[order[0]], fit.confidence)
     confidence = 1.0 / (1.0 + math.exp(-(fit.intercept + sum(reasons.values()))))
     return Ranking(faqs=faqs, confidence=confidence, accepted=confidence >= fit.threshold, evidence=evidence, reasons=reasons)
@@ -66,20 +77,12 @@ def available_evidence(asked: Asked, candidates: Sequence[Candidate], calibratio
 
 def _best_phrasings(candidates: Sequence[Candidate], scores: FloatArray) -> list[int]:
     """Places of each FAQ's best phrasing, best FAQ first; equal scores go by the lower id, so that order is stable."""
-    order = sorted(
-        range(len(candidates)), key=lambda place: (-float(scores[place]), candidates[place].faq_id, candidates[place].phrasing_id)
-    )
+    values = scores.tolist()
+    order = sorted(range(len(candidates)), key=lambda place: (-values[place], candidates[place].faq_id, candidates[place].phrasing_id))
     first: dict[int, int] = {}
     for place in order:
         first.setdefault(candidates[place].faq_id, place)
     return list(first.values())
-
-
-def _ranked(candidate: Candidate, features: FloatArray, score: float, fit: Fit) -> RankedFAQ:
-    contributions = _products(features, fit.ranking)
-    return RankedFAQ(
-        faq_id=candidate.faq_id, phrasing_id=candidate.phrasing_id, text=candidate.text, score=score, contributions=contributions
-    )
 
 
 def _products(features: FloatArray, coefficients: Mapping[str, float]) -> dict[str, float]:
