@@ -4,7 +4,7 @@
 import os
 import sys
 
-import core.native_threads  # noqa: F401 - before anything imports numpy
+import core.native  # noqa: F401 - before anything imports numpy
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import os
 
 import django
 
-import core.native_threads  # noqa: F401 - before anything imports numpy
+import core.native  # noqa: F401 - before anything imports numpy
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qa_project.settings")
 django.setup()

@@ -5,7 +5,7 @@ It needs no Django: a worker knows models and Redis, and no database.
 
 from __future__ import annotations
 
-import core.native_threads  # noqa: F401 - before anything imports numpy
+import core.native  # noqa: F401 - before anything imports numpy
 from core.backends import load_object
 from core.config import get_settings
 from core.errors import ConfigurationError
