@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import sys
 from typing import Any
 
 from apps.retrieval.encoding import encoder
@@ -16,8 +15,6 @@ from core.backends import close_backends
 from core.errors import QAError
 
 log = logging.getLogger(__name__)
-
-SWITCH_INTERVAL_S = 0.0005
 
 
 class Lifespan:
@@ -47,15 +44,10 @@ def start() -> None:
 
 
 def _settle() -> None:
-    """What was loaded stays: the garbage collector need not walk through it at every collection.
-
-    And threads hand the interpreter over sooner: a forward pass takes it back after each of its hundred operations, and
-    would wait up to 5 ms each time while other threads handle requests.
-    """
+    """What was loaded stays: the garbage collector need not walk through it at every collection."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
 
 
 def stop() -> None:
