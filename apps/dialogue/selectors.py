@@ -36,8 +36,7 @@ def may_ask(bot: Bot, caller: Caller) -> bool:
     """Anybody may ask a public bot; a private one needs ASK in each of its knowledge bases, or a key made for it."""
     if bot.public or caller.bot_id == bot.pk:
         return True
-    kbs = bot.kbs.all()
-    return not caller.anonymous and caller.bot_id is None and all(caller.may(Permission.ASK, kb.pk) for kb in kbs)
+    return caller.bot_id is None and _may_everywhere(bot, caller, Permission.ASK)
 
 
 def conversation_for(conversation_id: str, caller: Caller) -> Conversation:
@@ -63,7 +62,15 @@ def turn_for(turn_id: str, caller: Caller) -> Turn:
 
 def may_explain(bot: Bot, caller: Caller) -> bool:
     """Whether the caller may see why this bot answered."""
-    return not caller.anonymous and all(caller.may(Permission.READ, kb.pk) for kb in bot.kbs.all())
+    return _may_everywhere(bot, caller, Permission.READ)
+
+
+def _may_everywhere(bot: Bot, caller: Caller, permission: Permission) -> bool:
+    """Whether the caller may do this in each of the bot's knowledge bases; a bot without any is for managers alone."""
+    kbs = bot.kbs.all()
+    if not kbs:
+        return caller.may(Permission.MANAGE)
+    return not caller.anonymous and all(caller.may(permission, kb.pk) for kb in kbs)
 
 
 def require_trace(turn: Turn, caller: Caller) -> None:

@@ -31,6 +31,11 @@ class _Record:
     cancel: threading.Event = field(default_factory=threading.Event)
     touched: float = field(default_factory=time.monotonic)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows."""
+        return bool(self.frames) and self.frames[-1]["type"] in ENDS
+
 
 class MemoryTurnLog:
     """Keeps the events of this process's turns, the oldest forgotten first."""
@@ -73,14 +78,12 @@ class MemoryTurnLog:
     def _follow(self, record: _Record, after: int, timeout_s: float) -> Iterator[JSONDict]:
         while True:
             with record.changed:
-                if after >= len(record.frames) and record.frames and record.frames[-1]["type"] in ENDS:
-                    return  # who has seen the end waits for nothing
-                if not record.changed.wait_for(lambda: len(record.frames) > after, timeout_s):  # noqa: B023 - called before `after` changes
+                if not record.changed.wait_for(lambda: len(record.frames) > after or record.ended, timeout_s):  # noqa: B023 - called at once
                     raise DeadlineExceeded(f"The turn said nothing for {timeout_s:g} s.")
-                ready = record.frames[after:]
+                ready, ended = record.frames[after:], record.ended
             yield from ready
             after += len(ready)
-            if ready[-1]["type"] in ENDS:
+            if ended:
                 return
 
     def _open(self, turn: str) -> _Record:
