@@ -21,7 +21,7 @@ class Encoder(Protocol):
 
     @property
     def model_id(self) -> str:
-        """Names weights, precision and prefixes; indexes built under another id are refused."""
+        """Names weights and prefixes (bf16 and fp32 vectors are interchangeable); indexes built under another id are refused."""
         ...
 
     @property

@@ -1,1 +1,0 @@
-"""Which model version serves which role. (Calibrations are files beside the skill that they belong to.)"""
