@@ -118,6 +118,7 @@ class RedisTurnLog:
         self._flags: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
+        self._listening = threading.Event()
         self._closed = threading.Event()
 
     def append(self, turn: str, frame: JSONDict) -> int:
@@ -151,12 +152,14 @@ class RedisTurnLog:
         self._redis.publish(_CANCELS, turn)
 
     def watch_cancel(self, turn: str) -> threading.Event:
-        """The turn's stop flag, set when any process cancels the turn."""
+        """The turn's stop flag, set when any process cancels the turn. The first call waits until this process listens."""
         with self._lock:
             if self._listener is None:
                 self._listener = threading.Thread(target=self._listen, name="turn-cancels", daemon=True)
                 self._listener.start()
-            return self._flags.setdefault(turn, threading.Event())
+            flag = self._flags.setdefault(turn, threading.Event())
+        self._listening.wait(_LISTEN_WAIT_S)
+        return flag
 
     def close(self) -> None:
         """Ends the listener and the connections."""
@@ -192,11 +195,14 @@ class RedisTurnLog:
             try:
                 with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                     channel.subscribe(_CANCELS)
+                    channel.get_message(timeout=_LISTEN_WAIT_S)  # the server's word that it has subscribed us
+                    self._listening.set()
                     while not self._closed.is_set():
                         message = channel.get_message(timeout=0.5)
                         if message is not None:
                             self._set_flag(message["data"].decode())
             except redis.RedisError:
+                self._listening.set()  # a turn does not wait for a server that is away
                 self._closed.wait(0.5)
 
     def _set_flag(self, turn: str) -> None:
@@ -207,6 +213,7 @@ class RedisTurnLog:
 
 
 _CANCELS = "wenlu:cancels"
+_LISTEN_WAIT_S = 2.0
 
 
 def _stream(turn: str) -> str:

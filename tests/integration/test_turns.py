@@ -213,6 +213,7 @@ def told(bot: Bot, text: str, *, stop_after: int | None = None) -> list[dict]:
     for number, _ in enumerate(run_turn(request), 1):
         if number == stop_after:
             turn_log().cancel(request.turn)
+            assert turn_log().watch_cancel(request.turn).wait(5)
     return list(turn_log().read(request.turn, 0))
 
 
