@@ -12,7 +12,21 @@ from threading import Event
 from typing import Protocol, runtime_checkable
 
 from core.events import AnswerEvent
-from core.types import EncodedQuery, FloatArray, Hit, IndexEntry, IndexState, JSONDict, Match, Query, Role, Scope
+from core.types import (
+    NO_FILTERS,
+    EncodedQuery,
+    Facts,
+    Filters,
+    FloatArray,
+    Hit,
+    IndexEntry,
+    IndexState,
+    JSONDict,
+    Match,
+    Query,
+    Role,
+    Scope,
+)
 
 
 @runtime_checkable
@@ -135,11 +149,11 @@ class FollowingIndex(Protocol):
 class LexicalIndex(FollowingIndex, Protocol):
     """Finds entries by their words: BM25 with the statistics of the searched knowledge base alone."""
 
-    def search(self, text: str, k: int, scope: Scope) -> list[Hit]:
-        """Up to `k` hits within the scope, best first; score is BM25."""
+    def search(self, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
+        """Up to `k` hits within the scope that the filters admit, best first; score is BM25."""
         ...
 
-    def search_normalized(self, text: str, k: int, scope: Scope) -> list[Hit]:
+    def search_normalized(self, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
         """Like `search`, with scores from 0 to 1: BM25 over what the text itself would score as an entry."""
         ...
 
@@ -152,16 +166,16 @@ class LexicalIndex(FollowingIndex, Protocol):
 class VectorIndex(FollowingIndex, Protocol):
     """Finds entries by their vectors: inner product of unit vectors."""
 
-    def search(self, vector: FloatArray, k: int, scope: Scope) -> list[Hit]:
-        """Up to `k` hits within the scope, best first; score is the cosine."""
+    def search(self, vector: FloatArray, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
+        """Up to `k` hits within the scope that the filters admit, best first; score is the cosine."""
         ...
 
     def vectors(self, kb_id: int, ids: Sequence[int]) -> dict[int, FloatArray]:
         """The stored vectors of these entries, as far as there are any."""
         ...
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray) -> None:
-        """Adds or replaces vectors float32[n, dim] by id; takes effect with `refresh`."""
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+        """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`."""
         ...
 
 

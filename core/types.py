@@ -34,6 +34,7 @@ class EntryKind(StrEnum):
 
     FAQ = "faq"
     PASSAGE = "passage"
+    QUESTION = "question"  # a question that a passage answers
 
 
 class SearchMode(StrEnum):
@@ -79,11 +80,46 @@ class Hit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What a search can filter an entry by: exact terms such as `tag=travel` or `lang=zh`, and its day (`date.toordinal`)."""
+
+    terms: tuple[str, ...] = ()
+    day: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filters:
+    """What an entry must be to be found: it has a term of every group in `any_of`, and its day lies within the bounds, both inclusive.
+
+    An entry without a day lies outside any bound. Indexes apply filters while they search: a narrow filter loses no recall.
+    """
+
+    any_of: tuple[frozenset[str], ...] = ()
+    since_day: int | None = None
+    until_day: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.any_of) or self.since_day is not None or self.until_day is not None
+
+    def admits(self, facts: Facts) -> bool:
+        """Whether an entry with these facts may be found."""
+        if any(group.isdisjoint(facts.terms) for group in self.any_of):
+            return False
+        if self.since_day is None and self.until_day is None:
+            return True
+        return facts.day is not None and (self.since_day or 0) <= facts.day and (self.until_day is None or facts.day <= self.until_day)
+
+
+NO_FACTS, NO_FILTERS = Facts(), Filters()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IndexEntry:
-    """A text as an index holds it: `id` of the entry (an FAQ phrasing, a passage) and its text."""
+    """A text as an index holds it: `id` of the entry (an FAQ phrasing, a passage), its text, and what it is filtered by."""
 
     id: int
     text: str
+    facts: Facts = NO_FACTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,11 @@ from core.types import EntryKind, FloatArray, Role
 log = logging.getLogger(__name__)
 
 # An FAQ's phrasing is a question like the one asked: encoders of the e5 family match like with like better in one role.
-ROLES: Mapping[EntryKind, Role] = {EntryKind.FAQ: Role.QUERY, EntryKind.PASSAGE: Role.PASSAGE}
+ROLES: Mapping[EntryKind, Role] = {
+    EntryKind.FAQ: Role.QUERY,
+    EntryKind.PASSAGE: Role.PASSAGE,
+    EntryKind.QUESTION: Role.QUERY,
+}
 KINDS_WITH_TOKENS = frozenset({EntryKind.FAQ})
 
 

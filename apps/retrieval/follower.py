@@ -20,7 +20,7 @@ from apps.retrieval.registry import IndexPair, indexes_for
 from core.config import get_settings
 from core.metrics import INDEX_LAG
 from core.protocols import FollowingIndex
-from core.types import EntryKind, IndexEntry
+from core.types import EntryKind, Facts, IndexEntry
 
 log = logging.getLogger(__name__)
 
@@ -185,19 +185,24 @@ def _changed(kb: KnowledgeBase, kind: EntryKind, since: int) -> Iterator[list[En
 
 def _put_texts(pair: IndexPair, kb_id: int, entries: Sequence[Entry]) -> None:
     if entries:
-        pair.lexical.put(kb_id, [IndexEntry(id=entry.owner_id, text=entry.text) for entry in entries])
+        pair.lexical.put(kb_id, [IndexEntry(id=entry.owner_id, text=entry.text, facts=_facts(entry)) for entry in entries])
 
 
 def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
-    owners = {entry.pk: entry.owner_id for entry in entries}
-    rows = EntryVector.objects.filter(generation=generation, entry_id__in=list(owners)).values_list("entry_id", "vector")
-    ids, packed = [], []
+    by_pk = {entry.pk: entry for entry in entries}
+    rows = EntryVector.objects.filter(generation=generation, entry_id__in=list(by_pk)).values_list("entry_id", "vector")
+    ids, packed, facts = [], [], []
     for entry_id, vector in rows:
-        ids.append(owners[entry_id])
+        ids.append(by_pk[entry_id].owner_id)
         packed.append(vector)
+        facts.append(_facts(by_pk[entry_id]))
     if ids:
-        pair.vector.put(kb_id, ids, unpack_vectors(packed))
-    pair.vector.delete(kb_id, list(set(owners.values()).difference(ids)))  # a text that changed while no encoder was there
+        pair.vector.put(kb_id, ids, unpack_vectors(packed), facts)
+    pair.vector.delete(kb_id, list({entry.owner_id for entry in entries}.difference(ids)))  # a text that changed while no encoder was there
+
+
+def _facts(entry: Entry) -> Facts:
+    return Facts(terms=tuple(entry.terms), day=entry.day)
 
 
 @cache

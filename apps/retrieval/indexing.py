@@ -7,7 +7,7 @@ adds the rest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from django.db import transaction
@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.retrieval.encoding import EncodedTexts, encode_if_possible, encoder
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from core.errors import IndexMismatch
-from core.types import EntryKind, FloatArray
+from core.types import NO_FACTS, EntryKind, Facts, FloatArray
 
 FILL_CHUNK = 1000
 
@@ -62,22 +62,34 @@ def next_generation_number(kb: KnowledgeBase) -> int:
 
 
 @transaction.atomic
-def put_entries(kb: KnowledgeBase, kind: EntryKind, rows: Sequence[tuple[int, str]], encoded: EncodedTexts | None) -> int:
-    """Makes (owner id, text) rows findable, replacing what those owners had. Returns the revision.
+def put_entries(
+    kb: KnowledgeBase,
+    kind: EntryKind,
+    rows: Sequence[tuple[int, str]],
+    encoded: EncodedTexts | None,
+    facts: Mapping[int, Facts] | None = None,
+) -> int:
+    """Makes (owner id, text) rows findable, with the facts of each owner, replacing what those owners had. Returns the revision.
 
     A text that is not among `encoded` goes in without a vector. Raises IndexMismatch where another encoder built the index.
     """
     revision = lock_next_revision(kb)
     entries = Entry.objects.bulk_create(
-        [Entry(kb=kb, kind=kind.value, owner_id=owner, text=text, revision=revision, deleted=False) for owner, text in rows],
+        [_entry(kb, kind, revision, owner, text, (facts or {}).get(owner, NO_FACTS)) for owner, text in rows],
         update_conflicts=True,
         unique_fields=["kind", "owner_id"],
-        update_fields=["kb", "text", "revision", "deleted"],
+        update_fields=["kb", "text", "terms", "day", "revision", "deleted"],
     )
     EntryVector.objects.filter(entry__in=[entry.pk for entry in entries]).delete()  # of every generation: the text may be another
     if encoded and (generation := active_generation(kb, encoded.encoder)):
         put_vectors(generation, entries, encoded)
     return revision
+
+
+def _entry(kb: KnowledgeBase, kind: EntryKind, revision: int, owner: int, text: str, facts: Facts) -> Entry:
+    return Entry(
+        kb=kb, kind=kind.value, owner_id=owner, text=text, terms=list(facts.terms), day=facts.day, revision=revision, deleted=False
+    )
 
 
 def put_vectors(generation: IndexGeneration, entries: Sequence[Entry], encoded: EncodedTexts) -> int:

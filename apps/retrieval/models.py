@@ -68,6 +68,8 @@ class Entry(models.Model):
     kind = models.CharField(max_length=12, choices=[(kind.value, kind.value) for kind in EntryKind])
     owner_id = models.BigIntegerField(help_text="Primary key of what the text belongs to: an FAQ phrasing, a passage.")
     text = models.TextField()
+    terms = models.JSONField(default=list, help_text="What searches filter by, such as `tag=travel`.")
+    day = models.IntegerField(null=True, help_text="The day of the text as `date.toordinal`, for filters.")
     revision = models.BigIntegerField()
     deleted = models.BooleanField(default=False)
 
@@ -77,6 +79,82 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.owner_id} @{self.revision}"
+
+
+class Document(models.Model):
+    """A text that a knowledge base holds: a file, a page or a row, as it was read and cleaned."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        IN_REVIEW = "in_review", _("In review")
+        PUBLISHED = "published", _("Published")
+        ARCHIVED = "archived", _("Archived")
+
+    kb = models.ForeignKey(KnowledgeBase, verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="documents")
+    external_id = models.CharField(
+        _("id"), max_length=200, help_text=_("Stable name within the knowledge base: a row's id, a file's path, an address.")
+    )
+    title = models.CharField(_("title"), max_length=500, blank=True)
+    text = models.TextField(_("text"))
+    url = models.CharField(_("address"), max_length=2000, blank=True)
+    media_type = models.CharField(_("media type"), max_length=120, blank=True)
+    language = models.CharField(_("language"), max_length=8, blank=True)
+    author = models.CharField(_("author"), max_length=200, blank=True)
+    category = models.CharField(_("category"), max_length=120, blank=True)
+    tags = models.JSONField(_("tags"), default=list, blank=True)
+    access = models.JSONField(
+        _("access list"), default=list, blank=True, help_text=_("Groups that may find it; empty for everyone who may search the base.")
+    )
+    date = models.DateField(_("date"), null=True, blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.PUBLISHED)
+    source_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    text_sha256 = models.CharField(max_length=64, blank=True, editable=False)
+    simhash = models.BigIntegerField(null=True, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("document"), _("documents")
+        ordering = ["kb", "external_id"]
+        constraints = [models.UniqueConstraint(fields=["kb", "external_id"], name="one_document_an_id")]
+        indexes = [
+            models.Index(fields=["kb", "text_sha256"], name="document_by_text"),
+            models.Index(fields=["kb", "date"], name="document_by_date"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or self.external_id
+
+
+class Passage(models.Model):
+    """A piece of a document: `start` and `end` are offsets in its text; the section around it gives context."""
+
+    document = models.ForeignKey(Document, on_delete=models.CASCADE, related_name="passages")
+    number = models.PositiveIntegerField()
+    text = models.TextField()
+    heading = models.CharField(max_length=500, blank=True, help_text="Headings that it stands under, outermost first, joined by ' > '.")
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    page = models.PositiveIntegerField(null=True)
+    section_start = models.PositiveIntegerField()
+    section_end = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("passage"), _("passages")
+        constraints = [models.UniqueConstraint(fields=["document", "number"], name="one_passage_a_number")]
+
+    def __str__(self) -> str:
+        return f"{self.document_id}#{self.number}"
+
+
+class PassageQuestion(models.Model):
+    """A question that a passage answers: it finds the passage too."""
+
+    passage = models.ForeignKey(Passage, on_delete=models.CASCADE, related_name="questions")
+    text = models.CharField(max_length=500)
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class EntryVector(models.Model):

@@ -16,7 +16,7 @@ from apps.retrieval.indexes.snapshot import SnapshotFolder
 from apps.retrieval.indexes.vector_view import BuildStopped, VectorView, empty_view, extend_graph
 from core.config import get_settings
 from core.errors import IndexMismatch
-from core.types import EntryKind, FloatArray, Hit, IndexState, Scope
+from core.types import EntryKind, Facts, FloatArray, Hit, IndexState, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class FaissIndex:
         """How far this process's index follows; after a start, what the snapshot says."""
         return self._kb(kb_id).state
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray) -> None:
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
         """Adds or replaces vectors float32[n, dim] by id; takes effect with `refresh`.
 
         Raises IndexMismatch where `dim` is not that of the vectors already here.
