@@ -64,6 +64,20 @@ class Settings(BaseSettings):
     )
     encoder_query_prefix: str | None = Field(None, description="Text put before questions; empty takes what the model's own files say.")
     encoder_passage_prefix: str | None = Field(None, description="Text put before passages; empty takes what the model's own files say.")
+    generator: str = Field(
+        "smollm2-135m-instruct",
+        description="Generator: a known name, a Hugging Face id, or a folder; empty is none, and answers are given as stored.",
+    )
+    generator_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Number format of the generator; auto takes bf16 where the hardware has it, else fp32."
+    )
+    generator_max_streams: int = Field(16, ge=1, le=256, description="Texts that the generator writes at a time.")
+    generator_max_waiting: int = Field(
+        64, ge=1, description="Requests that may wait for the generator before callers are told to come back later."
+    )
+    generator_cache_mb: int = Field(
+        1024, ge=16, description="Most memory for what the generator remembers of its texts (keys and values), in MiB."
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     model_threads: int = Field(0, ge=0, description="Threads of one forward pass on a CPU; 0 takes one less than the cores, at least one.")
     batch_max_tokens: int = Field(8192, ge=16, description="Largest batch of the encoder, in padded tokens (longest text times texts).")
@@ -86,6 +100,7 @@ class Settings(BaseSettings):
 
     # Which class stands behind each seam
     encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
+    generator_backend: str = Field("workers.local.LocalGenerator", description="Dotted path of the Generator.")
     turn_log: str = Field("", description="Dotted path of the TurnLog; empty is Redis Streams where redis_url is set, else memory.")
     lexical_index: str = Field("apps.retrieval.indexes.lexical.EmbeddedLexicalIndex", description="Dotted path of the LexicalIndex.")
     vector_index: str = Field("apps.retrieval.indexes.faiss_index.FaissIndex", description="Dotted path of the VectorIndex.")
@@ -104,8 +119,9 @@ class Settings(BaseSettings):
     def _refuse_contradictions(self) -> Settings:
         if "redis" in self.turn_log_path.lower() and not self.redis_url:
             raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
-        if "workers.remote" in self.encoder_backend and not self.redis_url:
-            raise ValueError("QA_ENCODER_BACKEND asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
+        for name, path in (("QA_ENCODER_BACKEND", self.encoder_backend), ("QA_GENERATOR_BACKEND", self.generator_backend)):
+            if "workers.remote" in path and not self.redis_url:
+                raise ValueError(f"{name} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
         if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
             raise ValueError("QA_DATABASE_URL must begin with postgres:// or sqlite:///.")
         return self

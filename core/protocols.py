@@ -17,12 +17,14 @@ from core.types import (
     EncodedQuery,
     Facts,
     Filters,
+    FinishReason,
     FloatArray,
     Hit,
     IndexEntry,
     IndexState,
     JSONDict,
     Match,
+    Priority,
     Query,
     Role,
     Scope,
@@ -67,30 +69,56 @@ class Reranker(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationRequest:
-    """What a generator is asked: chat messages as (role, text) pairs and its limits."""
+    """What a generator is asked: chat messages as (role, text) pairs and its limits.
+
+    Temperature 0 is greedy. The same `seed` with the same request gives the same text, as far as the implementation can;
+    without one each request has its own. `stop` strings end the text and are left out of it. `deadline_s` counts from the
+    call of `stream`, waiting included.
+    """
 
     messages: tuple[tuple[str, str], ...]
     max_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
+    seed: int | None = None
     stop: tuple[str, ...] = ()
     deadline_s: float = 60.0
+    priority: Priority = Priority.LIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens of one generation; those of the prompt include what the chat template adds."""
+
+    prompt_tokens: int
+    completion_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """A piece of generated text; the last one has a finish reason (`stop`, `length`, `cancelled`)."""
+    """A piece of generated text, never half a character. The last one has the finish reason and, where it is known, the usage."""
 
     text: str
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
 
 
 @runtime_checkable
 class Generator(Protocol):
-    """Writes text."""
+    """Writes text. Calls from many threads share forward passes."""
+
+    @property
+    def model_id(self) -> str:
+        """Names the model, without loading it."""
+        ...
 
     def stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
-        """Chunks as they are made; setting `cancel` ends the stream within a step."""
+        """Chunks as they are made; setting `cancel`, or closing the iterator, ends it and frees its slot within a step.
+
+        What was written until a cancel or the deadline stays; the last chunk says which it was. Raises InvalidRequest for a
+        prompt beyond the model's context, Overloaded where too many wait, ModelUnavailable where there is no model,
+        DeadlineExceeded where the deadline passes before the model begins, InferenceFailed where it breaks on this request.
+        """
         ...
 
 

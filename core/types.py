@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +27,22 @@ class Locale(StrEnum):
 
     ZH = "zh"
     EN = "en"
+
+
+class Priority(IntEnum):
+    """Who waits for a model: a person (LIVE), or an import (BULK), which goes when no person waits and now and then all the same."""
+
+    LIVE = 0
+    BULK = 1
+
+
+class FinishReason(StrEnum):
+    """Why a generated text ends: the model or a stop string ended it, its limit of tokens, its caller, or its deadline."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+    DEADLINE = "deadline"
 
 
 class EntryKind(StrEnum):

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from enum import IntEnum
 from itertools import islice
 from typing import Generic, TypeVar
 
 from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnavailable, Overloaded, QAError
 from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES
+from core.types import Priority
 from workers.batch_choice import choose_batch
 
 Item = TypeVar("Item")
@@ -25,13 +25,6 @@ Result = TypeVar("Result")
 
 WINDOW = 512
 LIVE_BATCHES_PER_BULK = 8
-
-
-class Priority(IntEnum):
-    """Who waits: a person (LIVE), or an import (BULK), which goes when no person waits and every ninth batch at least."""
-
-    LIVE = 0
-    BULK = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from core.config import Settings
-from workers.batching import Priority
+from core.types import Priority
 
 TASK = "wenlu.infer"
 ENCODER = "encoder"

@@ -21,9 +21,8 @@ from kombu.exceptions import OperationalError
 from core.config import Settings, get_settings
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded, QAError
 from core.metrics import REMOTE_RESENT, REMOTE_SECONDS
-from core.types import JSONDict
+from core.types import JSONDict, Priority
 from core.worker_registry import ALIVE_S, read_workers
-from workers.batching import Priority
 from workers.broker import TASK, make_app, queue_name
 from workers.outbox import TICK_S, Outbox, Row, Waiting
 from workers.replies import ChannelReader

@@ -12,8 +12,8 @@ import numpy as np
 
 from core.config import Settings, get_settings
 from core.errors import ModelUnavailable, QAError
-from core.types import EncodedQuery, FloatArray, Role
-from workers.batching import Batcher, Limits, Priority, results_of
+from core.types import EncodedQuery, FloatArray, Priority, Role
+from workers.batching import Batcher, Limits, results_of
 from workers.device import is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import ModelUnavailable, Overloaded
 from core.metrics import REMOTE_WAITING
-from workers.batching import Priority
+from core.types import Priority
 from workers.wire import Call
 
 MESSAGES_UNDER_WAY = 4

@@ -13,8 +13,7 @@ import numpy as np
 
 from core.config import get_settings
 from core.errors import ModelUnavailable
-from core.types import EncodedQuery, FloatArray, Role
-from workers.batching import Priority
+from core.types import EncodedQuery, FloatArray, Priority, Role
 from workers.broker import ENCODER
 from workers.dispatch import Dispatcher, result_of, shared_dispatcher
 from workers.embedding_cache import CachedVectors, EmbeddingCache

@@ -23,8 +23,8 @@ from redis.retry import Retry
 
 from core.config import Settings, get_settings
 from core.errors import DeadlineExceeded, InvalidRequest, ModelUnavailable, Overloaded, QAError
-from core.types import JSONDict
-from workers.batching import Priority, results_of
+from core.types import JSONDict, Priority
+from workers.batching import results_of
 from workers.broker import ENCODER, TASK
 from workers.cancels import Cancels
 from workers.heartbeat import Heartbeat, Load

@@ -16,8 +16,7 @@ import numpy as np
 
 from core import errors
 from core.errors import InferenceFailed, InvalidRequest, QAError
-from core.types import FloatArray, JSONDict, JSONValue, Role
-from workers.batching import Priority
+from core.types import FloatArray, JSONDict, JSONValue, Priority, Role
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

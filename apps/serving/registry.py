@@ -49,7 +49,7 @@ def fetch_model(name: str, progress: Progress) -> Path:
 
 def default_models() -> list[str]:
     """The known models that the settings name; a folder or a hub id needs no fetching."""
-    return [name for name in (get_settings().encoder,) if name in load_object(f"{_WEIGHTS}.KNOWN_MODELS")]
+    return [name for name in (get_settings().encoder, get_settings().generator) if name in load_object(f"{_WEIGHTS}.KNOWN_MODELS")]
 
 
 def verify_model(name: str) -> None:

@@ -14,10 +14,9 @@ from prometheus_client import REGISTRY
 
 from core.config import get_settings
 from core.errors import InvalidRequest
-from core.types import Role
+from core.types import Priority, Role
 from tests.inference_workers import redis_url
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
-from workers.batching import Priority
 from workers.dispatch import CANCELS
 from workers.tasks import InferenceWorker
 from workers.wire import Call, EncodeBody, Request, encode_as_dict, request_as_dict, vectors_from_dict

@@ -11,8 +11,9 @@ import pytest
 
 from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnavailable, Overloaded
 from core.metrics import BATCH_DROPPED
+from core.types import Priority
 from workers.batch_choice import choose_batch
-from workers.batching import Batcher, Limits, Priority, results_of
+from workers.batching import Batcher, Limits, results_of
 
 WAIT_S = 10
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from core.errors import ModelUnavailable, Overloaded
-from workers.batching import Priority
+from core.types import Priority
 from workers.outbox import CALLS_PER_MESSAGE, LINGER_S, MESSAGES_UNDER_WAY, Outbox, Waiting
 from workers.wire import Call
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, Overloaded, QAError
-from core.types import Role
-from workers.batching import Priority
+from core.types import Priority, Role
 from workers.wire import (
     Call,
     EncodeBody,
