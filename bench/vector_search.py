@@ -23,7 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from apps.retrieval.indexes import vector_view
+from apps.retrieval.indexes import vector_graph
 from apps.retrieval.indexes.faiss_index import FaissIndex
 from core.types import FloatArray, Scope
 
@@ -132,7 +132,7 @@ def main() -> None:
             with get_context("spawn").Pool(1) as pool:
                 cases.append(pool.apply(measure, ((kind, size),)))
             print("  ".join(f"{name}={value}" for name, value in cases[-1].items()), flush=True)
-    settings = {"links": vector_view.GRAPH_LINKS, "ef_build": vector_view.GRAPH_EF_BUILD, "ef_search": vector_view.GRAPH_EF_SEARCH}
+    settings = {"links": vector_graph.GRAPH_LINKS, "ef_build": vector_graph.GRAPH_EF_BUILD, "ef_search": vector_graph.GRAPH_EF_SEARCH}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"cores": os.cpu_count(), "graph": settings, "cases": cases}, indent=1) + "\n")
 

@@ -12,7 +12,7 @@ from apps.retrieval.follower import follower
 from apps.retrieval.registry import IndexPair, indexes_for
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import unpack_tokens
-from core.types import EncodedQuery, EntryKind, FloatArray, Hit, Scope, SearchMode
+from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, FloatArray, Hit, Scope, SearchMode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,9 +30,18 @@ class EntryScores:
 
 
 def find_candidates(
-    text: str, encoded: EncodedQuery | None, *, kind: EntryKind, scope: Scope, k: int, mode: SearchMode = SearchMode.HYBRID
+    text: str,
+    encoded: EncodedQuery | None,
+    *,
+    kind: EntryKind,
+    scope: Scope,
+    k: int,
+    mode: SearchMode = SearchMode.HYBRID,
+    filters: Filters = NO_FILTERS,
 ) -> list[EntryScores]:
-    """Up to `k` entries from each index that the mode asks, in no order. The indexes first catch up with the database.
+    """Up to `k` entries that the filters admit from each index that the mode asks, in no order.
+
+    The indexes first catch up with the database.
 
     Raises IndexMismatch where vectors would be searched that another encoder made. In hybrid mode, lexical finds get their
     cosine from the stored vectors, and all get what else is stored, so that both kinds can be compared.
@@ -41,13 +50,13 @@ def find_candidates(
         follower().follow(kb_id, revision)
     pair = indexes_for(kind)
     if encoded is None or mode is SearchMode.LEXICAL:
-        return [EntryScores(hit.id, None, hit.score) for hit in pair.lexical.search_normalized(text, k, scope)]
+        return [EntryScores(hit.id, None, hit.score) for hit in pair.lexical.search_normalized(text, k, scope, filters)]
     for kb_id in scope.kb_ids:
         follower().check_encoder(kb_id, encoded.encoder)
-    near = pair.vector.search(encoded.vector, k, scope)
+    near = pair.vector.search(encoded.vector, k, scope, filters)
     if mode is SearchMode.VECTOR:
         return [EntryScores(hit.id, hit.score, 0.0) for hit in near]
-    return _joined(pair, encoded, kind, scope, near, pair.lexical.search_normalized(text, k, scope))
+    return _joined(pair, encoded, kind, scope, near, pair.lexical.search_normalized(text, k, scope, filters))
 
 
 def _joined(

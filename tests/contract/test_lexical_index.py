@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
 from core.protocols import LexicalIndex
-from core.types import EntryKind, IndexEntry, IndexState, Scope
+from core.types import EntryKind, Facts, Filters, IndexEntry, IndexState, Scope
+from tests.facts import filters, some_facts
 
 IMPLEMENTATIONS = ["embedded"]
 KB = Scope(kb_ids=(1,))
@@ -173,6 +175,53 @@ def test_two_instances_see_each_others_changes(open_index: Open) -> None:
 def test_no_text_breaks_a_search(index: LexicalIndex, text: str) -> None:
     fill(index, {1: "vacation days"})
     assert index.search(text, 5, KB) == []
+
+
+FACTS = some_facts(80)
+over_one_index = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def filtered_index(index: LexicalIndex) -> LexicalIndex:
+    """Entry n has `FACTS[n]`; all have the word `leave`."""
+    entries = [IndexEntry(id=n, text=f"leave rule{n} " + "leave " * (n % 5), facts=facts) for n, facts in enumerate(FACTS)]
+    with index.exclusive(1):
+        index.put(1, entries[:50])
+        index.refresh(1, 1)
+        index.put(1, entries[50:])
+        index.refresh(1, 2)
+    return index
+
+
+@over_one_index
+@given(filters=filters())
+def test_a_filter_lets_through_what_it_admits_and_changes_no_score(filtered_index: LexicalIndex, filters: Filters) -> None:
+    for search in (filtered_index.search, filtered_index.search_normalized):
+        hits = search("leave", 100, KB)
+        assert search("leave", 100, KB, filters) == [hit for hit in hits if filters.admits(FACTS[hit.id])]
+
+
+def test_a_narrow_filter_finds_what_ranks_behind_everything_else(index: LexicalIndex) -> None:
+    rare = IndexEntry(id=1000, text="leave " + "other words " * 30, facts=Facts(terms=("tag=rare",), day=5))
+    with index.exclusive(1):
+        index.put(1, [rare, *(IndexEntry(id=n, text="leave", facts=Facts(day=4)) for n in range(300))])
+        index.refresh(1, 1)
+    for narrow in (Filters(any_of=(frozenset({"tag=rare"}),)), Filters(since_day=5)):
+        assert [hit.id for hit in index.search("leave", 3, KB, narrow)] == [1000]
+
+
+def test_a_filter_finds_nothing_without_a_word_of_the_text(filtered_index: LexicalIndex) -> None:
+    assert filtered_index.search("parking", 10, KB, Filters(since_day=1)) == []
+
+
+def test_putting_an_id_again_replaces_its_facts(index: LexicalIndex) -> None:
+    old, new = Filters(any_of=(frozenset({"tag=old"}),)), Filters(any_of=(frozenset({"tag=new"}),))
+    with index.exclusive(1):
+        index.put(1, [IndexEntry(id=1, text="leave", facts=Facts(terms=("tag=old",)))])
+        index.refresh(1, 1)
+        index.put(1, [IndexEntry(id=1, text="leave", facts=Facts(terms=("tag=new",)))])
+        index.refresh(1, 2)
+    assert (index.search("leave", 5, KB, old), [hit.id for hit in index.search("leave", 5, KB, new)]) == ([], [1])
 
 
 KILLED = """

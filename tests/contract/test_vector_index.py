@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from apps.retrieval.indexes.faiss_index import FaissIndex
 from core.errors import IndexMismatch
 from core.protocols import VectorIndex
-from core.types import EntryKind, FloatArray, IndexState, Scope
+from core.types import EntryKind, Facts, Filters, FloatArray, IndexState, Scope
+from tests.facts import filters, some_facts
 
 IMPLEMENTATIONS = ["exact", "graph"]
 KB = Scope(kb_ids=(1,))
@@ -175,3 +177,66 @@ def test_vectors_can_be_read_back_by_id(index: VectorIndex) -> None:
     assert set(vectors) == {2, 3}
     assert vectors[2] == pytest.approx(towards(X, Y, 0.3), abs=1e-3)
     assert index.vectors(8, [1]) == {}  # type: ignore[attr-defined]
+
+
+FACTS = some_facts(120)
+ROWS = np.random.default_rng(5).normal(size=(120, 8)).astype(np.float32)
+ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
+over_one_index = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def filtered_index(index: VectorIndex) -> VectorIndex:
+    """Entry n has `FACTS[n]` and `ROWS[n]`; a few of the first had others."""
+    with index.exclusive(1):
+        index.put(1, range(100), ROWS[np.arange(100) // 2], FACTS[:100][::-1])
+        index.refresh(1, 1)
+    settle(index)
+    with index.exclusive(1):
+        index.put(1, range(120), ROWS, FACTS)
+        index.refresh(1, 2)
+    settle(index)
+    with index.exclusive(1):
+        index.put(1, range(5), ROWS[:5], FACTS[:5])
+        index.refresh(1, 3)
+    return index
+
+
+@over_one_index
+@given(filters=filters())
+def test_a_filter_finds_the_nearest_of_what_it_admits(filtered_index: VectorIndex, filters: Filters) -> None:
+    hits = filtered_index.search(ROWS[7], 10, KB, filters)
+    admitted = [n for n, facts in enumerate(FACTS) if filters.admits(facts)]
+    cosines = {n: float(ROWS[n] @ ROWS[7]) for n in admitted}
+    assert {hit.id for hit in hits} <= set(admitted)
+    assert [hit.score for hit in hits] == pytest.approx(sorted(cosines.values(), reverse=True)[:10], abs=2e-3)
+
+
+def test_putting_an_id_again_replaces_its_facts(index: VectorIndex) -> None:
+    old, new = Filters(any_of=(frozenset({"tag=old"}),)), Filters(any_of=(frozenset({"tag=new"}),))
+    for revision, tag in enumerate(["tag=old", "tag=new"], start=1):
+        with index.exclusive(1):
+            index.put(1, [1, 2], np.stack([X, Y]), [Facts(terms=(tag,)), Facts()])
+            index.refresh(1, revision)
+        settle(index)
+    assert (index.search(X, 5, KB, old), [hit.id for hit in index.search(X, 5, KB, new)]) == ([], [1])
+
+
+def test_vectors_put_without_facts_are_found_without_filters_only(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y})
+    assert found(index, X) == [1, 2]
+    assert index.search(X, 5, KB, Filters(since_day=1)) == []
+
+
+def test_facts_are_there_after_a_restart(open_index: Open) -> None:
+    index = open_index()
+    with index.exclusive(1):
+        index.clear(1, "encoder-1")
+        index.put(1, range(120), ROWS, FACTS)
+        index.refresh(1, 1)
+    settle(index)
+    filters = Filters(any_of=(frozenset({"lang=zh"}),), since_day=738_000)
+    before = index.search(ROWS[0], 50, KB, filters)
+    index.close()  # type: ignore[attr-defined]
+    assert before
+    assert open_index().search(ROWS[0], 50, KB, filters) == before

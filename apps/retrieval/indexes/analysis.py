@@ -13,8 +13,8 @@ import tantivy
 
 from core.text import clean_text
 
-# Part of what an index was built with: change it with every change of `analyze`, so that old indexes are built anew.
-ANALYSIS = "jieba+pairs+snowball/1"
+# Part of what an index was built with: change it with every change of `analyze` or of the fields, so that old indexes are built anew.
+ANALYSIS = "jieba+pairs+snowball/2"
 MAX_TERM_CHARS = 40
 
 # Words that tell no two questions apart. Question words and negations do, and stay: "how" and "when" ask different things.

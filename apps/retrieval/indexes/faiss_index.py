@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from apps.retrieval.indexes.snapshot import SnapshotFolder
-from apps.retrieval.indexes.vector_view import BuildStopped, VectorView, empty_view, extend_graph
+from apps.retrieval.indexes.vector_graph import BuildStopped
+from apps.retrieval.indexes.vector_view import MAX_DEAD_SHARE, VectorView, empty_view, extend_graph
 from core.config import get_settings
 from core.errors import IndexMismatch
-from core.types import EntryKind, Facts, FloatArray, Hit, IndexState, Scope
+from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArray, Hit, IndexState, Scope
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,17 @@ class FaissIndex:
 
     # Searching
 
-    def search(self, vector: FloatArray, k: int, scope: Scope) -> list[Hit]:
-        """Up to `k` hits within the scope, best first; score is the cosine. Raises IndexMismatch for a vector of another length."""
+    def search(self, vector: FloatArray, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
+        """Up to `k` hits within the scope that the filters admit, best first; score is the cosine.
+
+        Raises IndexMismatch for a vector of another length.
+        """
         hits: list[Hit] = []
         for kb_id in dict.fromkeys(scope.kb_ids):
             view = self._kb(kb_id).view
             if k > 0 and view is not None and view.count:
                 _check_dim(kb_id, view.dim, vector.shape[-1])
-                hits += view.search(vector, k)
+                hits += view.search(vector, k, filters)
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))[: max(k, 0)]
 
     def vectors(self, kb_id: int, ids: Sequence[int]) -> dict[int, FloatArray]:
@@ -80,11 +84,11 @@ class FaissIndex:
         return self._kb(kb_id).state
 
     def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
-        """Adds or replaces vectors float32[n, dim] by id; takes effect with `refresh`.
+        """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`.
 
         Raises IndexMismatch where `dim` is not that of the vectors already here.
         """
-        self._held(kb_id).put(ids, vectors)
+        self._held(kb_id).put(ids, vectors, facts or [NO_FACTS] * len(ids))
 
     def delete(self, kb_id: int, ids: Sequence[int]) -> None:
         """Removes entries; unknown ids are fine; takes effect with `refresh`."""
@@ -185,7 +189,7 @@ class _KnowledgeBaseVectors:
         self._snapshot = SnapshotFolder(folder)
         self._swap = threading.RLock()
         self._loaded = False
-        self._put: dict[int, FloatArray] = {}
+        self._put: dict[int, tuple[FloatArray, Facts]] = {}
         self._deleted: set[int] = set()
         self._changed_while_building: set[int] | None = None
         self._unsaved = 0
@@ -204,15 +208,14 @@ class _KnowledgeBaseVectors:
             self._loaded = True
             return True
 
-    def put(self, ids: Sequence[int], vectors: FloatArray) -> None:
+    def put(self, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts]) -> None:
         rows = np.array(vectors, dtype=np.float32)  # a copy: the caller may use its array again
         if not len(ids):
             return
         if rows.shape != (len(ids), rows.shape[-1]):
             raise ValueError(f"{len(ids)} ids need as many rows, not an array of shape {rows.shape}.")
-        dim = self.view.dim if self.view is not None else len(next(iter(self._put.values()), rows[0]))
-        _check_dim(self.kb_id, dim, rows.shape[1])
-        self._put.update(zip(map(int, ids), rows, strict=True))
+        _check_dim(self.kb_id, self._dim() or rows.shape[1], rows.shape[1])
+        self._put.update(zip(map(int, ids), zip(rows, facts, strict=True), strict=True))
         self._deleted.difference_update(map(int, ids))
 
     def delete(self, ids: Sequence[int]) -> None:
@@ -227,7 +230,7 @@ class _KnowledgeBaseVectors:
         with self._swap:
             touched = self._put.keys() | self._deleted
             if touched and (self._put or self.view is not None):
-                view = self.view or empty_view(len(next(iter(self._put.values()))))
+                view = self.view or empty_view(self._dim())
                 self.view = view.changed(self._put, self._deleted)
                 if self._changed_while_building is not None:
                     self._changed_while_building |= touched
@@ -251,7 +254,7 @@ class _KnowledgeBaseVectors:
             return False
         if view.graph is None:
             return len(view.row_ids) > self._exact_max
-        return len(view.row_ids) > self._exact_max // 4 or view.dead_share > 0.2
+        return len(view.row_ids) > self._exact_max // 4 or view.dead_share > MAX_DEAD_SHARE
 
     def build_graph(self) -> None:
         """Builds aside while searches and changes go on, then takes what changed meanwhile into account."""
@@ -285,6 +288,10 @@ class _KnowledgeBaseVectors:
             with self._swap:
                 self._unsaved = max(0, self._unsaved - unsaved)
         self._saved_at = time.monotonic()
+
+    def _dim(self) -> int:
+        """The length of the vectors that are here or wait; 0 where there are none."""
+        return self.view.dim if self.view is not None else next((len(row) for row, _ in self._put.values()), 0)
 
 
 def _check_dim(kb_id: int, expected: int, found: int) -> None:

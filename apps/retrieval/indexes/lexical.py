@@ -20,6 +20,7 @@ from apps.retrieval.indexes.tantivy_part import (
     MAX_QUERY_TERMS,
     LexicalReader,
     create_part,
+    document_of,
     ids_at,
     known_rarest,
     open_part,
@@ -30,7 +31,7 @@ from apps.retrieval.indexes.tantivy_part import (
 )
 from core.config import get_settings
 from core.errors import IndexMismatch
-from core.types import EntryKind, Hit, IndexEntry, IndexState, Scope
+from core.types import NO_FILTERS, EntryKind, Filters, Hit, IndexEntry, IndexState, Scope
 
 MAX_OPEN = 64
 WRITER_BYTES = 50_000_000
@@ -67,15 +68,15 @@ class EmbeddedLexicalIndex:
 
     # Searching
 
-    def search(self, text: str, k: int, scope: Scope) -> list[Hit]:
-        """Up to `k` hits within the scope, best first; score is BM25 by the statistics of the hit's knowledge base.
+    def search(self, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
+        """Up to `k` hits within the scope that the filters admit, best first; score is BM25.
 
-        Of a long text the `MAX_QUERY_TERMS` rarest known terms count. Raises IndexMismatch where files are damaged.
+        Statistics are those of the hit's whole knowledge base, so that a filter changes no score. Of a long text the `MAX_QUERY_TERMS` rarest known terms count. Raises IndexMismatch where files are damaged.
         """
         terms = list(dict.fromkeys(analyze(text)))
-        return _best(self._hits(terms, k, scope), k)
+        return _best(self._hits(terms, k, scope, filters), k)
 
-    def search_normalized(self, text: str, k: int, scope: Scope) -> list[Hit]:
+    def search_normalized(self, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
         """Like `search`, with scores from 0 to 1: BM25 divided by what the text itself would score as an entry.
 
         Comparable over knowledge bases of any size, down to a single entry, where BM25 itself is not.
@@ -85,19 +86,11 @@ class EmbeddedLexicalIndex:
         for kb_id in dict.fromkeys(scope.kb_ids):
             one = Scope(kb_ids=(kb_id,))
             ceiling = self._ceiling(terms, one)
-            found = self._hits(list(dict.fromkeys(terms)), k, one) if ceiling else []
+            found = self._hits(list(dict.fromkeys(terms)), k, one, filters) if ceiling else []
             hits += [Hit(hit.id, min(hit.score / ceiling, 1.0)) for hit in found]
         return _best(hits, k)
 
-    def max_score(self, text: str, scope: Scope) -> float:
-        """The BM25 that an entry of exactly this text would get; 0 where nothing can be found.
-
-        Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
-        which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
-        """
-        return self._ceiling(analyze(text), scope)
-
-    def _hits(self, terms: Sequence[str], k: int, scope: Scope) -> list[Hit]:
+    def _hits(self, terms: Sequence[str], k: int, scope: Scope, filters: Filters) -> list[Hit]:
         hits: list[Hit] = []
         if not terms or k <= 0:
             return hits
@@ -105,10 +98,15 @@ class EmbeddedLexicalIndex:
             reader = self._reader(kb_id)
             if reader is not None and reader.searcher.num_docs:
                 with _damage_named(kb_id):
-                    hits += search_part(reader, known_rarest(reader.searcher, terms), k)
+                    hits += search_part(reader, known_rarest(reader.searcher, terms), k, filters)
         return hits
 
     def _ceiling(self, terms: Sequence[str], scope: Scope) -> float:
+        """The BM25 that an entry of exactly these terms would get; 0 where nothing can be found.
+
+        Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
+        which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
+        """
         readers = [reader for kb_id in scope.kb_ids if (reader := self._reader(kb_id)) is not None and reader.searcher.num_docs]
         entries = sum(reader.searcher.num_docs for reader in readers)
         if not entries or not terms:
@@ -141,13 +139,8 @@ class EmbeddedLexicalIndex:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         writer = self._open_writer(kb_id)
         for entry in entries:
-            terms = analyze(entry.text)
-            document = tantivy.Document()
-            document.add_integer("id", entry.id)
-            document.add_integer("length", len(terms))
-            document.add_text("words", " ".join(terms))
             writer.writer.delete_documents_by_term("id", entry.id)
-            writer.writer.add_document(document)
+            writer.writer.add_document(document_of(entry, analyze(entry.text)))
         writer.changed = writer.changed or bool(entries)
 
     def delete(self, kb_id: int, ids: Sequence[int]) -> None:

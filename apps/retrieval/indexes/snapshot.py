@@ -18,13 +18,16 @@ import faiss
 import numpy as np
 
 from apps.retrieval.indexes.durable import FolderLock, replace_file, sync_folder
-from apps.retrieval.indexes.vector_view import Graph, VectorView
+from apps.retrieval.indexes.fact_table import FactTable
+from apps.retrieval.indexes.vector_graph import Graph
+from apps.retrieval.indexes.vector_view import VectorView
 from core.types import IndexState
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2  # a snapshot of another format counts as none
 _BLOCK = 1 << 20
+_FACTS = ("starts", "codes", "days")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +67,13 @@ class SnapshotFolder:
             files = {
                 "rows": self._write_array(view.rows),
                 "row_ids": self._write_array(view.row_ids),
+                **self._write_facts("row", view.row_facts),
             }
             if view.graph is not None and view.alive is not None:
                 files["graph"] = self._write_graph(view.graph)
                 files["graph_ids"] = self._write_array(view.graph.ids)
                 files["alive"] = self._write_array(view.alive)
+                files |= self._write_facts("graph", view.graph.facts)
             sync_folder(self._folder)
             self._write_manifest(view, state, files)
             self._remove_others({file.name for file in files.values()})
@@ -98,9 +103,9 @@ class SnapshotFolder:
         arrays = {part: np.load(self._folder / file.name, allow_pickle=False) for part, file in files.items() if part != "graph"}
         graph = None
         if "graph" in files:
-            graph = Graph(faiss.read_index(str(self._folder / files["graph"].name)), arrays["graph_ids"])
+            graph = Graph(faiss.read_index(str(self._folder / files["graph"].name)), arrays["graph_ids"], _facts("graph", arrays))
             self._graph, self._graph_file = graph, files["graph"]
-        view = VectorView(int(manifest["dim"]), arrays["rows"], arrays["row_ids"], graph, arrays.get("alive"))
+        view = VectorView(int(manifest["dim"]), arrays["rows"], arrays["row_ids"], _facts("row", arrays), graph, arrays.get("alive"))
         return view, IndexState(revision=int(manifest["revision"]), built_with=str(manifest["built_with"]))
 
     def _check(self, file: SavedFile) -> None:
@@ -123,6 +128,9 @@ class SnapshotFolder:
             file.flush()
             os.fsync(file.fileno())
         return _described(path)
+
+    def _write_facts(self, part: str, facts: FactTable) -> dict[str, SavedFile]:
+        return {f"{part}_{name}": self._write_array(getattr(facts, name)) for name in _FACTS}
 
     def _write_graph(self, graph: Graph) -> SavedFile:
         """The file of this very graph where it is already there: a graph is large and changes rarely."""
@@ -151,6 +159,10 @@ class SnapshotFolder:
             for path in self._folder.glob(pattern):
                 if path.name not in keep:
                     path.unlink(missing_ok=True)
+
+
+def _facts(part: str, arrays: dict[str, np.ndarray]) -> FactTable:
+    return FactTable(*(arrays[f"{part}_{name}"] for name in _FACTS))
 
 
 def _described(path: Path) -> SavedFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import tantivy
 
-from core.types import Hit, IndexState
+from core.types import NO_FILTERS, Filters, Hit, IndexEntry, IndexState
 
 MAX_QUERY_TERMS = 64
+MAX_FACT_CHARS = 200
 K1, B = 1.2, 0.75  # tantivy's own, fixed there; used to work out what a perfect hit would score
 
 
@@ -31,11 +33,13 @@ class LexicalReader:
 
 @cache
 def schema() -> tantivy.Schema:
-    """An entry: its id, its number of terms, and its terms without positions."""
+    """An entry: its id, its number of terms, its terms without positions, and what it can be filtered by."""
     builder = tantivy.SchemaBuilder()
     builder.add_integer_field("id", indexed=True, fast=True)
     builder.add_integer_field("length", fast=True)
     builder.add_text_field("words", tokenizer_name="words", index_option="freq")
+    builder.add_text_field("facts", tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("day", fast=True)
     return builder.build()
 
 
@@ -90,14 +94,49 @@ def known_rarest(searcher: tantivy.Searcher, terms: Sequence[str]) -> list[str]:
     return [term for _, term in known]
 
 
-def search_part(reader: LexicalReader, terms: Sequence[str], k: int) -> list[Hit]:
-    """Up to `k` entries that have any of the terms, best BM25 first. No query language: a text can never break the query."""
-    if not terms:
+def document_of(entry: IndexEntry, terms: Sequence[str]) -> tantivy.Document:
+    """The entry as an index holds it; `terms` are those of its text."""
+    document = tantivy.Document()
+    document.add_integer("id", entry.id)
+    document.add_integer("length", len(terms))
+    document.add_text("words", " ".join(terms))
+    for fact in set(entry.facts.terms):
+        document.add_text("facts", _fact_key(fact))
+    if entry.facts.day is not None:
+        document.add_integer("day", entry.facts.day)
+    return document
+
+
+def search_part(reader: LexicalReader, terms: Sequence[str], k: int, filters: Filters = NO_FILTERS) -> list[Hit]:
+    """Up to `k` entries that have any of the terms and that the filters admit, best BM25 first.
+
+    Filters choose and do not score. No query language: a text can never break the query.
+    """
+    if not terms or not all(filters.any_of):
         return []
-    clauses = [(tantivy.Occur.Should, tantivy.Query.term_query(schema(), "words", term, "freq")) for term in terms]
-    found = reader.searcher.search(tantivy.Query.boolean_query(clauses), min(k, reader.searcher.num_docs), count=False).hits
+    words = [(tantivy.Occur.Should, tantivy.Query.term_query(schema(), "words", term, "freq")) for term in terms]
+    query = tantivy.Query.boolean_query(words)
+    if filters:
+        query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in (query, *_conditions(filters))])
+    found = reader.searcher.search(query, min(k, reader.searcher.num_docs), count=False).hits
     ids = ids_at(reader.searcher, [address for _, address in found])
     return [Hit(entry_id, float(score)) for entry_id, (score, _) in zip(ids, found, strict=True)]
+
+
+def _conditions(filters: Filters) -> list[tantivy.Query]:
+    """What an entry must fulfil, each with a score of 0."""
+    parts = [tantivy.Query.term_set_query(schema(), "facts", [_fact_key(fact) for fact in group]) for group in filters.any_of]
+    if filters.since_day is not None or filters.until_day is not None:
+        since, until = max(filters.since_day or 0, 0), filters.until_day
+        parts.append(tantivy.Query.range_query(schema(), "day", tantivy.FieldType.Integer, since, until))
+    return [tantivy.Query.const_score_query(part, 0.0) for part in parts]
+
+
+def _fact_key(fact: str) -> str:
+    """The fact as tantivy can hold it: one that is too long, or no valid Unicode, by its hash."""
+    if len(fact) <= MAX_FACT_CHARS and not any("\ud800" <= char <= "\udfff" for char in fact):
+        return fact
+    return "sha256:" + hashlib.sha256(fact.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def ids_at(searcher: tantivy.Searcher, addresses: list[tantivy.DocAddress]) -> list[int]:

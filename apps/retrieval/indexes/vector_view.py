@@ -1,59 +1,44 @@
-"""Which vectors are nearest to a question's? One immutable state of one knowledge base's vectors, and how graphs are made.
+"""Which vectors are nearest to a question's? One immutable state of one knowledge base's vectors.
 
-A view has two parts. `rows` are scanned exactly. `graph` (HNSW, Malkov and Yashunin 2016, over half-precision rows) holds
-what has grown beyond an exact scan; its replaced and deleted nodes stay as dead ones that no search returns. Nothing in a
-view ever changes, so searches take no lock: a change makes a new view.
+A view has two parts. `rows` are scanned exactly. `graph` holds what has grown beyond an exact scan; its replaced and
+deleted nodes stay as dead ones that no search returns. Nothing in a view ever changes, so searches take no lock: a change
+makes a new view.
 """
 
 from __future__ import annotations
 
-import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
-from core.types import FloatArray, Hit
+from apps.retrieval.indexes.fact_table import FactTable, Mask, table_of, without_facts
+from apps.retrieval.indexes.vector_graph import Graph, IdArray, extended_graph, new_graph
+from core.types import NO_FILTERS, Facts, Filters, FloatArray, Hit
 
-IdArray = NDArray[np.int64]
+MAX_DEAD_SHARE = 0.2
 
-GRAPH_LINKS = 32
-GRAPH_EF_BUILD = 80
-GRAPH_EF_SEARCH = 96
-ADD_AT_ONCE = 2_000
-BUILD_THREADS = max(1, (os.cpu_count() or 2) // 2)
-
-
-class BuildStopped(Exception):
-    """The index was closed or cleared while a graph was being built."""
-
-
-@dataclass(frozen=True, eq=False)
-class Graph:
-    """A built graph: node n stands for entry `ids[n]`. An id may occur again where an older node of it is dead."""
-
-    index: Any  # faiss.IndexHNSWSQ; the stubs of faiss 1.15 do not know what its Python wrappers take
-    ids: IdArray
+Put = Mapping[int, tuple[FloatArray, Facts]]
 
 
 @dataclass(frozen=True, eq=False)
 class VectorView:
-    """`rows` float32[n, dim] with `row_ids` int64[n], and `graph` with `alive` bool[nodes] where there is one."""
+    """`rows` float32[n, dim] with `row_ids` int64[n] and the facts of each, and `graph` with `alive` bool[nodes] where there is one."""
 
     dim: int
     rows: FloatArray
     row_ids: IdArray
+    row_facts: FactTable
     graph: Graph | None = None
-    alive: NDArray[np.bool_] | None = None
+    alive: Mask | None = None
 
     @property
     def count(self) -> int:
         """Entries that can be found."""
-        return len(self.row_ids) + (0 if self.alive is None else int(self.alive.sum()))
+        return len(self.row_ids) + self.nodes - self._dead
 
     @property
     def nodes(self) -> int:
@@ -63,22 +48,16 @@ class VectorView:
     @property
     def dead_share(self) -> float:
         """Share of the graph's nodes that no search returns any more."""
-        return 0.0 if self.alive is None or not len(self.alive) else 1.0 - float(self.alive.mean())
+        return self._dead / self.nodes if self.nodes else 0.0
 
-    def search(self, vector: FloatArray, k: int) -> list[Hit]:
-        """Up to `k` nearest by inner product, in no order. One thread: spinning thread pools cost 10 times what they give."""
+    def search(self, vector: FloatArray, k: int, filters: Filters = NO_FILTERS) -> list[Hit]:
+        """Up to `k` nearest by inner product that the filters admit, in no order.
+
+        One thread: spinning thread pools cost 10 times what they give.
+        """
         faiss.omp_set_num_threads(1)
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
-        hits: list[Hit] = []
-        if len(self.row_ids):
-            scores, places = faiss.knn(query, self.rows, min(k, len(self.row_ids)), metric=faiss.METRIC_INNER_PRODUCT)
-            hits += _as_hits(scores[0], places[0], self.row_ids)
-        if self.graph is not None:
-            selector = self._selector
-            parameters = faiss.SearchParametersHNSW(efSearch=max(GRAPH_EF_SEARCH, 2 * k), sel=selector)  # type: ignore[attr-defined]
-            scores, places = self.graph.index.search(query, k, params=parameters)
-            hits += _as_hits(scores[0], places[0], self.graph.ids)
-        return hits
+        return self._search_rows(query, k, filters) + self._search_graph(query, k, filters)
 
     def vectors(self, ids: IdArray) -> dict[int, FloatArray]:
         """float32[dim] of each id that is here; those of a graph in half precision."""
@@ -86,7 +65,7 @@ class VectorView:
         found = dict(zip(self.row_ids[places].tolist(), self.rows[places], strict=True))
         nodes = self.nodes_of(ids)
         if self.graph is not None and len(nodes):
-            found |= dict(zip(self.graph.ids[nodes].tolist(), self.graph.index.reconstruct_batch(nodes), strict=True))
+            found |= dict(zip(self.graph.ids[nodes].tolist(), self.graph.rows_at(nodes), strict=True))
         return found
 
     def ids(self) -> set[int]:
@@ -98,26 +77,52 @@ class VectorView:
         """The living graph nodes of those ids that have one."""
         return _lookup(self._living, ids) if self.graph is not None else np.empty(0, np.int64)
 
-    def changed(self, put: dict[int, FloatArray], deleted: set[int]) -> VectorView:
+    def changed(self, put: Put, deleted: set[int]) -> VectorView:
         """The view after these changes. Copies `rows` (10 ms for 20,000 of 384), so that nobody waits for anybody."""
         touched = np.fromiter(put.keys() | deleted, dtype=np.int64)
         keep = ~np.isin(self.row_ids, touched)
-        rows = np.concatenate([self.rows[keep], *(vector[None] for vector in put.values())])
+        rows = np.concatenate([self.rows[keep], *(vector[None] for vector, _ in put.values())])
         row_ids = np.concatenate([self.row_ids[keep], np.fromiter(put.keys(), dtype=np.int64)])
-        return VectorView(self.dim, rows, row_ids, self.graph, self._without(self.nodes_of(touched)))
+        row_facts = self.row_facts.taken(keep).followed_by(table_of([facts for _, facts in put.values()]))
+        return VectorView(self.dim, rows, row_ids, row_facts, self.graph, self._without(self.nodes_of(touched)))
 
-    def with_graph(self, graph: Graph, alive: NDArray[np.bool_], changed_since: set[int]) -> VectorView:
+    def with_graph(self, graph: Graph, alive: Mask, changed_since: set[int]) -> VectorView:
         """The view once `graph`, built from an earlier view, takes over all that has not changed since then."""
         changed = np.fromiter(changed_since, dtype=np.int64)
         keep = np.isin(self.row_ids, changed)
-        return VectorView(self.dim, self.rows[keep], self.row_ids[keep], graph, alive & ~np.isin(graph.ids, changed))
+        alive = alive & ~np.isin(graph.ids, changed)
+        return VectorView(self.dim, self.rows[keep], self.row_ids[keep], self.row_facts.taken(keep), graph, alive)
 
-    def _without(self, nodes: IdArray) -> NDArray[np.bool_] | None:
+    def _search_rows(self, query: FloatArray, k: int, filters: Filters) -> list[Hit]:
+        if not len(self.row_ids):
+            return []
+        if not filters:
+            scores, places = faiss.knn(query, self.rows, min(k, len(self.row_ids)), metric=faiss.METRIC_INNER_PRODUCT)
+            return _as_hits(scores[0], places[0], self.row_ids)
+        admitted = np.flatnonzero(self.row_facts.admitted(filters))
+        few = 4 * len(admitted) < len(self.row_ids)  # copying rows costs more than multiplying them
+        products = self.rows[admitted] @ query[0] if few else (self.rows @ query[0])[admitted]
+        best = np.argpartition(-products, k)[:k] if len(products) > k else np.arange(len(products))
+        return _as_hits(products[best], admitted[best], self.row_ids)
+
+    def _search_graph(self, query: FloatArray, k: int, filters: Filters) -> list[Hit]:
+        if self.graph is None or self.alive is None:
+            return []
+        mask = self.alive if self._dead else None
+        if filters:
+            mask = self.graph.facts.admitted(filters) & self.alive
+        return _as_hits(*self.graph.nearest(query, k, mask), self.graph.ids)
+
+    def _without(self, nodes: IdArray) -> Mask | None:
         if self.alive is None or not len(nodes):
             return self.alive
         alive = self.alive.copy()
         alive[nodes] = False
         return alive
+
+    @cached_property
+    def _dead(self) -> int:
+        return 0 if self.alive is None else len(self.alive) - int(np.count_nonzero(self.alive))
 
     @cached_property
     def _sorted_rows(self) -> tuple[IdArray, IdArray]:
@@ -133,55 +138,27 @@ class VectorView:
         order = np.argsort(self.graph.ids[nodes], kind="stable")
         return self.graph.ids[nodes][order], nodes[order]
 
-    @cached_property
-    def _selector(self) -> faiss.IDSelector | None:
-        """Lets only living nodes through; None, which is faster, where all live."""
-        if self.alive is None or bool(self.alive.all()):
-            return None
-        return faiss.IDSelectorBitmap(np.packbits(self.alive, bitorder="little"))  # type: ignore[call-arg, arg-type]
-
 
 def empty_view(dim: int) -> VectorView:
     """A view of nothing."""
-    return VectorView(dim, np.empty((0, dim), np.float32), np.empty(0, np.int64))
+    return VectorView(dim, np.empty((0, dim), np.float32), np.empty(0, np.int64), without_facts(0))
 
 
-def extend_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, NDArray[np.bool_]]:
+def extend_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, Mask]:
     """The view's graph with its rows added, on a copy; raises BuildStopped once `stop` is set.
 
     Where the view has no graph, or more than a fifth of its nodes are dead, a new one is built of all that lives.
     """
-    if view.graph is None or view.alive is None or view.dead_share > 0.2:
-        return _rebuilt_graph(view, stop)
-    index = faiss.clone_index(view.graph.index)
-    _add(index, view.rows, stop)
+    added = view.rows, view.row_ids, view.row_facts
+    if view.graph is None or view.alive is None or view.dead_share > MAX_DEAD_SHARE:
+        graph = new_graph(view.graph, view.alive, *added, stop)
+        return graph, np.ones(len(graph.ids), np.bool_)
     alive = np.concatenate([view.alive, np.ones(len(view.row_ids), np.bool_)])
-    return Graph(index, np.concatenate([view.graph.ids, view.row_ids])), alive
-
-
-def _rebuilt_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, NDArray[np.bool_]]:
-    index: Any = faiss.IndexHNSWSQ(view.dim, faiss.ScalarQuantizer.QT_fp16, GRAPH_LINKS, faiss.METRIC_INNER_PRODUCT)  # type: ignore[arg-type]
-    index.hnsw.efConstruction = GRAPH_EF_BUILD
-    ids = view.row_ids
-    if view.graph is not None and view.alive is not None:
-        nodes = np.flatnonzero(view.alive)
-        for start in range(0, len(nodes), ADD_AT_ONCE):
-            _add(index, view.graph.index.reconstruct_batch(nodes[start : start + ADD_AT_ONCE]), stop)
-        ids = np.concatenate([view.graph.ids[nodes], ids])
-    _add(index, view.rows, stop)
-    return Graph(index, ids), np.ones(len(ids), np.bool_)
-
-
-def _add(index: Any, rows: FloatArray, stop: threading.Event) -> None:
-    faiss.omp_set_num_threads(BUILD_THREADS)
-    for start in range(0, len(rows), ADD_AT_ONCE):
-        if stop.is_set():
-            raise BuildStopped
-        index.add(rows[start : start + ADD_AT_ONCE])
+    return extended_graph(view.graph, *added, stop), alive
 
 
 def _as_hits(scores: FloatArray, places: IdArray, ids: IdArray) -> list[Hit]:
-    return [Hit(int(ids[place]), float(score)) for score, place in zip(scores, places, strict=True) if place >= 0]
+    return [Hit(int(ids[place]), float(score)) for score, place in zip(scores, places, strict=True)]
 
 
 def _lookup(table: tuple[IdArray, IdArray], wanted: IdArray) -> IdArray:

@@ -12,7 +12,7 @@ import pytest
 
 from apps.retrieval.indexes.faiss_index import FaissIndex
 from apps.retrieval.indexes.vector_view import empty_view, extend_graph
-from core.types import FloatArray, IndexState, Scope
+from core.types import NO_FACTS, Facts, Filters, FloatArray, IndexState, Scope
 
 KB = Scope(kb_ids=(1,))
 DIM = 16
@@ -29,6 +29,10 @@ def fill(index: FaissIndex, ids: list[int], rows: FloatArray, *, revision: int =
             index.clear(1, "encoder-1")
         index.put(1, ids, rows)
         index.refresh(1, revision)
+
+
+def with_no_facts(rows: dict[int, FloatArray]) -> dict[int, tuple[FloatArray, Facts]]:
+    return {row_id: (row, NO_FACTS) for row_id, row in rows.items()}
 
 
 def best(index: FaissIndex, row: FloatArray) -> int:
@@ -64,9 +68,9 @@ def test_replacing_many_entries_rebuilds_the_graph_without_its_dead(tmp_path: Pa
 
 def test_what_changes_while_a_graph_is_built_is_neither_lost_nor_revived() -> None:
     rows, newer = unit_rows(300), unit_rows(2, seed=3)
-    before = empty_view(DIM).changed(dict(enumerate(rows)), set())
+    before = empty_view(DIM).changed(with_no_facts(dict(enumerate(rows))), set())
     graph, alive = extend_graph(before, threading.Event())
-    meanwhile = before.changed({0: newer[0], 900: newer[1]}, {1})
+    meanwhile = before.changed(with_no_facts({0: newer[0], 900: newer[1]}), {1})
     after = meanwhile.with_graph(graph, alive, {0, 900, 1})
     assert after.ids() == (set(range(300)) - {1}) | {900}
     assert max(after.search(newer[0], 5), key=lambda hit: hit.score).id == 0
@@ -76,10 +80,10 @@ def test_what_changes_while_a_graph_is_built_is_neither_lost_nor_revived() -> No
 
 def test_an_entry_replaced_twice_in_a_graph_has_its_last_vector() -> None:
     rows = unit_rows(300)
-    view = empty_view(DIM).changed(dict(enumerate(rows)), set())
+    view = empty_view(DIM).changed(with_no_facts(dict(enumerate(rows))), set())
     for seed in (4, 5):
         view = view.with_graph(*extend_graph(view, threading.Event()), set())
-        view = view.changed({7: unit_rows(1, seed=seed)[0]}, set())
+        view = view.changed(with_no_facts({7: unit_rows(1, seed=seed)[0]}), set())
     view = view.with_graph(*extend_graph(view, threading.Event()), set())
     assert view.vectors(np.array([7]))[7] == pytest.approx(unit_rows(1, seed=5)[0], abs=1e-3)
     assert (view.nodes, view.count) == (302, 300)
@@ -190,5 +194,44 @@ def test_snapshots_leave_no_old_files(tmp_path: Path) -> None:
         fill(index, [revision], unit_rows(1), revision=revision)
         index.close()
     files = {path.suffix for path in (tmp_path / "faq" / "1" / "vectors").iterdir()}
-    assert len(list((tmp_path / "faq" / "1" / "vectors").glob("*.npy"))) == 2
+    assert len(list((tmp_path / "faq" / "1" / "vectors").glob("*.npy"))) == 5
     assert files == {"", ".npy", ".json"}
+
+
+def clustered_rows(count: int) -> FloatArray:
+    """Ten tight clusters, row n in cluster n modulo 10."""
+    rows = unit_rows(10, seed=6)[np.arange(count) % 10] + 0.2 * unit_rows(count, seed=7)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
+
+
+@pytest.mark.parametrize("share", ["tenth", "half", "far", "one"])
+def test_a_filter_that_shuts_out_the_neighbourhood_loses_no_recall(share: str) -> None:
+    count = 20_000
+    rows = clustered_rows(count)
+    clusters = np.arange(count) % 10
+    admitted = {"tenth": clusters == 3, "half": clusters % 2 == 1, "far": clusters != 0, "one": np.arange(count) == 77}[share]
+    facts = [Facts(terms=("yes",) if yes else ("no",)) for yes in admitted]
+    view = empty_view(DIM).changed({n: (row, facts[n]) for n, row in enumerate(rows)}, set())
+    view = view.with_graph(*extend_graph(view, threading.Event()), set())
+    for query in rows[:200:10]:  # all of cluster 0, which none of the filters lets in
+        truth = np.flatnonzero(admitted)[np.argsort(-(rows[admitted] @ query))[:10]]
+        hits = view.search(query, 10, Filters(any_of=(frozenset({"yes"}),)))
+        assert len({hit.id for hit in hits} & set(truth.tolist())) >= min(9, len(truth))
+
+
+def test_deleting_a_whole_neighbourhood_leaves_the_rest_findable() -> None:
+    rows = clustered_rows(5_000)
+    view = empty_view(DIM).changed(with_no_facts(dict(enumerate(rows))), set())
+    view = view.with_graph(*extend_graph(view, threading.Event()), set())
+    left = view.changed({}, set(range(0, 5_000, 10)))
+    truth = [n for n in np.argsort(-(rows @ rows[0])) if n % 10][:10]
+    assert len({hit.id for hit in left.search(rows[0], 10)} & set(truth)) >= 9
+
+
+def test_a_snapshot_of_an_older_format_is_built_anew(tmp_path: Path) -> None:
+    index = FaissIndex(folder=tmp_path, exact_max=100)
+    fill(index, [1, 2], unit_rows(2))
+    index.close()
+    manifest = tmp_path / "faq" / "1" / "vectors" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 1}))
+    assert FaissIndex(folder=tmp_path, exact_max=100).state(1) == IndexState(revision=0, built_with="")
