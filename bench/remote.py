@@ -23,7 +23,7 @@ import redis
 from bench.encoder import questions
 from core.config import Settings, get_settings
 from core.types import Role
-from core.worker_registry import HEARTBEAT_S, WorkerRecord, read_workers
+from core.worker_registry import HEARTBEAT_S, ServedModel, read_workers
 from workers.broker import worker_arguments
 from workers.dispatch import Dispatcher
 from workers.encoder import TorchEncoder
@@ -145,11 +145,11 @@ def wait_for_worker(url: str) -> None:
     raise SystemExit("The worker did not start.")
 
 
-def counts(url: str) -> WorkerRecord:
+def counts(url: str) -> ServedModel:
     """The worker's counters after its next heartbeat."""
     time.sleep(HEARTBEAT_S * 1.2)
     with redis.Redis.from_url(url) as client:
-        return read_workers(client)[0]
+        return read_workers(client)[0].model("encoder")
 
 
 def main() -> None:

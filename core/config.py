@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     generator_cache_mb: int = Field(
         1024, ge=16, description="Most memory for what the generator remembers of its texts (keys and values), in MiB."
     )
+    reranker: str = Field(
+        "", description="Cross-encoder that reranks: a Hugging Face id or a folder; empty compares the encoder's token vectors instead."
+    )
+    model_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Number format of the reranker and the tagger; auto takes bf16 where the hardware has it, else fp32."
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     model_threads: int = Field(0, ge=0, description="Threads of one forward pass on a CPU; 0 takes one less than the cores, at least one.")
     batch_max_tokens: int = Field(8192, ge=16, description="Largest batch of the encoder, in padded tokens (longest text times texts).")
@@ -96,11 +102,14 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(
         32, ge=1, le=1000, description="Requests that one inference worker takes at a time; what it takes shares forward passes."
     )
-    worker_roles: str = Field("encoder", description="Models that an inference worker serves, separated by commas.")
+    worker_roles: str = Field(
+        "", description="Models that an inference worker serves (encoder, reranker), separated by commas; empty serves each."
+    )
 
     # Which class stands behind each seam
     encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
     generator_backend: str = Field("workers.local.LocalGenerator", description="Dotted path of the Generator.")
+    reranker_backend: str = Field("workers.reranker.LocalReranker", description="Dotted path of the Reranker.")
     turn_log: str = Field("", description="Dotted path of the TurnLog; empty is Redis Streams where redis_url is set, else memory.")
     lexical_index: str = Field("apps.retrieval.indexes.lexical.EmbeddedLexicalIndex", description="Dotted path of the LexicalIndex.")
     vector_index: str = Field("apps.retrieval.indexes.faiss_index.FaissIndex", description="Dotted path of the VectorIndex.")
@@ -119,9 +128,9 @@ class Settings(BaseSettings):
     def _refuse_contradictions(self) -> Settings:
         if "redis" in self.turn_log_path.lower() and not self.redis_url:
             raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
-        for name, path in (("QA_ENCODER_BACKEND", self.encoder_backend), ("QA_GENERATOR_BACKEND", self.generator_backend)):
-            if "workers.remote" in path and not self.redis_url:
-                raise ValueError(f"{name} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
+        for name in ("encoder_backend", "generator_backend", "reranker_backend"):
+            if "workers.remote" in getattr(self, name) and not self.redis_url:
+                raise ValueError(f"{PREFIX}{name.upper()} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
         if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
             raise ValueError("QA_DATABASE_URL must begin with postgres:// or sqlite:///.")
         return self
@@ -139,7 +148,8 @@ class Settings(BaseSettings):
     @property
     def worker_role_names(self) -> tuple[str, ...]:
         """The roles that an inference worker serves."""
-        return tuple(role.strip() for role in self.worker_roles.split(",") if role.strip())
+        named = tuple(role.strip() for role in self.worker_roles.split(",") if role.strip())
+        return named or ("encoder", "reranker")
 
     @property
     def skill_paths(self) -> tuple[str, ...]:

@@ -16,29 +16,47 @@ _IDS = "wenlu:workers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerRecord:
-    """One worker process. `waiting` is texts before its model, `mean_batch` texts a forward pass, `p95_ms` from taking a
-    request to its reply; these two are of the last busy seconds. `requests`, `batches` and `texts` count since the start.
-    `started_at` and `heartbeat_at` are seconds of the epoch.
+class ServedModel:
+    """One model of a worker. `waiting` is texts before it, `mean_batch` texts a forward pass, `p95_ms` from taking a request to
+    its reply; these two are of the last busy seconds. `requests`, `batches` and `texts` count since the start.
     """
 
-    id: str
-    host: str
-    pid: int
-    roles: tuple[str, ...]
+    role: str
     model_id: str
-    device: str
-    memory_mb: int
-    concurrency: int
-    running: int
     waiting: int
     mean_batch: float
     p95_ms: float
     requests: int
     batches: int
     texts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRecord:
+    """One worker process. `device_memory_mb` is what it holds of a GPU's memory, `running` how many requests it has taken.
+    `started_at` and `heartbeat_at` are seconds of the epoch.
+    """
+
+    id: str
+    host: str
+    pid: int
+    device: str
+    memory_mb: int
+    device_memory_mb: int
+    concurrency: int
+    running: int
+    models: tuple[ServedModel, ...]
     started_at: float
     heartbeat_at: float
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What it serves."""
+        return tuple(model.role for model in self.models)
+
+    def model(self, role: str) -> ServedModel:
+        """Its model of this role. Raises KeyError where it serves none."""
+        return {model.role: model for model in self.models}[role]
 
 
 class RedisClient(Protocol):
@@ -80,7 +98,7 @@ def read_workers(client: RedisClient) -> list[WorkerRecord]:
 
 def _record(row: bytes) -> WorkerRecord:
     fields = orjson.loads(row)
-    return WorkerRecord(**{**fields, "roles": tuple(fields["roles"])})
+    return WorkerRecord(**{**fields, "models": tuple(ServedModel(**model) for model in fields["models"])})
 
 
 def _key(worker_id: str) -> str:

@@ -273,6 +273,26 @@ class Batcher(Generic[Item, Result]):
         BATCH_DROPPED.labels(self._name, reason).inc()
 
 
+def submit_all(
+    batcher: Batcher[Item, Result],
+    items: Iterable[Item],
+    *,
+    priority: Priority,
+    deadline: float | None = None,
+    cancel: threading.Event | None = None,
+) -> list[Future[Result]]:
+    """The results to come of items that wait together. As `Batcher.submit`; where the queue fills up midway, none waits."""
+    futures: list[Future[Result]] = []
+    try:
+        for item in items:
+            futures.append(batcher.submit(item, priority=priority, deadline=deadline, cancel=cancel))
+    except QAError:
+        for future in futures:
+            future.cancel()
+        raise
+    return futures
+
+
 def results_of(futures: Iterable[Future[Result]]) -> list[Result]:
     """The results in order; the first error is raised after the rest of the work is cancelled."""
     pending = list(futures)

@@ -14,6 +14,7 @@ from core.types import Priority
 
 TASK = "wenlu.infer"
 ENCODER = "encoder"
+RERANKER = "reranker"
 POOL = "threads"
 
 

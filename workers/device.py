@@ -54,6 +54,11 @@ def set_threads(wanted: int) -> int:
     return threads
 
 
+def device_memory_mb(device: str) -> int:
+    """What this process holds of the GPU's memory, in MiB; 0 on a CPU, whose memory is the process's own."""
+    return torch.cuda.memory_reserved(device) // 2**20 if device.startswith("cuda") else 0
+
+
 def is_device_lost(error: BaseException) -> bool:
     """Whether `error` means that the accelerator is gone for this process; running out of its memory is not that."""
     if isinstance(error, torch.OutOfMemoryError):

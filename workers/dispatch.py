@@ -43,7 +43,7 @@ class Dispatcher:
         self._app: Celery = make_app(settings)
         self._redis = redis.Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
         self._outbox = Outbox(settings.remote_max_waiting)
-        self._workers: frozenset[str] = frozenset()
+        self._workers: dict[str, tuple[str, ...]] = {}
         self._looked_at = 0.0
         self._patient_until = 0.0
         channel = f"wenlu:replies:{uuid.uuid4().hex}"
@@ -129,13 +129,14 @@ class Dispatcher:
 
     def _look_for_workers(self) -> None:
         before = self._workers
-        self._workers = frozenset(worker.id for worker in read_workers(self._redis))
+        self._workers = {worker.id: worker.roles for worker in read_workers(self._redis)}
         now = self._looked_at = time.monotonic()
-        if before - self._workers:
+        if before.keys() - self._workers.keys():
             self._resend(lambda entry, now: True, "worker gone")
-        if not self._workers and now > self._patient_until:
-            for entry in self._outbox.everyone():
-                self._fail(entry, ModelUnavailable("No inference worker is alive. Start one, or look at why it ended."))
+        served = {role for roles in self._workers.values() for role in roles}
+        for entry in self._outbox.everyone() if now > self._patient_until else ():
+            if entry.role not in served:
+                self._fail(entry, _unserved(entry.role, alive=bool(self._workers)))
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -216,6 +217,12 @@ def result_of(future: Future[Row], timeout_s: float) -> Row:
     except TimeoutError as error:
         future.cancel()
         raise DeadlineExceeded("The inference workers did not answer within the deadline.") from error
+
+
+def _unserved(role: str, *, alive: bool) -> QAError:
+    if alive:
+        return ModelUnavailable(f"No inference worker alive serves the role {role}: add it to QA_WORKER_ROLES of one.")
+    return ModelUnavailable("No inference worker is alive. Start one, or look at why it ended.")
 
 
 def _too_late(entry: Waiting) -> QAError:

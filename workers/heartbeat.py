@@ -9,13 +9,16 @@ import sys
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
 from prometheus_client import REGISTRY
 
-from core.worker_registry import HEARTBEAT_S, WorkerRecord, remove_worker, write_worker
+from core.worker_registry import HEARTBEAT_S, ServedModel, WorkerRecord, remove_worker, write_worker
+from workers.device import device_memory_mb
 
 log = logging.getLogger(__name__)
 
@@ -23,55 +26,52 @@ TIMES_KEPT = 512
 
 
 class Load:
-    """What a worker has to do, counted by its threads."""
+    """What a worker has to do, counted by its threads, each role apart."""
 
     def __init__(self) -> None:
         self.running = 0
-        self.requests = 0
-        self._milliseconds: deque[float] = deque(maxlen=TIMES_KEPT)
+        self._requests: Counter[str] = Counter()
+        self._milliseconds: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES_KEPT))
         self._lock = threading.Lock()
 
-    def begin(self) -> float:
-        """A request was taken; returns what `end` is told."""
+    @contextmanager
+    def counting(self, role: str) -> Iterator[None]:
+        """Around one request, from taking it to its reply."""
         with self._lock:
             self.running += 1
-        return time.perf_counter()
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.running -= 1
+                self._requests[role] += 1
+                self._milliseconds[role].append((time.perf_counter() - began) * 1000)
 
-    def end(self, began: float) -> None:
-        """It was answered."""
-        with self._lock:
-            self.running -= 1
-            self.requests += 1
-            self._milliseconds.append((time.perf_counter() - began) * 1000)
+    def requests(self, role: str) -> int:
+        """How many were answered."""
+        return self._requests[role]
 
-    def p95_ms(self) -> float:
+    def p95_ms(self, role: str) -> float:
         """Of the last requests; 0 before the first."""
         with self._lock:
-            times = sorted(self._milliseconds)
+            times = sorted(self._milliseconds[role])
         return round(times[int(len(times) * 0.95)], 1) if times else 0.0
 
 
 class Heartbeat:
-    """Keeps the worker's record alive until `close`. `model` names the batcher whose metrics it reports."""
+    """Keeps the worker's record alive until `close`. `models` are the ids of the models by role; the role names the batcher too."""
 
-    def __init__(
-        self, client: redis.Redis, *, roles: tuple[str, ...], model_id: str, device: str, model: str, concurrency: int, load: Load
-    ) -> None:
+    def __init__(self, client: redis.Redis, *, models: Mapping[str, str], device: str, concurrency: int, load: Load) -> None:
         self._redis = client
-        self._model = model
+        self._models = models
         self._load = load
-        self._counted = (0, 0)
-        self._mean_batch = 0.0
-        self._facts = {
-            "id": f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "roles": roles,
-            "model_id": model_id,
-            "device": device,
-            "concurrency": concurrency,
-            "started_at": time.time(),
-        }
+        self._counted: dict[str, tuple[int, int]] = {}
+        self._mean_batch: dict[str, float] = {}
+        self._id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self._device = device
+        self._concurrency = concurrency
+        self._started_at = time.time()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
@@ -81,7 +81,7 @@ class Heartbeat:
         self._closed.set()
         self._thread.join(timeout=5)
         try:
-            remove_worker(self._redis, str(self._facts["id"]))
+            remove_worker(self._redis, self._id)
         except redis.RedisError as error:
             log.warning("worker record left to expire error=%r", error)
 
@@ -94,29 +94,44 @@ class Heartbeat:
             self._closed.wait(HEARTBEAT_S)
 
     def _record(self) -> WorkerRecord:
-        batches, texts = self._count("wenlu_batches_total"), self._count("wenlu_batched_texts_total")
         return WorkerRecord(
-            **self._facts,  # type: ignore[arg-type]
+            id=self._id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self._device,
             memory_mb=memory_mb(),
+            device_memory_mb=device_memory_mb(self._device),
+            concurrency=self._concurrency,
             running=self._load.running,
-            requests=self._load.requests,
-            waiting=self._count("wenlu_batch_waiting"),
-            batches=batches,
-            texts=texts,
-            mean_batch=self._recent_mean_batch(batches, texts),
-            p95_ms=self._load.p95_ms(),
+            models=tuple(self._served(role, model_id) for role, model_id in self._models.items()),
+            started_at=self._started_at,
             heartbeat_at=time.time(),
         )
 
-    def _count(self, name: str) -> int:
-        return int(REGISTRY.get_sample_value(name, {"model": self._model}) or 0)
+    def _served(self, role: str, model_id: str) -> ServedModel:
+        batches, texts = _count("wenlu_batches_total", role), _count("wenlu_batched_texts_total", role)
+        return ServedModel(
+            role=role,
+            model_id=model_id,
+            waiting=_count("wenlu_batch_waiting", role),
+            mean_batch=self._recent_mean_batch(role, batches, texts),
+            p95_ms=self._load.p95_ms(role),
+            requests=self._load.requests(role),
+            batches=batches,
+            texts=texts,
+        )
 
-    def _recent_mean_batch(self, batches: int, texts: int) -> float:
+    def _recent_mean_batch(self, role: str, batches: int, texts: int) -> float:
         """Texts a forward pass since the last heartbeat in which there were any."""
-        if batches > self._counted[0]:
-            self._mean_batch = round((texts - self._counted[1]) / (batches - self._counted[0]), 2)
-        self._counted = (batches, texts)
-        return self._mean_batch
+        batches_before, texts_before = self._counted.get(role, (0, 0))
+        if batches > batches_before:
+            self._mean_batch[role] = round((texts - texts_before) / (batches - batches_before), 2)
+        self._counted[role] = (batches, texts)
+        return self._mean_batch.get(role, 0.0)
+
+
+def _count(name: str, role: str) -> int:
+    return int(REGISTRY.get_sample_value(name, {"model": role}) or 0)
 
 
 def memory_mb() -> int:

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 import numpy as np
 
 from core.config import Settings, get_settings
-from core.errors import ModelUnavailable, QAError
+from core.errors import ModelUnavailable
 from core.types import EncodedQuery, FloatArray, Priority, Role
-from workers.batching import Batcher, Limits, results_of
+from workers.batching import Batcher, Limits, results_of, submit_all
 from workers.device import is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
@@ -102,15 +102,8 @@ class LocalEncoder:
     ) -> list[Future[Encoded]]:
         """The results to come of texts that wait together. As `Batcher.submit`; where the queue fills up midway, none waits."""
         encoder, batcher = self._model()
-        futures: list[Future[Encoded]] = []
-        try:
-            for text in encoder.tokenize(texts, role, wants_tokens=wants_tokens):
-                futures.append(batcher.submit(text, priority=priority, deadline=deadline, cancel=cancel))
-        except QAError:
-            for future in futures:
-                future.cancel()
-            raise
-        return futures
+        tokenized = encoder.tokenize(texts, role, wants_tokens=wants_tokens)
+        return submit_all(batcher, tokenized, priority=priority, deadline=deadline, cancel=cancel)
 
     def _encode_question(self, text: str) -> CachedVectors:
         encoder, batcher = self._model()

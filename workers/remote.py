@@ -1,4 +1,4 @@
-"""The encoder that runs elsewhere: the same answers as `workers.local`, from whichever inference worker is free."""
+"""The models that run elsewhere: the same answers as the local ones, from whichever inference worker is free."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from core.config import get_settings
 from core.errors import ModelUnavailable
 from core.types import EncodedQuery, FloatArray, Priority, Role
-from workers.broker import ENCODER
+from workers.broker import ENCODER, RERANKER
 from workers.dispatch import Dispatcher, result_of, shared_dispatcher
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.outbox import Row
-from workers.wire import EncodeBody, Vectors, encode_as_dict, vectors_from_dict
+from workers.wire import EncodeBody, RerankBody, Scores, Vectors, encode_as_dict, rerank_as_dict, scores_from_dict, vectors_from_dict
 
 LIVE_TEXTS = 8
 CHUNK_TEXTS = 128
@@ -139,6 +139,47 @@ class RemoteEncoder:
                 cache = EmbeddingCache(self._settings.embedding_cache_entries)
                 self._served = _Served(result.model_id, result.vectors.shape[1], cache)
             return self._served
+
+
+class RemoteReranker:
+    """The reranker of the inference workers; implements `core.protocols.Reranker` and needs `QA_REDIS_URL`.
+
+    A person waits for it, so it goes before imports. Raises as `RemoteEncoder`.
+    """
+
+    def __init__(self, dispatcher: Dispatcher | None = None) -> None:
+        self._timeout_s = get_settings().remote_timeout_s
+        self._dispatcher = dispatcher or shared_dispatcher()
+
+    def close(self) -> None:
+        """Ends the process's connection to the workers; who waits gets ModelUnavailable."""
+        self._dispatcher.close()
+
+    @property
+    def model_id(self) -> str:
+        """Names what scores; asks a worker."""
+        return self._ask("", ())[0].model_id
+
+    def score(self, query: str, passages: Sequence[str]) -> FloatArray:
+        """float32[n], larger is better; all from one model."""
+        if not passages:
+            return np.empty(0, np.float32)
+        answers = self._ask(query, passages)
+        if len(models := {answer.model_id for answer in answers}) > 1:
+            raise ModelUnavailable(
+                f"The inference workers rerank with different models ({', '.join(sorted(models))}); wait until all serve one."
+            )
+        return np.concatenate([answer.scores for answer in answers])
+
+    def _ask(self, query: str, passages: Sequence[str]) -> list[Scores]:
+        chunks = list(chunks_of(passages, CHUNK_TEXTS, CHUNK_CHARS)) or [()]
+        bodies = [rerank_as_dict(RerankBody(query=query, passages=chunk)) for chunk in chunks]
+        futures = [self._dispatcher.submit(RERANKER, body, priority=Priority.LIVE, timeout_s=self._timeout_s) for body in bodies]
+        try:
+            return [scores_from_dict(result_of(future, self._timeout_s)) for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 def chunks_of(texts: Sequence[str], max_texts: int, max_chars: int) -> Iterator[tuple[str, ...]]:

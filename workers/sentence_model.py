@@ -46,16 +46,16 @@ def read_sentence_model(folder: Path, *, query_prefix: str | None = None, passag
     """
     if not (folder / "config.json").is_file():
         raise ModelUnavailable(f"{folder} is not a model folder: it has no config.json.", folder=str(folder))
-    config = _read(folder / "config.json")
+    config = read_json(folder / "config.json")
     _refuse_unknown_modules(folder)
-    prompts = _read(folder / "config_sentence_transformers.json").get("prompts")
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts")
     own = prompts if isinstance(prompts, dict) else {}
     passage = own.get("passage", own.get("document", ""))
     return SentenceModel(
         folder=folder,
         config=config,
         pooling=_pooling(folder),
-        max_tokens=_max_tokens(folder, config),
+        max_tokens=max_tokens(folder, config),
         prefixes={
             Role.QUERY: str(own.get("query", "")) if query_prefix is None else query_prefix,
             Role.PASSAGE: str(passage) if passage_prefix is None else passage_prefix,
@@ -63,7 +63,7 @@ def read_sentence_model(folder: Path, *, query_prefix: str | None = None, passag
     )
 
 
-def _read(path: Path) -> JSONDict:
+def read_json(path: Path) -> JSONDict:
     """The JSON object in `path`; empty where there is no such file."""
     if not path.is_file():
         return {}
@@ -83,7 +83,7 @@ def _refuse_unknown_modules(folder: Path) -> None:
 
 
 def _pooling(folder: Path) -> Pooling:
-    config = _read(folder / "1_Pooling" / "config.json")
+    config = read_json(folder / "1_Pooling" / "config.json")
     named = config.get("pooling_mode")
     chosen = [named] if isinstance(named, str) else [name for name, flag in _POOLING_FLAGS.items() if config.get(flag)]
     if not config:
@@ -95,13 +95,13 @@ def _pooling(folder: Path) -> Pooling:
     return Pooling(str(chosen[0]))
 
 
-def _max_tokens(folder: Path, config: JSONDict) -> int:
+def max_tokens(folder: Path, config: JSONDict) -> int:
     """The least of what sentence-transformers, the tokenizer and the position table allow."""
     positions = _number(config.get("max_position_embeddings"))
     if positions and config.get("model_type") in ("xlm-roberta", "roberta"):
         positions -= _number(config.get("pad_token_id"), 1) + 1
-    wanted = _number(_read(folder / "sentence_bert_config.json").get("max_seq_length"))
-    tokenizer = _number(_read(folder / "tokenizer_config.json").get("model_max_length"))
+    wanted = _number(read_json(folder / "sentence_bert_config.json").get("max_seq_length"))
+    tokenizer = _number(read_json(folder / "tokenizer_config.json").get("model_max_length"))
     return min((limit for limit in (wanted, tokenizer, positions) if limit > 0), default=_DEFAULT_MAX_TOKENS)
 
 

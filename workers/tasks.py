@@ -11,10 +11,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import orjson
 import redis
 from celery import shared_task, signals
@@ -24,19 +22,16 @@ from redis.retry import Retry
 from core.config import Settings, get_settings
 from core.errors import DeadlineExceeded, InvalidRequest, ModelUnavailable, Overloaded, QAError
 from core.types import JSONDict, Priority
-from workers.batching import results_of
-from workers.broker import ENCODER, TASK
+from workers.broker import TASK
 from workers.cancels import Cancels
 from workers.heartbeat import Heartbeat, Load
-from workers.local import LocalEncoder
-from workers.wire import Call, Request, Vectors, encode_from_dict, error_as_dict, request_from_dict, vectors_as_dict
+from workers.services import ReplyToCome, make_services
+from workers.wire import Call, Request, error_as_dict, request_from_dict
 
 log = logging.getLogger(__name__)
 
 BULK_SHARE = 0.5
 BULK_RETRY_AFTER_S = 1.0
-
-Begun = Callable[[], JSONDict]
 
 
 class InferenceWorker:
@@ -46,17 +41,16 @@ class InferenceWorker:
         self._redis = redis.Redis.from_url(
             settings.redis_url, retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3), socket_timeout=10, socket_connect_timeout=2
         )
-        self._encoder = LocalEncoder()
-        self._encoder.load()
+        self._services = {service.role: service for service in make_services(settings)}
+        for service in self._services.values():
+            service.load()
         self._bulk = threading.Semaphore(max(1, int(settings.worker_concurrency * BULK_SHARE)))
         self._load = Load()
         self._cancels = Cancels(settings.redis_url)
         self._heartbeat = Heartbeat(
             self._redis,
-            roles=settings.worker_role_names,
-            model_id=self._encoder.model_id,
-            device=self._encoder.device,
-            model=ENCODER,
+            models={role: service.model_id for role, service in self._services.items()},
+            device=next(service.device for service in self._services.values()),
             concurrency=settings.worker_concurrency,
             load=self._load,
         )
@@ -65,18 +59,16 @@ class InferenceWorker:
         """Says that the worker is gone, and frees the models."""
         self._heartbeat.close()
         self._cancels.close()
-        self._encoder.close()
+        for service in self._services.values():
+            service.close()
         self._redis.close()
 
     def serve(self, message: JSONDict) -> None:
         """Answers every call of the message. Raises InvalidRequest where it cannot be read, so that nobody could be answered."""
         request = request_from_dict(message)
-        began = self._load.begin()
-        try:
+        with self._load.counting(request.role):
             rows = self._rows(request)
             self._redis.publish(request.reply_to, orjson.dumps(rows))
-        finally:
-            self._load.end(began)
 
     def _rows(self, request: Request) -> list[JSONDict]:
         if request.priority is Priority.LIVE:
@@ -98,39 +90,22 @@ class InferenceWorker:
             for call in request.calls:
                 self._cancels.forget(call.id)
 
-    def _begin(self, request: Request, call: Call) -> Begun:
+    def _begin(self, request: Request, call: Call) -> ReplyToCome:
         """What waits for the call's results; a refusal is raised there as well."""
         try:
             left_s = call.deadline_at - time.time()
             if left_s <= 0:
                 raise DeadlineExceeded("The request's deadline was over before a worker took it.")
-            if request.role != ENCODER:
-                raise InvalidRequest(f"No worker serves the role {request.role!r}.")
-            return self._begin_encoding(call, request.priority, time.monotonic() + left_s)
+            service = self._services.get(request.role)
+            if service is None:
+                raise InvalidRequest(f"This worker does not serve the role {request.role!r}.")
+            cancel = self._cancels.watch(call.id)
+            return service.begin(call.body, priority=request.priority, deadline=time.monotonic() + left_s, cancel=cancel)
         except QAError as error:
             return _raising(error)
 
-    def _begin_encoding(self, call: Call, priority: Priority, deadline: float) -> Begun:
-        body = encode_from_dict(call.body)
-        futures = self._encoder.submit(
-            body.texts,
-            body.text_role,
-            wants_tokens=body.wants_tokens,
-            priority=priority,
-            deadline=deadline,
-            cancel=self._cancels.watch(call.id),
-        )
 
-        def results() -> JSONDict:
-            encoded = results_of(futures)
-            tokens = tuple(one.token_vectors for one in encoded if one.token_vectors is not None) if body.wants_tokens else None
-            vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self._encoder.dim), np.float32)
-            return vectors_as_dict(Vectors(model_id=self._encoder.model_id, vectors=vectors, token_vectors=tokens))
-
-        return results
-
-
-def _answer(results: Begun) -> JSONDict:
+def _answer(results: ReplyToCome) -> JSONDict:
     try:
         return results()
     except QAError as error:
@@ -143,7 +118,7 @@ def _answer(results: Begun) -> JSONDict:
         return error_as_dict(QAError(f"The inference worker failed: {type(error).__name__}; its log has the trace."))
 
 
-def _raising(error: QAError) -> Begun:
+def _raising(error: QAError) -> ReplyToCome:
     def results() -> JSONDict:
         raise error
 

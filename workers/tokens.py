@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
 
 from core.types import Role
 from workers.sentence_model import SentenceModel
 
-_CHARS_PER_TOKEN = 32
+CHARS_PER_TOKEN = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,21 +35,21 @@ class TextTokenizer:
     """
 
     def __init__(self, model: SentenceModel) -> None:
-        self._tokenizer = _load(model)
+        self._tokenizer = load_tokenizer(model.folder)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(model.max_tokens)
         self._tokenizer.encode_special_tokens = True
-        self._max_chars = model.max_tokens * _CHARS_PER_TOKEN
+        self._max_chars = model.max_tokens * CHARS_PER_TOKEN
         self._prefixes = model.prefixes
         self._prefix_tokens = {role: self._count(prefix.rstrip()) for role, prefix in model.prefixes.items()}
         mask = self._tokenizer.encode("a").special_tokens_mask
         self._before = mask.index(0)
         self._after = mask[::-1].index(0)
-        self._specials, self._unknown = self._special_ids()
+        self._specials, self._unknown = special_ids(self._tokenizer)
 
     def tokenize(self, texts: Sequence[str], role: Role, *, wants_tokens: bool = False) -> list[TokenizedText]:
         """The texts as the encoder takes them, each cut to the model's length."""
-        prefixed = [self._prefixes[role] + _well_formed(text[: self._max_chars]) for text in texts]
+        prefixed = [self._prefixes[role] + well_formed(text[: self._max_chars]) for text in texts]
         encodings = [self._tokenizer.encode(prefixed[0])] if len(prefixed) == 1 else self._tokenizer.encode_batch_fast(prefixed)
         return [self._describe(encoding, role, wants_tokens) for encoding in encodings]
 
@@ -63,25 +64,27 @@ class TextTokenizer:
     def _count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids) if text else 0
 
-    def _special_ids(self) -> tuple[frozenset[int], int]:
-        """Ids that a person's text must not contain, and what stands in for them."""
-        special = {token.content: index for index, token in self._tokenizer.get_added_tokens_decoder().items() if token.special}
-        unknown = next((special[name] for name in ("<unk>", "[UNK]") if name in special), None)
-        if unknown is None:
-            return frozenset(), 0
-        return frozenset(special.values()) - {unknown}, unknown
+
+def special_ids(tokenizer: Tokenizer) -> tuple[frozenset[int], int]:
+    """Ids that a person's text must not contain, and what stands in for them."""
+    special = {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    unknown = next((special[name] for name in ("<unk>", "[UNK]") if name in special), None)
+    if unknown is None:
+        return frozenset(), 0
+    return frozenset(special.values()) - {unknown}, unknown
 
 
-def _well_formed(text: str) -> str:
+def well_formed(text: str) -> str:
     """The text with lone surrogates, which no tokenizer takes, as question marks."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _load(model: SentenceModel) -> Tokenizer:
-    path = model.folder / "tokenizer.json"
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer of a model's folder."""
+    path = folder / "tokenizer.json"
     if path.is_file():
         return Tokenizer.from_file(str(path))
     from transformers import AutoTokenizer
 
-    tokenizer: Tokenizer = AutoTokenizer.from_pretrained(model.folder, local_files_only=True).backend_tokenizer
+    tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
     return tokenizer

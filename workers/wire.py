@@ -56,6 +56,22 @@ class Vectors:
     token_vectors: tuple[FloatArray, ...] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RerankBody:
+    """What the reranker is asked. No passages ask for the model's id alone."""
+
+    query: str
+    passages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What the reranker answers: float32[n], made by `model_id`."""
+
+    model_id: str
+    scores: FloatArray
+
+
 def request_as_dict(request: Request) -> JSONDict:
     """The message as JSON."""
     calls: list[JSONValue] = [{"id": call.id, "body": call.body, "deadline_at": call.deadline_at} for call in request.calls]
@@ -81,10 +97,30 @@ def encode_as_dict(body: EncodeBody) -> JSONDict:
 def encode_from_dict(body: Mapping[str, Any]) -> EncodeBody:
     """The body again. Raises InvalidRequest."""
     with _refusing("an encoder's call"):
-        texts = tuple(body["texts"])
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("texts must be strings")
+        texts = _strings(body["texts"])
         return EncodeBody(texts=texts, text_role=Role(body["text_role"]), wants_tokens=bool(body["wants_tokens"]))
+
+
+def rerank_as_dict(body: RerankBody) -> JSONDict:
+    """The body of a reranker's call as JSON."""
+    return {"query": body.query, "passages": list(body.passages)}
+
+
+def rerank_from_dict(body: Mapping[str, Any]) -> RerankBody:
+    """The body again. Raises InvalidRequest."""
+    with _refusing("a reranker's call"):
+        query, *passages = _strings([body["query"], *body["passages"]])
+        return RerankBody(query=query, passages=tuple(passages))
+
+
+def scores_as_dict(result: Scores) -> JSONDict:
+    """The reranker's answer as JSON."""
+    return {"model_id": result.model_id, "scores": pack(result.scores)}
+
+
+def scores_from_dict(row: Mapping[str, Any]) -> Scores:
+    """The reranker's answer again."""
+    return Scores(model_id=row["model_id"], scores=unpack(row["scores"], 1)[:, 0])
 
 
 def vectors_as_dict(result: Vectors) -> JSONDict:
@@ -128,6 +164,12 @@ def unpack(text: str, dim: int) -> FloatArray:
 def split(rows: FloatArray, counts: Sequence[int]) -> tuple[FloatArray, ...]:
     """The rows of each text."""
     return tuple(np.split(rows, np.cumsum(counts)[:-1])) if counts else ()
+
+
+def _strings(values: Sequence[Any]) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError("texts must be strings")
+    return tuple(values)
 
 
 @contextmanager

@@ -40,8 +40,14 @@ NEEDS: Mapping[str, Command] = {
     **dict.fromkeys(WORKERS, ("redis", "prepare")),
     **dict.fromkeys(WEBS, ("postgres", "redis", "prepare", *WORKERS)),
 }
-REMOTE_ENCODER = "workers.remote.RemoteEncoder"
-LOCAL_ENCODER = "workers.local.LocalEncoder"
+REMOTE_MODELS: Mapping[str, str] = {
+    "QA_ENCODER_BACKEND": "workers.remote.RemoteEncoder",
+    "QA_RERANKER_BACKEND": "workers.remote.RemoteReranker",
+}
+LOCAL_MODELS: Mapping[str, str] = {
+    "QA_ENCODER_BACKEND": "workers.local.LocalEncoder",
+    "QA_RERANKER_BACKEND": "workers.reranker.LocalReranker",
+}
 
 
 def worker_command(name: str) -> Command:
@@ -59,7 +65,7 @@ def stack_processes(data: Path, addresses: Addresses, *, checkout: Path, port: i
         "QA_PORT": str(port),
         "QA_DATABASE_URL": database_url(addresses.postgres, addresses.password),
         "QA_REDIS_URL": redis_url(addresses.redis, addresses.password),
-        "QA_ENCODER_BACKEND": os.environ.get("QA_ENCODER_BACKEND", REMOTE_ENCODER),
+        **{name: os.environ.get(name, backend) for name, backend in REMOTE_MODELS.items()},
         **({"QA_ELASTICSEARCH_URL": elasticsearch_url(addresses.elasticsearch)} if search else {}),
     }
     ours = [
@@ -72,7 +78,7 @@ def stack_processes(data: Path, addresses: Addresses, *, checkout: Path, port: i
 
 def _prepare(settings: Mapping[str, str]) -> Process:
     """The demo is embedded in this process: the workers wait for the model files that it brings."""
-    environment = {**settings, "QA_ENCODER_BACKEND": LOCAL_ENCODER}
+    environment = {**settings, **LOCAL_MODELS}
     return Process(name="prepare", command=resolved(PREPARE), environment=environment, needs=NEEDS["prepare"], once=True)
 
 

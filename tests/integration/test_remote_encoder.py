@@ -105,14 +105,15 @@ def test_callers_share_messages_and_forward_passes(worker: WorkerProcess, remote
     assert len({query.vector.tobytes() for query in queries}) == 256
     time.sleep(2.5)  # until the next heartbeat
     record = worker.record()
-    assert record is not None and record.mean_batch > 2
-    assert record.requests < 256 and record.running == record.waiting == 0
+    assert record is not None and record.running == 0
+    model = record.model("encoder")
+    assert model.mean_batch > 2 and model.requests < 256 and model.waiting == 0
 
 
 def test_a_worker_says_what_it_is(worker: WorkerProcess, remote: RemoteEncoder) -> None:
     record = worker.record()
     assert record is not None
-    assert (record.roles, record.model_id, record.device) == (("encoder",), remote.model_id, "cpu")
+    assert (record.roles, record.model("encoder").model_id, record.device) == (("encoder", "reranker"), remote.model_id, "cpu")
     assert record.memory_mb > 50 and record.started_at < record.heartbeat_at <= time.time() + 1
 
 

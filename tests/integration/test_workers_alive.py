@@ -12,7 +12,7 @@ from apps.serving.health import workers_alive
 from core import worker_registry
 from core.config import get_settings
 from core.errors import ModelUnavailable
-from core.worker_registry import WorkerRecord, remove_worker, write_worker
+from core.worker_registry import ServedModel, WorkerRecord, remove_worker, write_worker
 from tests.inference_workers import redis_url
 
 
@@ -33,18 +33,15 @@ def record(name: str, started_at: float) -> WorkerRecord:
         id=name,
         host="here",
         pid=1,
-        roles=("encoder", "reranker"),
-        model_id="m@1",
         device="cuda:0",
         memory_mb=900,
+        device_memory_mb=700,
         concurrency=32,
         running=1,
-        waiting=2,
-        mean_batch=7.5,
-        p95_ms=12.5,
-        requests=10,
-        batches=4,
-        texts=30,
+        models=(
+            ServedModel(role="encoder", model_id="m@1", waiting=2, mean_batch=7.5, p95_ms=12.5, requests=10, batches=4, texts=30),
+            ServedModel(role="reranker", model_id="r@1", waiting=0, mean_batch=0.0, p95_ms=0.0, requests=0, batches=0, texts=0),
+        ),
         started_at=started_at,
         heartbeat_at=started_at + 5,
     )

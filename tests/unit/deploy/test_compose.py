@@ -60,7 +60,8 @@ def test_a_service_that_stays_has_a_health_check_and_is_started_again(name: str)
 def test_a_service_is_given_settings_that_exist(name: str) -> None:
     given = SERVICES[name]["environment"]
     assert unknown_names(given) == []
-    assert given["QA_ENCODER_BACKEND"] == (topology.LOCAL_ENCODER if name == "prepare" else topology.REMOTE_ENCODER)
+    backends = topology.LOCAL_MODELS if name == "prepare" else topology.REMOTE_MODELS
+    assert {setting: given[setting] for setting in backends} == backends
 
 
 def test_the_worker_command_says_what_workers_need() -> None:

@@ -1,0 +1,121 @@
+"""What does an inference worker serve? A service a role: it reads a call's body, hands it to the model, makes the reply."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from core.config import Settings
+from core.errors import ConfigurationError
+from core.types import JSONDict, Priority
+from workers.batching import results_of
+from workers.broker import ENCODER, RERANKER
+from workers.local import LocalEncoder
+from workers.reranker import LocalReranker
+from workers.wire import Scores, Vectors, encode_from_dict, rerank_from_dict, scores_as_dict, vectors_as_dict
+
+ReplyToCome: TypeAlias = Callable[[], JSONDict]
+
+
+class Service(Protocol):
+    """One role's model in this process; `role` also names its batcher in the metrics."""
+
+    role: str
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def load(self) -> None:
+        """Loads the model, so that the first call is as fast as the others."""
+        ...
+
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+        """What waits for the reply. Raises InvalidRequest, and as the model's batcher does."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model."""
+        ...
+
+
+class EncoderService:
+    """Texts become vectors."""
+
+    role = ENCODER
+
+    def __init__(self, encoder: LocalEncoder) -> None:
+        self._encoder = encoder
+        self.load = encoder.load
+        self.close = encoder.close
+
+    @property
+    def model_id(self) -> str:
+        return self._encoder.model_id
+
+    @property
+    def device(self) -> str:
+        return self._encoder.device
+
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+        asked = encode_from_dict(body)
+        futures = self._encoder.submit(
+            asked.texts, asked.text_role, wants_tokens=asked.wants_tokens, priority=priority, deadline=deadline, cancel=cancel
+        )
+
+        def reply() -> JSONDict:
+            encoded = results_of(futures)
+            tokens = tuple(one.token_vectors for one in encoded if one.token_vectors is not None) if asked.wants_tokens else None
+            vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self._encoder.dim), np.float32)
+            return vectors_as_dict(Vectors(model_id=self._encoder.model_id, vectors=vectors, token_vectors=tokens))
+
+        return reply
+
+
+class RerankerService:
+    """Passages are scored against a question."""
+
+    role = RERANKER
+
+    def __init__(self, reranker: LocalReranker, encoder: LocalEncoder) -> None:
+        self._reranker = reranker
+        self._encoder = encoder
+        self.load = reranker.load
+
+    def close(self) -> None:
+        self._reranker.close()
+        self._encoder.close()
+
+    @property
+    def model_id(self) -> str:
+        return self._reranker.model_id
+
+    @property
+    def device(self) -> str:
+        return self._reranker.device
+
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+        asked = rerank_from_dict(body)
+        scores = self._reranker.begin(asked.query, asked.passages, priority=priority, deadline=deadline, cancel=cancel)
+        return lambda: scores_as_dict(Scores(model_id=self._reranker.model_id, scores=scores()))
+
+
+def make_services(settings: Settings) -> list[Service]:
+    """The services of `QA_WORKER_ROLES`, which share what they can: late interaction uses the encoder of the same process.
+
+    Raises ConfigurationError for a role that no worker serves.
+    """
+    encoder = LocalEncoder()
+    known: dict[str, Callable[[], Service]] = {
+        ENCODER: lambda: EncoderService(encoder),
+        RERANKER: lambda: RerankerService(LocalReranker(encoder), encoder),
+    }
+    unknown = [role for role in settings.worker_role_names if role not in known]
+    if unknown:
+        raise ConfigurationError(f"QA_WORKER_ROLES names {', '.join(unknown)}; a worker serves {', '.join(known)}.")
+    return [known[role]() for role in settings.worker_role_names]
