@@ -59,7 +59,9 @@ def remote_reranker(chosen: dict[str, str]) -> Iterator[RemoteReranker]:
     url = redis_url(7)
     with start_worker(url, chosen) as worker:
         worker.wait_until_alive()
-        with closing(RemoteReranker(Dispatcher(get_settings().model_copy(update={"redis_url": url})))) as reranker:
+        with closing(
+            RemoteReranker(Dispatcher(get_settings().model_copy(update={"redis_url": url, "remote_timeout_s": 60.0})))
+        ) as reranker:
             yield reranker
 
 
