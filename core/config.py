@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         20_000, ge=0, description="Vectors of one knowledge base up to which search is exact; more use a graph index (HNSW)."
     )
 
+    # Files
+    parse_processes: int = Field(2, ge=1, le=64, description="Processes that read files for one process of the server, at most.")
+    parse_max_file_mb: int = Field(100, ge=1, description="Largest file that is read, in MiB.")
+    parse_memory_mb: int = Field(1024, ge=256, description="Memory (address space) that reading one file may take, in MiB.")
+    parse_seconds: float = Field(60.0, ge=1, description="Processor time that reading one file may take; by the clock, half as much again.")
+
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important level that is logged.")
 

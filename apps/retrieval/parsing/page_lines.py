@@ -1,0 +1,134 @@
+"""Which lines does a PDF page hold, and which of them are one paragraph? By the places and sizes of characters."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+MAX_CHARS_A_PAGE = 200_000
+# A gap above this many line heights, a change of size beyond this share, an end this many characters before the edge: a new paragraph.
+GAP, SIZE_CHANGE, SHORT = 1.8, 0.15, 2.5
+# A line that comes back at the edge of this share of the pages belongs to the frame.
+RUNNING_SHARE = 0.5
+EDGE_LINES = 2
+_ITEM = re.compile(r"^(?:[•●▪■◆‣∙·➢✓◦*-]\s+|\(?\d{1,2}[.)]\s+|[a-z][.)]\s+|[（(][一二三四五六七八九十\d]{1,3}[）)])")
+_WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_DIGITS = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text: its corners in points from the bottom left, its size the height that its font reserves."""
+
+    text: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    @property
+    def size(self) -> float:
+        return max(1.0, self.top - self.bottom)
+
+    @property
+    def shape(self) -> str:
+        """The text with its numbers alike, as running heads compare."""
+        return _DIGITS.sub("#", self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table and its corners, in points from the bottom left."""
+
+    rows: list[list[str]]
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def holds(self, line: Line) -> bool:
+        """Whether the line's centre lies within."""
+        x, y = (line.left + line.right) / 2, (line.bottom + line.top) / 2
+        return self.left <= x <= self.right and self.bottom <= y <= self.top
+
+
+def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
+    """The lines in the order of the page's content. PDFium marks where lines end; U+0002 is a hyphen that a line end needs."""
+    text = page.get_textpage()
+    lines: list[Line] = []
+    begun: list[int] = []
+    for index in range(min(text.count_chars(), MAX_CHARS_A_PAGE)):
+        code = pdfium.FPDFText_GetUnicode(text, index)
+        if code in (0x0A, 0x0D):
+            _end_line(text, begun, lines)
+        elif code:
+            begun.append(index)
+    _end_line(text, begun, lines)
+    text.close()
+    return lines
+
+
+def _end_line(text: pypdfium2.PdfTextPage, indexes: list[int], lines: list[Line]) -> None:
+    codes = [(pdfium.FPDFText_GetUnicode(text, index), index) for index in indexes]
+    indexes.clear()
+    said = "".join(chr(code) for code, _ in codes if code < 0x110000)
+    visible = [index for code, index in codes if code > 0x20]
+    if not said.strip() or not visible:
+        return
+    boxes = [_box(text, index) for index in {visible[0], visible[len(visible) // 2], visible[-1]}]
+    lefts, bottoms, rights, tops = zip(*boxes, strict=True)
+    lines.append(Line(said.strip(), min(lefts), min(bottoms), max(rights), max(tops)))
+
+
+def _box(text: pypdfium2.PdfTextPage, index: int) -> tuple[float, float, float, float]:
+    box = pdfium.FS_RECTF()
+    pdfium.FPDFText_GetLooseCharBox(text, index, ctypes.byref(box))
+    return box.left, box.bottom, box.right, box.top
+
+
+def running_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
+    """The shapes of lines at the edges of half the pages or more, three at least: heads, feet and page numbers."""
+    counts: Counter[str] = Counter()
+    for lines in pages:
+        by_height = sorted(lines, key=lambda line: line.top)
+        counts.update({line.shape for line in (*by_height[:EDGE_LINES], *by_height[-EDGE_LINES:])})
+    return {shape for shape, count in counts.items() if count >= max(3, RUNNING_SHARE * len(pages))}
+
+
+def starts_item(text: str) -> bool:
+    """Whether a paragraph begins as items of lists do."""
+    return bool(_ITEM.match(text))
+
+
+def join_lines(lines: Sequence[Line]) -> list[str]:
+    """The paragraphs that the lines make."""
+    paragraphs: list[str] = []
+    for number, line in enumerate(lines):
+        if number and _continues(lines[number - 1], line, lines):
+            paragraphs[-1] = _joined(paragraphs[-1], line.text)
+        else:
+            paragraphs.append(line.text)
+    return [paragraph.replace("\x02", "-") for paragraph in paragraphs]
+
+
+def _continues(previous: Line, line: Line, lines: Sequence[Line]) -> bool:
+    if starts_item(line.text) or abs(previous.size - line.size) > SIZE_CHANGE * previous.size:
+        return False
+    step = previous.bottom - line.bottom
+    if not 0 < step <= GAP * previous.size:
+        # Upwards: the paragraph may go on in the next column or not; without an end of sentence it does.
+        return step <= 0 and not previous.text.endswith(tuple("。！？.!?"))
+    edge = max(other.right for other in lines if other.left < previous.right and other.right > previous.left)
+    return previous.right >= edge - SHORT * previous.size
+
+
+def _joined(before: str, after: str) -> str:
+    if before.endswith("\x02"):
+        return before[:-1] + after
+    return before + ("" if _WIDE.match(before[-1]) or _WIDE.match(after[0]) else " ") + after

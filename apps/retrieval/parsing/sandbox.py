@@ -1,0 +1,310 @@
+"""How is a file read without trusting it? By processes of our own that are bounded in memory and time, and may die.
+
+`parse_file` gives one document; `read_files` also opens archives. A file that cannot be read raises (or yields) one
+UnreadableFile that names it; this process is never harmed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import queue
+import select
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
+from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from core.config import get_settings
+from core.text import clean_answer, clean_text
+
+_ROOT = Path(__file__).resolve().parents[3]
+_MIB = 1 << 20
+# Beyond its own limits a reading process gets this long to say so.
+_GRACE_S = 10.0
+MAX_FACT_CHARS = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileResult:
+    """What became of one file. `name` begins with the names of the archives around it: `a.zip/b.docx`.
+
+    `path` holds its bytes while the iteration stands at it. Either `document` or `error` is there.
+    """
+
+    name: str
+    path: Path
+    document: ParsedDocument | None = None
+    error: UnreadableFile | None = None
+
+
+def parse_limits() -> ParseLimits:
+    """The limits that the settings give."""
+    settings = get_settings()
+    seconds = settings.parse_seconds
+    return ParseLimits(
+        max_file_mb=settings.parse_max_file_mb, memory_mb=settings.parse_memory_mb, cpu_s=max(1, int(seconds)), wall_s=seconds * 1.5
+    )
+
+
+def parse_file(source: Path | bytes, *, name: str = "", limits: ParseLimits | None = None) -> ParsedDocument:
+    """What a file says, by what it holds; `name` is used in errors and to tell kinds of plain text apart.
+
+    Raises UnreadableFile, for a zip archive with `Reason.ARCHIVE`. Safe to call from several threads.
+    """
+    limits = limits or parse_limits()
+    if isinstance(source, bytes):
+        with tempfile.NamedTemporaryFile(prefix="wenlu-parse-") as file:
+            file.write(source)
+            file.flush()
+            return _parse(Path(file.name), name, limits)
+    return _parse(source, name or source.name, limits)
+
+
+def read_files(source: Path | bytes, *, name: str = "", limits: ParseLimits | None = None) -> Iterator[FileResult]:
+    """The file, or each file of the archive that it is, archives in archives too. Never raises UnreadableFile.
+
+    The limits on unpacked size and number hold for each archive; `max_nesting` says how deep archives may lie.
+    """
+    limits = limits or parse_limits()
+    with tempfile.TemporaryDirectory(prefix="wenlu-files-") as folder:
+        if isinstance(source, bytes):
+            path = Path(folder) / "file"
+            path.write_bytes(source)
+        else:
+            path = source
+        yield from _read(path, name or path.name, limits, nesting=0)
+
+
+def _read(path: Path, name: str, limits: ParseLimits, *, nesting: int) -> Iterator[FileResult]:
+    try:
+        yield FileResult(name=name, path=path, document=_parse(path, name, limits))
+        return
+    except UnreadableFile as error:
+        if error.reason is not Reason.ARCHIVE:
+            yield FileResult(name=name, path=path, error=error)
+            return
+    if nesting >= limits.max_nesting:
+        deep = UnreadableFile(Reason.BOMB, f"it lies in more than {limits.max_nesting - 1} other archives", name=name)
+        yield FileResult(name=name, path=path, error=deep)
+        return
+    with tempfile.TemporaryDirectory(prefix="wenlu-unpacked-") as folder:
+        try:
+            members = _ask({"do": "unpack", "path": str(path.resolve()), "folder": folder}, name, limits)[1]
+        except UnreadableFile as error:
+            yield FileResult(name=name, path=path, error=error)
+            return
+        for member, file, reason, problem in json.loads(members):
+            inner = f"{name}/{clean_text(member)}"
+            if reason:
+                yield FileResult(name=inner, path=path, error=UnreadableFile(Reason(reason), problem, name=inner))
+            else:
+                yield from _read(Path(folder) / file, inner, limits, nesting=nesting + 1)
+
+
+def _parse(path: Path, name: str, limits: ParseLimits) -> ParsedDocument:
+    _check_size(path, name, limits)
+    header, body = _ask({"do": "parse", "path": str(path.resolve()), "name": name}, name, limits)
+    return _document(json.loads(body.decode("utf-8", "surrogatepass")), str(header["media_type"]))
+
+
+def _check_size(path: Path, name: str, limits: ParseLimits) -> None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise UnreadableFile(Reason.MISSING, f"it cannot be opened ({getattr(error, 'strerror', error)})", name=name) from error
+    if not stat.S_ISREG(status.st_mode) or not os.access(path, os.R_OK):
+        raise UnreadableFile(Reason.MISSING, "it is not a file that may be read", name=name)
+    if status.st_size == 0:
+        raise UnreadableFile(Reason.EMPTY, "it is empty", name=name)
+    if status.st_size > limits.max_file_mb * _MIB:
+        raise UnreadableFile(Reason.TOO_LARGE, f"it has {status.st_size // _MIB:,} MiB, more than {limits.max_file_mb:,}", name=name)
+
+
+def _document(whole: dict[str, Any], media_type: str) -> ParsedDocument:
+    """The document as it came from the other process, cleaned of what no text should hold."""
+    blocks = (
+        Block(kind=BlockKind(kind), text=clean, level=int(level), page=page)
+        for kind, text, level, page in whole["blocks"]
+        if (clean := clean_answer(text))
+    )
+    return ParsedDocument(
+        blocks=tuple(blocks),
+        title=clean_text(whole["title"])[:MAX_FACT_CHARS],
+        author=clean_text(whole["author"])[:MAX_FACT_CHARS],
+        language=clean_text(whole["language"])[:8],
+        date=datetime.date.fromisoformat(whole["date"]) if whole["date"] else None,
+        media_type=media_type,
+        warnings=tuple(clean_text(warning) for warning in whole["warnings"]),
+    )
+
+
+def _ask(request: dict[str, object], name: str, limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
+    """The reply of a reading process. Raises UnreadableFile for what it refuses, and where it is lost."""
+    header, body = readers().ask({**request, "limits": dataclasses.asdict(limits)}, limits.wall_s + _GRACE_S)
+    if "reason" in header:
+        raise UnreadableFile(Reason(header["reason"]), str(header["problem"]), name=name)
+    return header, body
+
+
+class _Lost(Exception):
+    """A reading process ended, or said nothing in time."""
+
+
+class Reader:
+    """One reading process: started with the first request, ended after a minute without any."""
+
+    def __init__(self) -> None:
+        # No setting and no secret of this process goes along.
+        keep = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if key in os.environ}
+        environment = {**keep, "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "apps.retrieval.parsing.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=_ROOT,
+            env=environment,
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, request: dict[str, object], within_s: float) -> tuple[dict[str, Any], bytes]:
+        """The header and the bytes of the reply. Raises _Lost; then this reader must be closed."""
+        if self._process.stdin is None:
+            raise _Lost
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError as error:
+            raise _Lost from error
+        deadline = time.monotonic() + within_s
+        head, body = self._until_line(deadline)
+        header = json.loads(head)
+        return header, self._exactly(int(header["bytes"]), body, deadline)
+
+    def close(self) -> None:
+        """Ends the process and what it started."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        finally:
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):  # what was not yet written cannot be
+                        stream.close()
+            self._process.wait()
+
+    def _until_line(self, deadline: float) -> tuple[bytes, bytes]:
+        data = b""
+        while b"\n" not in data:
+            data += self._some(deadline)
+        head, _, rest = data.partition(b"\n")
+        return head, rest
+
+    def _exactly(self, size: int, begun: bytes, deadline: float) -> bytes:
+        parts, have = [begun], len(begun)
+        while have < size:
+            parts.append(self._some(deadline))
+            have += len(parts[-1])
+        return b"".join(parts)
+
+    def _some(self, deadline: float) -> bytes:
+        if self._process.stdout is None:
+            raise _Lost
+        source = self._process.stdout.fileno()
+        if not select.select([source], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise _Lost
+        data = os.read(source, _MIB)
+        if not data:
+            raise _Lost
+        return data
+
+
+class Readers:
+    """Reading processes that threads share: each takes one for a file; a new one is started where none is idle."""
+
+    def __init__(self, most: int) -> None:
+        self._places = threading.BoundedSemaphore(most)
+        self._idle: queue.SimpleQueue[Reader] = queue.SimpleQueue()
+
+    def ask(self, request: dict[str, object], within_s: float) -> tuple[dict[str, Any], bytes]:
+        """The reply of an idle reader, or of a new one where that has ended meanwhile."""
+        with self._places:
+            for fresh in (False, True):
+                reader = Reader() if fresh else self._idle_or_new()
+                try:
+                    reply = reader.ask(request, within_s)
+                except _Lost:
+                    reader.close()
+                    continue
+                except BaseException:
+                    reader.close()
+                    raise
+                self._idle.put(reader)
+                return reply
+        return {"reason": Reason.CRASHED.value, "problem": "the process that read it was lost twice"}, b""
+
+    def close(self) -> None:
+        """Ends the idle ones."""
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return
+
+    def _idle_or_new(self) -> Reader:
+        try:
+            return self._idle.get_nowait()
+        except queue.Empty:
+            return Reader()
+
+
+_lock = threading.Lock()
+_readers: Readers | None = None
+
+
+def readers() -> Readers:
+    """The reading processes of this process, made on first use."""
+    global _readers
+    with _lock:
+        if _readers is None:
+            _readers = Readers(get_settings().parse_processes)
+            atexit.register(_readers.close)
+        return _readers
+
+
+def close_readers() -> None:
+    """Ends the reading processes; the next file starts new ones."""
+    global _readers
+    with _lock:
+        if _readers is not None:
+            atexit.unregister(_readers.close)
+            _readers.close()
+            _readers = None
+
+
+def _forget_readers() -> None:
+    """A fork of this process must not share pipes with it."""
+    global _readers
+    _readers = None
+
+
+os.register_at_fork(after_in_child=_forget_readers)

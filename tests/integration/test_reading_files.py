@@ -1,0 +1,157 @@
+"""Files are read by processes that may die: what a hostile file costs is bounded, and the next file is read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from apps.retrieval.parsing import sandbox
+from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from apps.retrieval.parsing.sandbox import FileResult, close_readers, parse_file, read_files
+from tests import sample_files
+
+LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
+
+
+@pytest.fixture(autouse=True)
+def readers_end() -> Iterator[None]:
+    yield
+    close_readers()
+
+
+def refused(data: bytes, name: str, limits: ParseLimits = LIMITS) -> UnreadableFile:
+    (result,) = read_files(data, name=name, limits=limits)
+    assert result.error is not None
+    return result.error
+
+
+@pytest.mark.parametrize("name", sample_files.VALID)
+def test_every_format_is_read(name: str) -> None:
+    document = parse_file(sample_files.VALID[name](), name=name)
+    assert document.blocks
+    assert document.warnings == ()
+    assert document.media_type
+
+
+def test_a_wrong_name_is_read_as_what_it_is_and_said() -> None:
+    document = parse_file(sample_files.word(), name="report.pdf")
+    assert document.media_type.endswith("wordprocessingml.document")
+    assert document.warnings[0].startswith("The name promises application/pdf")
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("bomb.zip", {Reason.BOMB}),
+        ("bomb.docx", {Reason.BOMB}),
+        ("bomb.pdf", {Reason.TOO_MUCH_MEMORY, Reason.NO_TEXT}),
+        ("nested.zip", {Reason.BOMB}),
+        ("many.zip", {Reason.BOMB}),
+        ("lying.zip", {Reason.DAMAGED}),
+        ("locked.zip", {Reason.ENCRYPTED}),
+        ("locked.docx", {Reason.ENCRYPTED}),
+        ("locked.pdf", {Reason.ENCRYPTED}),
+        ("leak.epub", {Reason.NO_TEXT, Reason.DAMAGED}),
+        ("deep.html", {Reason.NO_TEXT, Reason.TOO_DEEP}),
+        ("deep.jsonl", {Reason.TOO_DEEP}),
+        ("quote.csv", {Reason.DAMAGED}),
+        ("noise.txt", {Reason.UNSUPPORTED}),
+        ("blank.txt", {Reason.EMPTY}),
+    ],
+)
+def test_a_hostile_file_is_refused_by_name_with_its_reason(name: str, reasons: set[Reason]) -> None:
+    error = refused(sample_files.HOSTILE[name](), name)
+    assert error.reason in reasons
+    assert error.message.startswith(name)
+    assert error.status == 400
+
+
+def test_names_that_leave_an_archive_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    results = list(read_files(sample_files.HOSTILE["outside.zip"](), name="outside.zip", limits=LIMITS))
+    assert [result.error.reason for result in results if result.error] == [Reason.UNSAFE] * 3
+
+
+def test_archives_give_their_files_also_from_within_archives() -> None:
+    results: list[FileResult] = []
+    for result in read_files(sample_files.archive(), name="a.zip"):
+        assert result.path.stat().st_size
+        results.append(result)
+    assert [result.name for result in results] == ["a.zip/手册/a.txt", "a.zip/b.md", "a.zip/inner.zip/c.csv"]
+    assert all(result.document for result in results)
+
+
+def test_an_archive_is_no_document() -> None:
+    with pytest.raises(UnreadableFile) as error:
+        parse_file(sample_files.archive(), name="a.zip")
+    assert error.value.reason is Reason.ARCHIVE
+
+
+def test_files_that_are_no_files_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "pipe"):
+        with pytest.raises(UnreadableFile) as error:
+            parse_file(path)
+        assert error.value.reason is Reason.MISSING
+
+
+def test_a_file_over_the_size_is_refused_before_it_is_read() -> None:
+    assert refused(b"x" * (2 << 20), "a.txt", ParseLimits(max_file_mb=1)).reason is Reason.TOO_LARGE
+
+
+def test_too_little_processor_time_ends_the_reading_and_the_next_file_is_read() -> None:
+    slow = b"a*b**c" * 400_000
+    assert refused(slow, "slow.md", ParseLimits(cpu_s=1, wall_s=20.0)).reason is Reason.TOO_SLOW
+    assert parse_file(b"# title", name="a.md").blocks
+
+
+def test_too_little_time_by_the_clock_ends_the_reading() -> None:
+    assert refused(b"a*b**c" * 400_000, "slow.md", ParseLimits(cpu_s=30, wall_s=0.3)).reason is Reason.TOO_SLOW
+
+
+def test_a_reader_that_is_killed_is_replaced() -> None:
+    parse_file(b"one", name="a.txt")
+    reader = sandbox.readers()._idle.get()
+    os.killpg(reader.pid, 9)
+    sandbox.readers()._idle.put(reader)
+    assert parse_file(b"two", name="a.txt").blocks[0].text == "two"
+
+
+def test_threads_share_the_readers() -> None:
+    said: dict[int, str] = {}
+
+    def read(number: int) -> None:
+        said[number] = parse_file(f"text {number}".encode(), name="a.txt").blocks[0].text
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert said == {number: f"text {number}" for number in range(8)}
+    assert sandbox.readers()._idle.qsize() <= 2
+
+
+def test_a_reader_knows_no_django_no_model_and_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_SECRET_KEY", "secret")
+    parse_file(b"one", name="a.txt")
+    reader = sandbox.readers()._idle.get()
+    maps = Path(f"/proc/{reader.pid}/maps").read_text()
+    environment = Path(f"/proc/{reader.pid}/environ").read_text()
+    sandbox.readers()._idle.put(reader)
+    assert "torch" not in maps
+    assert "QA_SECRET_KEY" not in environment
+
+
+def test_the_process_imports_no_framework() -> None:
+    code = (
+        "import sys; from apps.retrieval.parsing import child, pdf, word, slides, sheets, web_page, epub, markdown, rows, delimited, plain; "
+        "print(sorted({'django', 'torch', 'transformers', 'faiss'} & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert said.stdout.strip() == "[]"

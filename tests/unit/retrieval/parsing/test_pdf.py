@@ -1,0 +1,97 @@
+"""Lines of a PDF become paragraphs, headings, lists and tables; frames of pages are left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apps.retrieval.parsing import pdf
+from apps.retrieval.parsing.page_lines import Line, join_lines, running_lines
+from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
+from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from tests import sample_files
+from tests.sample_files import SENTENCES
+
+
+def parsed(folder: Path, data: bytes, limits: ParseLimits | None = None) -> ParsedDocument:
+    path = folder / "file.pdf"
+    path.write_bytes(data)
+    return pdf.parse(path, limits or ParseLimits())
+
+
+def line(text: str, *, y: float, left: float = 50, right: float = 500, size: float = 10) -> Line:
+    return Line(text, left, y, right, y + size)
+
+
+def test_chinese_text_comes_with_its_pages_and_facts(tmp_path: Path) -> None:
+    document = parsed(tmp_path, sample_files.pdf([[SENTENCES[0]], [SENTENCES[1]]]))
+    assert [(block.page, block.text) for block in document.blocks] == [(1, SENTENCES[0]), (2, SENTENCES[1])]
+    assert (document.title, document.author, str(document.date)) == ("员工手册", "Zhang", "2024-03-05")
+
+
+def test_larger_lines_are_headings(tmp_path: Path) -> None:
+    document = parsed(tmp_path, sample_files.pdf([["# 休假规定", *SENTENCES]]))
+    assert document.blocks[0] == Block(kind=BlockKind.HEADING, text="休假规定", level=1, page=1)
+
+
+def test_lines_that_the_outline_names_are_headings_of_its_level(tmp_path: Path) -> None:
+    document = parsed(tmp_path, sample_files.pdf([["总则", SENTENCES[0]], ["报销", SENTENCES[1]]], outline=[("总则", 1), ("报 销", 2)]))
+    assert [(block.text, block.page) for block in document.blocks if block.level == 1] == [("总则", 1), ("报销", 2)]
+
+
+def test_ruled_tables_are_tables_at_their_place(tmp_path: Path) -> None:
+    kinds = [(block.kind, block.text) for block in parsed(tmp_path, sample_files.pdf_table()).blocks]
+    table = "城市 | 住宿标准\n北京 | 600\nLyon | 450"
+    assert kinds == [(BlockKind.PARAGRAPH, SENTENCES[0]), (BlockKind.TABLE, table), (BlockKind.PARAGRAPH, SENTENCES[1])]
+
+
+def test_heads_feet_and_page_numbers_are_left_out(tmp_path: Path) -> None:
+    bodies = ["甲段的内容在这里。", "乙段的内容在这里。", "丙段的内容在这里。", "丁段的内容在这里。"]
+    pages = [["公司内部资料", f"第 {n} 页", "", "", body, "", "", f"- {n} -"] for n, body in enumerate(bodies, 1)]
+    assert [block.text for block in parsed(tmp_path, sample_files.pdf(pages)).blocks] == bodies
+
+
+def test_pages_beyond_the_limit_are_named(tmp_path: Path) -> None:
+    document = parsed(tmp_path, sample_files.pdf([[SENTENCES[0]]] * 2), ParseLimits(max_pages=1))
+    assert document.warnings == ("Only the first 1 of 2 pages were read.",)
+    assert len(document.blocks) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (sample_files.encrypted_pdf(), Reason.ENCRYPTED),
+        (b"%PDF-1.7\nnothing else", Reason.DAMAGED),
+        (sample_files.huge_picture(), Reason.NO_TEXT),
+    ],
+)
+def test_what_cannot_be_read_says_why(tmp_path: Path, data: bytes, reason: Reason) -> None:
+    with pytest.raises(UnreadableFile) as refused:
+        parsed(tmp_path, data)
+    assert refused.value.reason is reason
+
+
+def test_a_file_cut_after_its_trailer_is_still_read(tmp_path: Path) -> None:
+    whole = sample_files.pdf()
+    assert len(parsed(tmp_path, whole[: whole.index(b"startxref")]).blocks) == 3
+
+
+def test_full_lines_go_on_and_short_ones_end_a_paragraph() -> None:
+    lines = [line("每年享受十五天", y=100), line("带薪年假。", y=86, right=200), line("另起一段", y=72)]
+    assert join_lines(lines) == ["每年享受十五天带薪年假。", "另起一段"]
+
+
+def test_latin_words_keep_their_blank_and_broken_words_lose_their_hyphen() -> None:
+    assert join_lines([line("The office", y=100), line("opens daily", y=86)]) == ["The office opens daily"]
+    assert join_lines([line("reimburse\x02", y=100), line("ment", y=86)]) == ["reimbursement"]
+
+
+def test_a_gap_a_new_size_or_a_bullet_begins_a_paragraph() -> None:
+    lines = [line("one", y=100), line("two", y=60), line("three", y=46, size=14), line("• four", y=30)]
+    assert join_lines(lines) == ["one", "two", "three", "• four"]
+
+
+def test_lines_that_come_back_only_twice_are_content() -> None:
+    assert running_lines([[line("a", y=10)], [line("a", y=10)]]) == set()
+    assert running_lines([[line(f"page {n}", y=10)] for n in range(3)]) == {"page #"}
