@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
@@ -11,16 +10,16 @@ from typing import BinaryIO
 from apps.accounts.permissions import Caller, Permission
 from apps.faq.files import FileFormat, format_of, read_rows
 from apps.faq.models import FAQ
-from apps.faq.raw_rows import Found, RawRow, unusable
 from apps.faq.rows import FAQRow, parse_row
 from apps.faq.services import Saved, preview_faqs, question_digest, row_of, save_faqs
+from apps.retrieval.encoding import when_free
 from apps.retrieval.models import KnowledgeBase
-from core.errors import Forbidden, InvalidRequest, Overloaded
+from apps.retrieval.raw_rows import Found, RawRow, unusable
+from core.errors import Forbidden, InvalidRequest
 
 CHUNK_ROWS = 1000
 CHUNK_QUESTIONS = 1024
 MAX_BAD_ROWS = 1000
-OVERLOAD_TRIES = 30
 
 Progress = Callable[[int, int], None]
 
@@ -143,7 +142,7 @@ def _save(kb: KnowledgeBase, chunk: Sequence[_Numbered], caller: Caller, report:
     """Saves a chunk; where something in it is forbidden, by halves, until the forbidden rows stand alone."""
     rows = [numbered.row for numbered in chunk]
     try:
-        report.add(preview_faqs(kb, rows, caller) if dry_run else _save_patiently(kb, rows, caller))
+        report.add(preview_faqs(kb, rows, caller) if dry_run else when_free(lambda: save_faqs(kb, rows, caller)))
     except Forbidden as error:
         if len(chunk) == 1:
             report.refuse(chunk[0].number, error.message)
@@ -151,16 +150,6 @@ def _save(kb: KnowledgeBase, chunk: Sequence[_Numbered], caller: Caller, report:
         half = len(chunk) // 2
         _save(kb, chunk[:half], caller, report, dry_run=dry_run)
         _save(kb, chunk[half:], caller, report, dry_run=dry_run)
-
-
-def _save_patiently(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> Saved:
-    """Saves, and waits while people's questions keep the encoder busy: an import can wait."""
-    for _ in range(OVERLOAD_TRIES):
-        try:
-            return save_faqs(kb, rows, caller)
-        except Overloaded as error:
-            time.sleep(float(error.details.get("retry_after_s") or 1.0))  # type: ignore[arg-type]
-    return save_faqs(kb, rows, caller)
 
 
 def _notes(found: Found) -> list[str]:

@@ -1,15 +1,14 @@
-"""What every file format of FAQs shares: the row as it was found, and what its columns are called."""
+"""What every file format of FAQs shares: what its columns are called, and how a row fills them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from django.utils import timezone
 
 from apps.faq.rows import COLUMNS, FAQRow
-from core.errors import InvalidRequest
+from apps.retrieval.raw_rows import Found, unusable
 
 MAX_RECORD_CHARS = 600_000  # 200 phrasings of 2,000 characters and an answer of 100,000
 MAX_COLUMNS = 64
@@ -18,31 +17,6 @@ ALIASES = {
     "编号": "id", "问题": "question", "标准问题": "question", "问法": "questions", "相似问法": "questions", "答案": "answer", "回答": "answer",
     "分类": "category", "类别": "category", "语言": "locale", "状态": "status", "生效时间": "valid_from", "失效时间": "valid_until",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RawRow:
-    """One row as it was found. `number` counts as a spreadsheet does (the header is row 1; in jsonl, the line).
-
-    `data` is what `parse_row` checks, or None where the row could not even be read; then `problem` says why.
-    """
-
-    number: int
-    data: object
-    problem: str = ""
-
-
-@dataclass(slots=True)
-class Found:
-    """What a reader noticed besides the rows; complete once all rows were read."""
-
-    encoding: str = "utf-8"
-    ignored: set[str] = field(default_factory=set)
-
-
-def unusable(reason: str) -> InvalidRequest:
-    """The refusal of a whole file."""
-    return InvalidRequest(f"The file cannot be used: {reason}.", field="file")
 
 
 def name_columns(header: Sequence[object], found: Found) -> list[str | None]:

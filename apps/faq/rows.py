@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.faq.models import FAQStatus
+from apps.retrieval.row_fields import choice_of, line_of
 from core.errors import InvalidRequest
 from core.text import clean_answer, clean_text, normalize
 from core.types import JSONDict, Locale
@@ -60,11 +61,11 @@ def parse_row(data: object) -> FAQRow:
         id=_id(data.get("id")),
         questions=_questions(data),
         answer=_answer(data.get("answer")),
-        category=_line(data, "category", 120),
-        locale=_choice(data, "locale", [locale.value for locale in Locale]),
+        category=line_of(data, "category", 120),
+        locale=choice_of(data, "locale", [locale.value for locale in Locale]),
         valid_from=valid_from,
         valid_until=valid_until,
-        status=_choice(data, "status", list(FAQStatus.values)),
+        status=choice_of(data, "status", list(FAQStatus.values)),
     )
 
 
@@ -113,26 +114,6 @@ def _answer(value: object) -> str:
     if len(answer) > MAX_ANSWER_CHARS:
         raise InvalidRequest(f"`answer` has {len(answer)} characters; at most {MAX_ANSWER_CHARS} are allowed.", field="answer")
     return answer
-
-
-def _line(data: Mapping[str, object], name: str, most: int) -> str:
-    value = data.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise InvalidRequest(f"`{name}` must be text.", field=name)
-    if len(line := clean_text(value)) > most:
-        raise InvalidRequest(f"`{name}` has {len(line)} characters; at most {most} are allowed.", field=name)
-    return line
-
-
-def _choice(data: Mapping[str, object], name: str, allowed: Sequence[str]) -> str | None:
-    value = data.get(name)
-    if value is None or value == "":
-        return None
-    if value not in allowed:
-        raise InvalidRequest(f"`{name}` must be one of {', '.join(allowed)}; it is {str(value)[:40]!r}.", field=name)
-    return str(value)
 
 
 def _moment(data: Mapping[str, object], name: str, *, end: bool = False) -> datetime | None:

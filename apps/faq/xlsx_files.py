@@ -13,8 +13,9 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.cell.read_only import ReadOnlyCell
 from openpyxl.utils.exceptions import InvalidFileException
 
-from apps.faq.raw_rows import MAX_COLUMNS, Found, RawRow, cells_of, name_columns, unusable
+from apps.faq.raw_rows import MAX_COLUMNS, cells_of, name_columns
 from apps.faq.rows import COLUMNS, FAQRow
+from apps.retrieval.raw_rows import Found, RawRow, unusable
 from core.errors import InvalidRequest
 
 MAX_UNPACKED_BYTES = 1 << 30

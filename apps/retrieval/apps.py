@@ -6,3 +6,11 @@ class RetrievalConfig(AppConfig):
     name = "apps.retrieval"
     label = "retrieval"
     verbose_name = _("Knowledge")
+
+    def ready(self) -> None:
+        """Tells index verification which passages must be findable."""
+        from apps.retrieval.passages import facts_of_passages, findable_passages
+        from apps.retrieval.verification import register_content
+        from core.types import EntryKind
+
+        register_content(EntryKind.PASSAGE, findable_passages, facts_of_passages)

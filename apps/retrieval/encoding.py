@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from apps.retrieval.token_vectors import pack_tokens
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import ModelUnavailable
+from core.errors import ModelUnavailable, Overloaded
 from core.protocols import Encoder
 from core.types import EntryKind, FloatArray, Role
 
 log = logging.getLogger(__name__)
+
+BATCH_TEXTS = 256
+OVERLOAD_TRIES = 30
+T = TypeVar("T")
 
 # An FAQ's phrasing is a question like the one asked: encoders of the e5 family match like with like better in one role.
 ROLES: Mapping[EntryKind, Role] = {
@@ -69,3 +75,38 @@ def encode_if_possible(texts: Sequence[tuple[EntryKind, str]]) -> EncodedTexts |
     except ModelUnavailable as error:
         log.warning("encoding skipped error=%s texts=%d", error.code, len(texts))
         return None
+
+
+def encode_in_batches(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts | None:
+    """Like `encode_if_possible` for any number of texts: a bounded number waits for the model at a time, and it waits for a busy one.
+
+    Where the encoder goes away midway, what it made so far. Raises Overloaded where it stays busy for very long.
+    """
+    unique = list(dict.fromkeys(texts))
+    parts: list[EncodedTexts] = []
+    for start in range(0, len(unique), BATCH_TEXTS):
+        batch = unique[start : start + BATCH_TEXTS]
+        encoded = when_free(lambda batch=batch: encode_if_possible(batch))  # type: ignore[misc]
+        if encoded is None or (parts and encoded.encoder != parts[0].encoder):
+            break
+        parts.append(encoded)
+    return _joined(parts) if parts else None
+
+
+def when_free(work: Callable[[], T]) -> T:
+    """What `work` gives, tried again while people's questions keep the encoder busy: an import can wait."""
+    for _ in range(OVERLOAD_TRIES):
+        try:
+            return work()
+        except Overloaded as error:
+            time.sleep(float(error.details.get("retry_after_s") or 1.0))  # type: ignore[arg-type]
+    return work()
+
+
+def _joined(parts: Sequence[EncodedTexts]) -> EncodedTexts:
+    places: dict[tuple[EntryKind, str], int] = {}
+    for part in parts:
+        places |= {text: len(places) + place for text, place in part.places.items()} if places else part.places
+    return EncodedTexts(
+        parts[0].encoder, places, np.concatenate([part.vectors for part in parts]), [t for part in parts for t in part.tokens]
+    )

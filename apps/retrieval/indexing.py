@@ -92,6 +92,19 @@ def _entry(kb: KnowledgeBase, kind: EntryKind, revision: int, owner: int, text: 
     )
 
 
+@transaction.atomic
+def retag_entries(kb: KnowledgeBase, kind: EntryKind, facts: Mapping[int, Facts]) -> int:
+    """Gives the entries of these owners, all of which have one, other facts; texts and vectors stay. Returns the revision."""
+    revision = lock_next_revision(kb)
+    Entry.objects.bulk_create(
+        [_entry(kb, kind, revision, owner, "", its) for owner, its in facts.items()],
+        update_conflicts=True,
+        unique_fields=["kind", "owner_id"],
+        update_fields=["terms", "day", "revision"],
+    )
+    return revision
+
+
 def put_vectors(generation: IndexGeneration, entries: Sequence[Entry], encoded: EncodedTexts) -> int:
     """Stores the vectors of those entries whose very text was encoded. Returns how many."""
     found = [(entry.pk, place) for entry in entries if (place := encoded.places.get((EntryKind(entry.kind), entry.text))) is not None]

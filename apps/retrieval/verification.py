@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -15,18 +15,24 @@ from apps.retrieval.registry import indexes_for
 from core.errors import IndexMismatch
 from core.metrics import INDEX_DRIFT
 from core.protocols import FollowingIndex
-from core.types import EntryKind
+from core.types import EntryKind, Facts
 
 MEND_CHUNK = 1000
 
 Content = Callable[[KnowledgeBase], Iterable[tuple[int, str]]]
+FactsOf = Callable[[Sequence[int]], Mapping[int, Facts]]
 
 _content: dict[EntryKind, Content] = {}
+_facts: dict[EntryKind, FactsOf] = {}
 
 
-def register_content(kind: EntryKind, content: Content) -> None:
-    """Says what should be findable: `content` gives (owner id, text) of a knowledge base. Each app does so for its kind."""
+def register_content(kind: EntryKind, content: Content, facts: FactsOf | None = None) -> None:
+    """Says what should be findable: `content` gives (owner id, text) of a knowledge base, `facts` what owners are filtered by.
+
+    Each app does so for its kind.
+    """
     _content[kind] = content
+    _facts[kind] = facts or (lambda _owners: {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,7 +141,8 @@ def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
     wanted = [(owner, text) for owner, text in _content[drift.kind](kb) if owner in drift.missing]
     for start in range(0, len(wanted), MEND_CHUNK):
         chunk = wanted[start : start + MEND_CHUNK]
-        put_entries(kb, drift.kind, chunk, encode_if_possible([(drift.kind, text) for _, text in chunk]))
+        encoded = encode_if_possible([(drift.kind, text) for _, text in chunk])
+        put_entries(kb, drift.kind, chunk, encoded, _facts[drift.kind]([owner for owner, _ in chunk]))
     still = {owner for owner, _ in _content[drift.kind](kb)}
     stray = sorted(drift.stray - still)
     for start in range(0, len(stray), MEND_CHUNK):

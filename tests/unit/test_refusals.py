@@ -7,8 +7,9 @@ from django.utils.translation import override
 
 from apps.accounts.refusals import in_words
 from apps.dialogue.understanding import check_question
-from apps.faq.raw_rows import Found, name_columns
+from apps.faq.raw_rows import name_columns
 from apps.faq.rows import parse_row
+from apps.retrieval.raw_rows import Found
 from core.errors import InvalidRequest
 
 GOOD = {"question": "How?", "answer": "So"}

@@ -1,0 +1,249 @@
+"""What can be done to documents: every change goes through here, and is findable (or gone) when it returns."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from apps.accounts.audit import record
+from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.chunking import Chunk, ChunkedDocument
+from apps.retrieval.document_rows import DocumentRow
+from apps.retrieval.encoding import EncodedTexts, encode_in_batches
+from apps.retrieval.facts import facts_of
+from apps.retrieval.follower import follower
+from apps.retrieval.indexing import delete_entries, put_entries, retag_entries
+from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.retrieval.passages import passage_text
+from core.errors import Forbidden
+from core.text import guess_locale
+from core.types import EntryKind, Facts
+
+_PUBLISHED = Document.Status.PUBLISHED
+_ROW_FIELDS = ("title", "text", "url", "media_type", "language", "author", "category", "date", "status")
+_FIELDS = (*_ROW_FIELDS, "tags", "access", "source_sha256", "text_sha256", "updated_at")
+_PLACE_FIELDS = ("number", "start", "end", "page", "section_start", "section_end")
+_OUT_OF_THE_WAY = 1_000_000_000  # numbers of one document are unique at every moment, so those that change step aside first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A document to be saved: what is known of it, its text cut into passages, and the hash of what it was made from.
+
+    Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say.
+    """
+
+    row: DocumentRow
+    chunked: ChunkedDocument
+    source_sha256: str = ""
+    kept: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedDocuments:
+    """What became of the drafts of one save, in their order."""
+
+    documents: tuple[Document, ...]
+    created: int
+    updated: int
+    unchanged: int
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What one save changes, gathered before anything is written."""
+
+    new: list[Document] = field(default_factory=list)
+    changed: list[Document] = field(default_factory=list)
+    touched: list[Document] = field(default_factory=list)
+    new_passages: list[Passage] = field(default_factory=list)
+    moved_passages: list[Passage] = field(default_factory=list)
+    dropped_passages: list[Passage] = field(default_factory=list)
+    find: list[Passage] = field(default_factory=list)
+    hide: list[Passage] = field(default_factory=list)
+    retag: list[Passage] = field(default_factory=list)
+    unchanged: int = 0
+
+
+def save_documents(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> SavedDocuments:
+    """Creates the documents, or replaces those whose id exists; all or nothing, and no transaction is open while the encoder works.
+
+    Passages that stay as they are keep their entry and vector; others are replaced in the same moment. Raises Forbidden where
+    the caller may not publish and the change would touch what is published.
+    """
+    caller.require(Permission.EDIT, kb.pk)
+    if any(draft.row.status == _PUBLISHED for draft in drafts) and not caller.may(Permission.PUBLISH, kb.pk):
+        raise Forbidden("Your role may not publish: save it as `in_review`, and a reviewer will.", field="status")
+    _, foreseen = _plan(kb, drafts, caller)
+    encoded = encode_in_batches((EntryKind.PASSAGE, _entry_text(passage)) for passage in foreseen.find)
+    with transaction.atomic():
+        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        documents, plan = _plan(kb, drafts, caller)
+        _write(kb, plan, encoded)
+        if plan.new or plan.changed:
+            record(caller, "save_documents", target=_named(plan.new + plan.changed), kb=kb.slug)
+    follower().wake()
+    return SavedDocuments(documents=tuple(documents), created=len(plan.new), updated=len(plan.changed), unchanged=plan.unchanged)
+
+
+def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: Caller) -> None:
+    """Deletes documents with their passages; from the commit on they never answer again."""
+    caller.require(Permission.EDIT, kb.pk)
+    if any(document.status == _PUBLISHED for document in documents):
+        caller.require(Permission.PUBLISH, kb.pk)
+    with transaction.atomic():
+        passages = list(Passage.objects.filter(document__in=documents).values_list("pk", flat=True))
+        delete_entries(kb, EntryKind.PASSAGE, passages)
+        record(caller, "delete_documents", target=_named(documents), kb=kb.slug)
+        Document.objects.filter(kb=kb, pk__in=[document.pk for document in documents]).delete()
+    follower().wake()
+
+
+def text_digest(text: str) -> str:
+    """The key under which the same text is found exactly."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plan(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tuple[list[Document], _Plan]:
+    """Compares the drafts with what is stored."""
+    stored = {found.external_id: found for found in Document.objects.filter(kb=kb, external_id__in=[draft.row.id for draft in drafts])}
+    passages: dict[int, list[Passage]] = defaultdict(list)
+    for passage in Passage.objects.filter(document__in=[document.pk for document in stored.values()]).order_by("document", "number"):
+        passages[passage.document_id].append(passage)
+    plan, documents = _Plan(), []
+    for draft in drafts:
+        document = stored.get(str(draft.row.id))
+        draft = replace(draft, row=_completed(draft, document, caller.may(Permission.PUBLISH, kb.pk)))
+        if document is None:
+            document = Document(kb=kb, external_id=str(draft.row.id))
+            plan.new.append(document)
+            _plan_change(plan, document, draft, [])
+        elif _is_as(document, draft, passages[document.pk]):
+            plan.unchanged += 1
+            if document.source_sha256 != draft.source_sha256:
+                document.source_sha256 = draft.source_sha256
+                plan.touched.append(document)
+        else:
+            if document.status == _PUBLISHED:
+                caller.require(Permission.PUBLISH, kb.pk)
+            plan.changed.append(document)
+            _plan_change(plan, document, draft, passages[document.pk])
+        documents.append(document)
+    return documents, plan
+
+
+def _completed(draft: Draft, document: Document | None, may_publish: bool) -> DocumentRow:
+    """The row with the text as it was laid out, what it keeps, an id, a language, and a status: published by whoever may."""
+    row = draft.row
+    stored = {name: getattr(document, name) for name in draft.kept if not getattr(row, name)} if document else {}
+    row = replace(row, **{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+    return replace(
+        row,
+        id=row.id or secrets.token_hex(8),
+        text=draft.chunked.text,
+        language=row.language or guess_locale(draft.chunked.text[:2000]).value,
+        status=row.status or str(_PUBLISHED if may_publish else Document.Status.IN_REVIEW),
+    )
+
+
+def _is_as(document: Document, draft: Draft, passages: Sequence[Passage]) -> bool:
+    """Whether saving the draft would change nothing."""
+    row = draft.row
+    return (
+        all(getattr(document, name) == getattr(row, name) for name in _ROW_FIELDS)
+        and (tuple(document.tags), tuple(document.access)) == (row.tags, row.access)
+        and [(one.start, one.end, one.heading) for one in passages] == [(one.start, one.end, one.heading) for one in draft.chunked.passages]
+    )
+
+
+def _plan_change(plan: _Plan, document: Document, draft: Draft, stored: Sequence[Passage]) -> None:
+    """Notes what has to change for `document` to become the draft; passages whose entry stays keep their id, and so their vector."""
+    was_findable = document.pk is not None and document.status == _PUBLISHED
+    facts_before = facts_of(document)
+    texts_before: dict[str, list[Passage]] = defaultdict(list)
+    for passage in reversed(stored):
+        texts_before[passage_text(document.title, passage.heading, passage.text)].append(passage)
+    _fill(document, draft)
+    is_findable, retagged = document.status == _PUBLISHED, facts_of(document) != facts_before
+    for number, chunk in enumerate(draft.chunked.passages):
+        same = texts_before.get(passage_text(document.title, chunk.heading, chunk.text))
+        if same:
+            passage = same.pop()
+            if _move(passage, chunk, number):
+                plan.moved_passages.append(passage)
+            if is_findable and was_findable and retagged:
+                plan.retag.append(passage)
+            elif was_findable and not is_findable:
+                plan.hide.append(passage)
+        else:
+            passage = Passage(document=document, text=chunk.text, heading=chunk.heading)
+            _move(passage, chunk, number)
+            plan.new_passages.append(passage)
+        if is_findable and not (same is not None and was_findable):
+            plan.find.append(passage)
+        passage.document = document
+    dropped = [passage for left in texts_before.values() for passage in left]
+    plan.dropped_passages += dropped
+    plan.hide += dropped if was_findable else []
+
+
+def _fill(document: Document, draft: Draft) -> None:
+    for name in _ROW_FIELDS:
+        setattr(document, name, getattr(draft.row, name))
+    document.tags, document.access = list(draft.row.tags), list(draft.row.access)
+    document.source_sha256, document.text_sha256 = draft.source_sha256, text_digest(draft.row.text)
+    document.updated_at = timezone.now()
+
+
+def _move(passage: Passage, chunk: Chunk, number: int) -> bool:
+    """Puts a passage where its text is now. Whether it was elsewhere."""
+    place = (number, chunk.start, chunk.end, chunk.page, chunk.section_start, chunk.section_end)
+    moved = tuple(getattr(passage, name) for name in _PLACE_FIELDS) != place
+    for name, value in zip(_PLACE_FIELDS, place, strict=True):
+        setattr(passage, name, value)
+    return moved
+
+
+def _write(kb: KnowledgeBase, plan: _Plan, encoded: EncodedTexts | None) -> None:
+    Document.objects.bulk_create(plan.new)
+    Document.objects.bulk_update(plan.changed, _FIELDS, batch_size=50)
+    Document.objects.bulk_update(plan.touched, ["source_sha256"], batch_size=500)
+    if plan.hide:
+        delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in plan.hide])
+    Passage.objects.filter(pk__in=[passage.pk for passage in plan.dropped_passages]).delete()
+    Passage.objects.filter(pk__in=[passage.pk for passage in plan.moved_passages]).update(number=F("number") + _OUT_OF_THE_WAY)
+    Passage.objects.bulk_update(plan.moved_passages, _PLACE_FIELDS, batch_size=200)
+    for passage in plan.new_passages:
+        passage.document_id = passage.document.pk
+    Passage.objects.bulk_create(plan.new_passages)
+    if plan.retag:
+        retag_entries(kb, EntryKind.PASSAGE, _facts(plan.retag))
+    if plan.find:
+        rows = [(passage.pk, _entry_text(passage)) for passage in plan.find]
+        put_entries(kb, EntryKind.PASSAGE, rows, encoded, _facts(plan.find))
+
+
+def _entry_text(passage: Passage) -> str:
+    return passage_text(passage.document.title, passage.heading, passage.text)
+
+
+def _facts(passages: Iterable[Passage]) -> Mapping[int, Facts]:
+    """The facts of each passage: those of its document, worked out once."""
+    of_document: dict[int, Facts] = {}
+    return {
+        passage.pk: of_document.get(passage.document_id) or of_document.setdefault(passage.document_id, facts_of(passage.document))
+        for passage in passages
+    }
+
+
+def _named(documents: Sequence[Document]) -> str:
+    """The first ids, and how many more."""
+    ids = [document.external_id for document in documents]
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")

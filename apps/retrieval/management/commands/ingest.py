@@ -1,0 +1,52 @@
+"""`manage.py ingest --kb K PATH…`: documents from files and folders; they are searchable when it returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from tqdm import tqdm
+
+from apps.accounts.commands import WenluCommand, command_caller
+from apps.retrieval.ingesting import IngestReport, ingest
+from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.selectors import kb_named
+from apps.retrieval.sources import files_below, sources_in
+from apps.retrieval.verification import entries_without_vector
+
+
+class Command(WenluCommand):
+    """Ingests documents. Exit status: 0 everything is in, 1 some sources were bad, 2 nothing could be used."""
+
+    help = (
+        "Reads documents from files and folders. A jsonl file holds one document a row: id, title, text, date, url, tags, category, author, "
+        "language, access, status; any other file is one document. What did not change costs one hash. Exit status 0: everything is in; "
+        "1: some rows or files were bad, the others are in; 2: nothing changed."
+    )
+    failure_status = 2
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files and folders to read")
+        parser.add_argument("--kb", required=True, help="slug of the knowledge base that takes the documents")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        kb, files = kb_named(options["kb"]), files_below(options["paths"])
+        total = sum(path.stat().st_size for path, _ in files)
+        with tqdm(total=total, unit="B", unit_scale=True, desc=kb.slug, disable=None) as bar:
+            report = ingest(kb, sources_in(files), command_caller("ingest"), progress=bar.update)
+        self._tell(kb, report)
+        if report.bad_count:
+            raise CommandError(f"{report.bad_count} documents could not be used; all others were.", returncode=1)
+
+    def _tell(self, kb: KnowledgeBase, report: IngestReport) -> None:
+        for bad in report.bad:
+            self.stderr.write(f"{bad.place}: {bad.reason}")
+        if report.bad_count > len(report.bad):
+            self.stderr.write(f"… and {report.bad_count - len(report.bad)} more")
+        self.stdout.write(f"{report.created} created, {report.updated} updated, {report.unchanged} unchanged, {report.bad_count} bad.")
+        bare = entries_without_vector(kb)
+        if bare:
+            self.stderr.write(
+                f"{bare} passages have no vector yet and are found by their words only: run `manage.py verify_index --kb {kb.slug} --repair`."
+            )

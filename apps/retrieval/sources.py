@@ -1,0 +1,125 @@
+"""What documents lie in files and folders? A jsonl file holds one a row, any other file is one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from apps.retrieval.chunking import chunk_document
+from apps.retrieval.document_rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
+from apps.retrieval.document_services import Draft
+from apps.retrieval.ingesting import BadSource, Source
+from apps.retrieval.parsing.parsed import Block
+from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
+from apps.retrieval.text_blocks import blocks_of_text
+from core.errors import InvalidRequest
+from core.text import clean_answer, clean_text
+
+PROCESSING = "1"  # part of every hash: another number makes the next run read everything anew
+ROW_FILES = {".jsonl", ".ndjson"}
+TEXT_FILES = {".txt": "text/plain", ".text": "text/plain", ".md": "text/markdown", ".markdown": "text/markdown"}
+KEPT_BY_ROWS = frozenset({"status"})
+KEPT_BY_FILES = frozenset({"status", "url", "language", "author", "category", "tags", "access", "date"})
+
+
+def files_below(paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """(file, its name as an id) of every file, and of all files in every folder, in order. What begins with a dot is passed over.
+
+    Raises InvalidRequest where a path leads nowhere. Links are not followed out of a folder.
+    """
+    found: list[tuple[Path, str]] = []
+    for path in paths:
+        if path.is_file():
+            found.append((path, path.name))
+        elif path.is_dir():
+            root = path.resolve()
+            for folder, folders, names in os.walk(root):
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                inside = [Path(folder) / name for name in sorted(names) if not name.startswith(".")]
+                found += [(file, f"{root.name}/{file.relative_to(root)}") for file in inside if file.is_file() and not file.is_symlink()]
+        else:
+            raise unusable(f"{path} is neither a file nor a folder")
+    return found
+
+
+def sources_in(files: Iterable[tuple[Path, str]]) -> Iterator[Source | BadSource]:
+    """The documents in these files, in order, with constant memory."""
+    for path, name in files:
+        try:
+            if path.suffix.lower() in ROW_FILES:
+                yield from _row_sources(path, name)
+            else:
+                yield _file_source(path, name)
+        except (OSError, InvalidRequest) as error:
+            yield BadSource(place=name, problem=error.message if isinstance(error, InvalidRequest) else str(error.strerror or error))
+
+
+def draft_of_row(row: DocumentRow, *, source_sha256: str = "", kept: frozenset[str] = frozenset()) -> Draft:
+    """The draft of a row, whose text is plain."""
+    return Draft(row=row, chunked=chunk_document(blocks_of_text(row.text), title=row.title), source_sha256=source_sha256, kept=kept)
+
+
+def _row_sources(path: Path, name: str) -> Iterator[Source | BadSource]:
+    with path.open("rb") as file:
+        done = 0
+        for raw in read_jsonl(file, Found(), readable=READABLE, max_line_bytes=4 * MAX_TEXT_CHARS):
+            size, done = file.tell() - done, file.tell()
+            yield _row_source(raw, f"row {raw.number} of {name}", size)
+
+
+def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
+    """The source that a row is. Its hash is that of its content, whatever the order of its fields; a row without id has one from it."""
+    if not isinstance(raw.data, dict):
+        return BadSource(place=place, problem=raw.problem, size=size)
+    digest = _digest(orjson.dumps(raw.data, option=orjson.OPT_SORT_KEYS))
+    try:
+        id = document_id(raw.data.get("id")) or f"d-{digest[:16]}"
+    except InvalidRequest as error:
+        return BadSource(place=place, problem=error.message, size=size)
+    return Source(place=place, id=id, sha256=digest, size=size, read=partial(_draft_of_data, {**raw.data, "id": id}, digest))
+
+
+def _draft_of_data(data: dict[str, object], digest: str) -> Draft:
+    return draft_of_row(parse_document(data), source_sha256=digest, kept=KEPT_BY_ROWS)
+
+
+def _file_source(path: Path, name: str) -> Source | BadSource:
+    size = path.stat().st_size
+    if path.suffix.lower() not in TEXT_FILES:
+        return BadSource(
+            place=name, problem=f"{path.suffix or 'No ending'} is none of {', '.join(sorted(ROW_FILES | TEXT_FILES.keys()))}.", size=size
+        )
+    with path.open("rb") as file:
+        digest = _digest(b"", hashlib.file_digest(file, "sha256").hexdigest())
+    return Source(place=name, id=file_id(name), sha256=digest, size=size, read=partial(_draft_of_file, path, name, digest))
+
+
+def file_id(name: str) -> str:
+    """The id of the document that a file of this name is: the name itself, where that is one."""
+    cleaned = clean_text(name)
+    if cleaned == name and len(name) <= MAX_ID_CHARS:
+        return name
+    return f"{cleaned[: MAX_ID_CHARS - 20]}~{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+
+
+def _draft_of_file(path: Path, name: str, digest: str) -> Draft:
+    try:
+        text = clean_answer(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise unusable("it is not UTF-8") from error
+    blocks: tuple[Block, ...] = blocks_of_text(text)
+    row = DocumentRow(id=file_id(name), text=text, title=path.stem, media_type=TEXT_FILES[path.suffix.lower()])
+    return replace(draft_of_row(row, source_sha256=digest, kept=KEPT_BY_FILES), chunked=chunk_document(blocks, title=row.title))
+
+
+def _digest(*parts: bytes | str) -> str:
+    hashed = hashlib.sha256(f"{PROCESSING}\n".encode())
+    for part in parts:
+        hashed.update(part.encode() if isinstance(part, str) else part)
+    return hashed.hexdigest()

@@ -1,0 +1,187 @@
+"""Documents come in: rows and files, again and again, and what changes of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.follower import follower
+from apps.retrieval.ingesting import IngestReport, ingest
+from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
+from apps.retrieval.registry import indexes_for
+from apps.retrieval.sources import files_below, sources_in
+from apps.retrieval.verification import find_drift, repair
+from core.types import EntryKind, Filters, Scope
+from tests.encoders import HashingEncoder
+
+Read = Callable[..., IngestReport]
+LONG = "The committee met again and agreed on the budget of the next year. " * 45
+
+
+@pytest.fixture
+def read(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> Read:
+    """Ingests rows of a jsonl file into `kb`."""
+
+    def ingest_rows(*rows: object, caller: Caller = admin_caller) -> IngestReport:
+        file = tmp_path / "rows.jsonl"
+        file.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8")
+        return ingest(kb, sources_in(files_below([file])), caller)
+
+    return ingest_rows
+
+
+def row(key: str, text: str = "十天年假。", **more: object) -> dict[str, object]:
+    return {"id": key, "title": f"Title {key}", "text": f"{text} {key}", **more}
+
+
+def counts(report: IngestReport) -> tuple[int, int, int, int]:
+    return report.created, report.updated, report.unchanged, report.bad_count
+
+
+def found(kb: KnowledgeBase, words: str, filters: Filters | None = None) -> list[str]:
+    """The ids of the documents that words find."""
+    kb.refresh_from_db()
+    follower().follow(kb.pk, kb.revision)
+    hits = indexes_for(EntryKind.PASSAGE).lexical.search(words, 20, Scope(kb_ids=(kb.pk,)), filters or Filters())
+    owners = dict(Passage.objects.values_list("pk", "document__external_id"))
+    return [owners.get(hit.id, "gone") for hit in hits]
+
+
+def test_rows_are_created_then_updated_then_unchanged(read: Read) -> None:
+    assert counts(read(row("a"), row("b"))) == (2, 0, 0, 0)
+    assert counts(read(row("a"), row("b", "改了。"), row("c"))) == (1, 1, 1, 0)
+
+
+def test_ingested_rows_are_found_by_words_and_by_vectors(read: Read, kb: KnowledgeBase, encoder: HashingEncoder) -> None:
+    read({"id": "x", "title": "年假", "text": "在系统里申请。", "date": "2026-03-31", "tags": ["hr"]}, row("y", "Something else."))
+    assert found(kb, "申请") == ["x"]
+    wanted = Passage.objects.get(document__external_id="x").pk
+    near = indexes_for(EntryKind.PASSAGE).vector.search(encoder.encode_query("年假\n在系统里申请").vector, 1, Scope(kb_ids=(kb.pk,)))
+    assert near[0].id == wanted
+    entry = Entry.objects.get(owner_id=wanted)
+    assert (entry.text, entry.terms) == ("年假\n在系统里申请。", ["lang=zh", "tag=hr", "access=*"])
+
+
+def test_unchanged_rows_cost_no_encoding_and_few_queries(read: Read, encoder: HashingEncoder) -> None:
+    rows = [row(str(number)) for number in range(50)]
+    read(*rows)
+    encoded = encoder.texts_encoded
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert counts(read(*rows)) == (0, 0, 50, 0)
+    assert (encoder.texts_encoded, len(queries)) == (encoded, 1)
+
+
+def test_queries_do_not_grow_with_the_rows(read: Read) -> None:
+    def cost(rows: list[dict[str, object]]) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            read(*rows)
+        return len(queries)
+
+    read(row("first"))
+    assert cost([row(f"a{number}") for number in range(5)]) == cost([row(f"b{number}") for number in range(100)])
+
+
+def test_bad_rows_are_listed_and_good_ones_kept(read: Read) -> None:
+    report = read(row("a"), "{broken", {"id": "b"}, {"id": "c", "text": "  "}, row("a"), row("d"), row("e", date="soon"))
+    assert counts(report) == (2, 0, 0, 5)
+    assert {bad.place.split()[1]: bad.reason.split(".")[0] for bad in report.bad} == {
+        "2": "The line is not JSON: unexpected character: line 1 column 2 (char 1)",
+        "3": "`text` is missing",
+        "4": "`text` is empty",
+        "5": "The id 'a' was there before; the first one counts",
+        "7": "`date` must be a date such as 2026-03-31 or 2026-03-31T18:00+08:00",
+    }
+
+
+def test_a_changed_document_keeps_the_passages_that_did_not_change(read: Read, encoder: HashingEncoder, kb: KnowledgeBase) -> None:
+    paragraphs = [f"Part {number}. {LONG[:900]}" for number in range(8)]
+    read({"id": "a", "text": "\n\n".join(paragraphs)})
+    before = dict(Passage.objects.values_list("text", "pk"))
+    encoded = encoder.texts_encoded
+    read({"id": "a", "text": "\n\n".join([*paragraphs, "A new zebra at the end."])})
+    after = dict(Passage.objects.values_list("text", "pk"))
+    kept = before.keys() & after.keys()
+    assert len(kept) >= 2 and all(before[text] == after[text] for text in kept)
+    assert encoder.texts_encoded - encoded == len(after) - len(kept)
+    assert list(Passage.objects.order_by("start").values_list("number", flat=True)) == list(range(len(after)))
+    assert found(kb, "zebra") == ["a"]
+    assert not any(drift.count for drift in find_drift(kb))
+
+
+def test_what_a_document_no_longer_says_is_no_longer_found(read: Read, kb: KnowledgeBase) -> None:
+    read(row("a", "A walrus lives here."), row("b"))
+    assert found(kb, "walrus") == ["a"]
+    read(row("a", "A heron lives here."), row("b"))
+    assert (found(kb, "walrus"), found(kb, "heron")) == ([], ["a"])
+
+
+def test_other_tags_are_found_without_encoding_again(read: Read, kb: KnowledgeBase, encoder: HashingEncoder) -> None:
+    read(row("a", "A walrus lives here.", tags=["sea"]))
+    encoded = encoder.texts_encoded
+    read(row("a", "A walrus lives here.", tags=["ice"]))
+    ice, sea = (Filters(any_of=(frozenset({f"tag={tag}"}),)) for tag in ("ice", "sea"))
+    assert (found(kb, "walrus", ice), found(kb, "walrus", sea)) == (["a"], [])
+    assert encoder.texts_encoded == encoded
+    assert not any(drift.count for drift in find_drift(kb))
+
+
+def test_what_was_archived_stays_archived_when_its_row_changes(read: Read, kb: KnowledgeBase) -> None:
+    read(row("a", "A walrus lives here.", status="archived"))
+    read(row("a", "A walrus lived here."))
+    assert Document.objects.get().status == "archived"
+    assert found(kb, "walrus") == []
+
+
+def test_an_editor_proposes_and_may_not_touch_what_is_published(read: Read, kb: KnowledgeBase) -> None:
+    editor = Caller(name="user:2", role=AccessRole.EDITOR)
+    read(row("a", "A walrus lives here."))
+    report = read(row("a", "Changed walrus."), row("b", "A new walrus."), caller=editor)
+    assert counts(report) == (1, 0, 0, 1)
+    assert Document.objects.get(external_id="b").status == "in_review"
+    assert found(kb, "walrus") == ["a"]
+
+
+def test_files_of_a_folder_are_documents_named_by_their_path(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> None:
+    (tmp_path / "docs" / "deep").mkdir(parents=True)
+    (tmp_path / "docs" / "a.txt").write_text("A walrus lives here.", encoding="utf-8")
+    (tmp_path / "docs" / "deep" / "b 文.md").write_text("# Birds\n\nA heron lives here.", encoding="utf-8")
+    (tmp_path / "docs" / ".hidden").write_text("no", encoding="utf-8")
+    (tmp_path / "docs" / "c.exe").write_bytes(b"MZ\x00")
+    report = ingest(kb, sources_in(files_below([tmp_path / "docs"])), admin_caller)
+    assert counts(report) == (2, 0, 0, 1)
+    assert report.bad[0].place == "docs/c.exe"
+    assert (found(kb, "walrus"), found(kb, "heron")) == (["docs/a.txt"], ["docs/deep/b 文.md"])
+
+
+def test_the_command_tells_what_became_of_the_rows(kb: KnowledgeBase, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps(row("a")) + "\n{broken\n", encoding="utf-8")
+    out, err = StringIO(), StringIO()
+    with pytest.raises(CommandError) as failed:
+        call_command("ingest", "--kb", "hr", str(file), stdout=out, stderr=err)
+    assert failed.value.returncode == 1
+    assert out.getvalue() == "1 created, 0 updated, 0 unchanged, 1 bad.\n"
+    assert err.getvalue().startswith("row 2 of rows.jsonl: The line is not JSON")
+
+
+def test_the_command_refuses_a_path_that_leads_nowhere(kb: KnowledgeBase, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="neither a file nor a folder"):
+        call_command("ingest", "--kb", "hr", str(tmp_path / "none"))
+
+
+def test_repair_brings_back_lost_entries_with_what_they_are_filtered_by(read: Read, kb: KnowledgeBase) -> None:
+    read(row("a", "A walrus lives here.", tags=["sea"]))
+    Entry.objects.all().delete()
+    repair(kb, find_drift(kb))
+    assert found(kb, "walrus", Filters(any_of=(frozenset({"tag=sea"}),))) == ["a"]
+    assert not any(drift.count for drift in find_drift(kb))
