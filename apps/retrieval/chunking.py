@@ -23,7 +23,7 @@ BETWEEN_BLOCKS = "\n\n"
 PATH_JOIN = " > "
 
 _CUT_COST = {BlockKind.HEADING: -0.3, BlockKind.PARAGRAPH: 0.05, BlockKind.LIST: 0.1, BlockKind.TABLE: 0.05, BlockKind.CODE: 0.05}
-_INSIDE_COST = {BlockKind.HEADING: 1.0, BlockKind.PARAGRAPH: 0.2, BlockKind.LIST: 0.15, BlockKind.TABLE: 0.3, BlockKind.CODE: 0.5}
+_INSIDE_COST = {BlockKind.HEADING: 1.0, BlockKind.PARAGRAPH: 0.3, BlockKind.LIST: 0.2, BlockKind.TABLE: 0.3, BlockKind.CODE: 0.5}
 _TORN_COST = 1.0
 _NEVER_COST = 100.0  # a heading is not parted from what follows it
 _PASSAGE_COST = 0.15

@@ -221,7 +221,7 @@ def _write(kb: KnowledgeBase, plan: _Plan, encoded: EncodedTexts | None) -> None
     Passage.objects.filter(pk__in=[passage.pk for passage in plan.moved_passages]).update(number=F("number") + _OUT_OF_THE_WAY)
     Passage.objects.bulk_update(plan.moved_passages, _PLACE_FIELDS, batch_size=200)
     for passage in plan.new_passages:
-        passage.document_id = passage.document.pk
+        passage.document = passage.document  # which has its primary key now
     Passage.objects.bulk_create(plan.new_passages)
     if plan.retag:
         retag_entries(kb, EntryKind.PASSAGE, _facts(plan.retag))

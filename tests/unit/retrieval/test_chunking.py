@@ -84,7 +84,7 @@ def test_small_sections_share_a_passage_under_the_heading_that_they_share() -> N
 
 
 def test_long_prose_is_cut_evenly_between_sentences() -> None:
-    found = chunk_document([paragraph(SENTENCE * 45)]).passages
+    found = chunk_document([paragraph(SENTENCE * 38)]).passages
     sizes = [estimate_tokens(passage.text) for passage in found]
     assert len(found) == 2 and max(sizes) - min(sizes) < 40
     assert all(passage.text.endswith("next year.") for passage in found)
