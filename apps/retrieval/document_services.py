@@ -7,6 +7,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -142,7 +143,7 @@ def _plan(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tuple[l
 def _completed(draft: Draft, document: Document | None, may_publish: bool) -> DocumentRow:
     """The row with the text as it was laid out, what it keeps, an id, a language, and a status: published by whoever may."""
     row = draft.row
-    stored = {name: getattr(document, name) for name in draft.kept if not getattr(row, name)} if document else {}
+    stored: dict[str, Any] = {name: getattr(document, name) for name in draft.kept if not getattr(row, name)} if document else {}
     row = replace(row, **{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
     return replace(
         row,
