@@ -13,7 +13,7 @@ BATCHED_TEXTS = Counter("wenlu_batched_texts_total", "Texts that went through fo
 BATCH_SECONDS = Histogram("wenlu_batch_seconds", "Time of one forward pass.", ["model"], buckets=_SECONDS)
 BATCH_WAITING = Gauge("wenlu_batch_waiting", "Texts that wait for a model.", ["model"])
 BATCH_DROPPED = Counter("wenlu_batch_dropped_total", "Work dropped before the model.", ["model", "reason"])
-INDEX_LAG = Gauge("wenlu_index_lag_revisions", "Changes of a knowledge base that this process's indexes have not followed yet.", ["kb"])
+INDEX_LAG = Gauge("wenlu_index_lag_revisions", "Changes of a knowledge base that this process's indexes have not followed yet.", ["kb", "kind"])
 INDEX_DRIFT = Gauge("wenlu_index_drift_entries", "Entries that index and database disagree on, at the last check.", ["kb", "kind", "index"])
 LIVE_TURNS = Gauge("wenlu_live_turns", "Turns running in this process.")
 REMOTE_WAITING = Gauge("wenlu_remote_waiting", "Requests of this process that wait for inference workers.")

@@ -47,12 +47,12 @@ def find_candidates(
     cosine from the stored vectors, and all get what else is stored, so that both kinds can be compared.
     """
     for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
-        follower().follow(kb_id, revision)
+        follower().follow(kb_id, revision, kind)
     pair = indexes_for(kind)
     if encoded is None or mode is SearchMode.LEXICAL:
         return [EntryScores(hit.id, None, hit.score) for hit in pair.lexical.search_normalized(text, k, scope, filters)]
     for kb_id in scope.kb_ids:
-        follower().check_encoder(kb_id, encoded.encoder)
+        follower().check_encoder(kb_id, kind, encoded.encoder)
     near = pair.vector.search(encoded.vector, k, scope, filters)
     if mode is SearchMode.VECTOR:
         return [EntryScores(hit.id, hit.score, 0.0) for hit in near]
@@ -68,7 +68,7 @@ def _joined(
     vectors: dict[int, FloatArray] = {}
     for kb_id in scope.kb_ids:
         vectors.update(pair.vector.vectors(kb_id, ids))
-    tokens = stored_tokens(kind, ids, follower().generations(scope.kb_ids)) if encoded.token_vectors is not None else {}
+    tokens = stored_tokens(kind, ids, follower().generations(scope.kb_ids, kind)) if encoded.token_vectors is not None else {}
     for id in ids:
         if id not in cosines and id in vectors:
             cosines[id] = float(vectors[id] @ encoded.vector)

@@ -12,120 +12,131 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from django.db import close_old_connections
+from django.db.models import Max
 
 from apps.retrieval.indexes.analysis import ANALYSIS as LEXICAL_ANALYSIS
 from apps.retrieval.indexing import mismatch, unpack_vectors
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from apps.retrieval.registry import IndexPair, indexes_for
 from core.config import get_settings
+from core.errors import IndexMismatch
 from core.metrics import INDEX_LAG
 from core.protocols import FollowingIndex
 from core.types import EntryKind, Facts, IndexEntry
 
 log = logging.getLogger(__name__)
 
+_Place = tuple[int, EntryKind]
+
 CHUNK = 2000
 REFRESH_EVERY = 20_000
 
 
 class IndexFollower:
-    """Brings the indexes of every knowledge base that was ever searched here up to the database's revision."""
+    """Brings the indexes of every knowledge base and kind that were ever searched here up to the database's revision.
+
+    Kinds are followed apart, each with a lock and a thread of its own: a question does not wait for a hundred thousand
+    passages. A kind that a base has no entries of costs one look at the database a revision, and nothing on disk.
+    """
 
     def __init__(self) -> None:
-        self._followed: dict[int, int] = {}
-        self._built_by: dict[int, tuple[str, str]] = {}
-        self._generations: dict[int, int] = {}
-        self._locks: dict[int, threading.Lock] = {}
+        self._followed: dict[_Place, int] = {}
+        self._built_by: dict[_Place, tuple[str, str]] = {}
+        self._generations: dict[_Place, int] = {}
+        self._locks: dict[_Place, threading.Lock] = {}
         self._guard = threading.Lock()
-        self._wake = threading.Event()
+        self._wake = {kind: threading.Event() for kind in EntryKind}
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
-    def follow(self, kb_id: int, revision: int) -> None:
-        """Returns once the indexes of this knowledge base hold everything up to `revision`."""
-        if self._followed.get(kb_id, -1) >= revision:
-            return
-        with self._lock_of(kb_id):
-            if self._followed.get(kb_id, -1) < revision:
-                self._catch_up(kb_id)
+    def follow(self, kb_id: int, revision: int, kind: EntryKind | None = None) -> None:
+        """Returns once the indexes of this knowledge base and kind (None: of all kinds) hold everything up to `revision`."""
+        for one in EntryKind if kind is None else (kind,):
+            if self._followed.get((kb_id, one), -1) < revision:
+                with self._lock_of((kb_id, one)):
+                    if self._followed.get((kb_id, one), -1) < revision:
+                        self._catch_up(kb_id, one)
 
-    def check_encoder(self, kb_id: int, model_id: str) -> None:
+    def check_encoder(self, kb_id: int, kind: EntryKind, model_id: str) -> None:
         """Raises IndexMismatch where another encoder built the vectors followed here: they must not be searched."""
-        slug, built_by = self._built_by.get(kb_id, ("", ""))
+        slug, built_by = self._built_by.get((kb_id, kind), ("", ""))
         if built_by and built_by != model_id:
             raise mismatch(slug, built_by, model_id)
 
-    def generations(self, kb_ids: Sequence[int]) -> list[int]:
+    def generations(self, kb_ids: Sequence[int], kind: EntryKind) -> list[int]:
         """Primary keys of the generations that the vectors followed here belong to."""
-        return [self._generations[kb_id] for kb_id in kb_ids if self._generations.get(kb_id)]
+        return [generation for kb_id in kb_ids if (generation := self._generations.get((kb_id, kind)))]
 
     def watch(self) -> None:
-        """Starts the background thread, once."""
+        """Starts the background threads, once."""
         with self._guard:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="index-follower", daemon=True)
-                self._thread.start()
+            if not self._threads:
+                self._threads = [
+                    threading.Thread(target=self._watch, args=(kind,), name=f"follow-{kind}", daemon=True) for kind in EntryKind
+                ]
+                for thread in self._threads:
+                    thread.start()
 
     def wake(self) -> None:
-        """Tells the background thread that something was committed."""
-        self._wake.set()
+        """Tells the background threads that something was committed."""
+        for event in self._wake.values():
+            event.set()
 
     def close(self) -> None:
-        """Ends the background thread and forgets what was followed."""
+        """Ends the background threads and forgets what was followed."""
         self._stopped.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout=5)
         self._followed.clear()
 
-    def _lock_of(self, kb_id: int) -> threading.Lock:
+    def _lock_of(self, place: _Place) -> threading.Lock:
         with self._guard:
-            return self._locks.setdefault(kb_id, threading.Lock())
+            return self._locks.setdefault(place, threading.Lock())
 
-    def _watch(self) -> None:
+    def _watch(self, kind: EntryKind) -> None:
         wait_s = get_settings().index_poll_ms / 1000
         while not self._stopped.is_set():
-            self._wake.wait(wait_s)
-            self._wake.clear()
+            self._wake[kind].wait(wait_s)
+            self._wake[kind].clear()
             try:
-                self._follow_all()
+                self._follow_all(kind)
             except Exception:  # the loop must outlive a database that is away; the next search reports it
                 log.exception("index follower failed; trying again")
                 self._stopped.wait(1.0)
             finally:
                 close_old_connections()
 
-    def _follow_all(self) -> None:
-        known = list(self._followed)
-        if not known:
+    def _follow_all(self, kind: EntryKind) -> None:
+        known = [kb_id for kb_id, one in list(self._followed) if one is kind]
+        if not known or self._stopped.is_set():
             return
         revisions = dict(KnowledgeBase.objects.filter(pk__in=known).values_list("pk", "revision"))
         for kb_id in known:
             if kb_id not in revisions:
-                self._forget(kb_id)
+                self._forget(kb_id, kind)
                 continue
-            INDEX_LAG.labels(kb=str(kb_id)).set(revisions[kb_id] - self._followed.get(kb_id, 0))
-            self.follow(kb_id, revisions[kb_id])
+            INDEX_LAG.labels(kb=str(kb_id), kind=kind.value).set(revisions[kb_id] - self._followed.get((kb_id, kind), 0))
+            self.follow(kb_id, revisions[kb_id], kind)
 
-    def _forget(self, kb_id: int) -> None:
-        self._followed.pop(kb_id, None)
-        for kind in EntryKind:
-            pair = indexes_for(kind)
-            for index in (pair.lexical, pair.vector):
-                with index.exclusive(kb_id):
-                    index.clear(kb_id, "gone")
+    def _forget(self, kb_id: int, kind: EntryKind) -> None:
+        self._followed.pop((kb_id, kind), None)
+        pair = indexes_for(kind)
+        for index in (pair.lexical, pair.vector):
+            empty_index(index, kb_id, "gone")
 
-    def _catch_up(self, kb_id: int) -> None:
+    def _catch_up(self, kb_id: int, kind: EntryKind) -> None:
         """Applies what changed. The revision is read first: whatever commits meanwhile comes with the next call."""
         kb = KnowledgeBase.objects.filter(pk=kb_id).first()
         if kb is None:
             return
         generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
-        for kind in EntryKind:
-            _catch_up_kind(kb, kind, generation, indexes_for(kind))
-        self._built_by[kb_id] = (kb.slug, generation.encoder if generation else "")
-        self._generations[kb_id] = generation.pk if generation else 0
-        self._followed[kb_id] = kb.revision
+        last = Entry.objects.filter(kb=kb, kind=kind.value).aggregate(last=Max("revision"))["last"]
+        if last is not None:
+            _bring_up(kb, kind, generation, last)
+        self._built_by[kb_id, kind] = (kb.slug, generation.encoder if generation else "")
+        self._generations[kb_id, kind] = generation.pk if generation else 0
+        self._followed[kb_id, kind] = kb.revision
 
 
 def built_with(generation: IndexGeneration | None) -> str:
@@ -133,15 +144,33 @@ def built_with(generation: IndexGeneration | None) -> str:
     return f"{generation.number}:{generation.encoder}" if generation else ""
 
 
-def _catch_up_kind(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, pair: IndexPair) -> None:
-    with pair.lexical.exclusive(kb.pk):
-        since = _start(pair.lexical, kb.pk, LEXICAL_ANALYSIS)
-        _apply(kb, kind, since, pair.lexical, lambda entries: _put_texts(pair, kb.pk, entries))
-    if generation is None:
-        return
-    with pair.vector.exclusive(kb.pk):
-        since = _start(pair.vector, kb.pk, built_with(generation))
-        _apply(kb, kind, since, pair.vector, lambda entries: _put_vectors(pair, kb.pk, entries, generation))
+def empty_index(index: FollowingIndex, kb_id: int, built_with: str) -> None:
+    """Clears an index that has begun, or is damaged; one that was never filled stays without a file."""
+    try:
+        begun = bool(index.state(kb_id).built_with or index.state(kb_id).revision)
+    except IndexMismatch:
+        begun = True
+    if begun:
+        with index.exclusive(kb_id):
+            index.clear(kb_id, built_with)
+
+
+def _bring_up(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, last: int) -> None:
+    """Both indexes of the kind; `last` is the revision of its latest change, and an index that has it is left alone."""
+    pair = indexes_for(kind)
+    if not _has_come(pair.lexical, kb.pk, LEXICAL_ANALYSIS, last):
+        with pair.lexical.exclusive(kb.pk):
+            since = _start(pair.lexical, kb.pk, LEXICAL_ANALYSIS)
+            _apply(kb, kind, since, pair.lexical, lambda entries: _put_texts(pair, kb.pk, entries))
+    if generation is not None and not _has_come(pair.vector, kb.pk, built_with(generation), last):
+        with pair.vector.exclusive(kb.pk):
+            since = _start(pair.vector, kb.pk, built_with(generation))
+            _apply(kb, kind, since, pair.vector, lambda entries: _put_vectors(pair, kb.pk, entries, generation))
+
+
+def _has_come(index: FollowingIndex, kb_id: int, wanted: str, last: int) -> bool:
+    state = index.state(kb_id)
+    return state.built_with == wanted and state.revision >= last
 
 
 def _start(index: FollowingIndex, kb_id: int, wanted: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from apps.retrieval.encoding import encode_if_possible
-from apps.retrieval.follower import built_with, follower
+from apps.retrieval.follower import built_with, empty_index, follower
 from apps.retrieval.indexing import active_generation, delete_entries, fill_missing_vectors, lock_next_revision, put_entries
 from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
 from apps.retrieval.registry import indexes_for
@@ -152,5 +152,4 @@ def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
 def _empty_index(kb: KnowledgeBase, kind: EntryKind, place: str) -> None:
     pair = indexes_for(kind)
     index: FollowingIndex = pair.lexical if place == "lexical" else pair.vector
-    with index.exclusive(kb.pk):
-        index.clear(kb.pk, "")
+    empty_index(index, kb.pk, "")

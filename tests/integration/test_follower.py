@@ -94,6 +94,26 @@ def test_bases_are_followed_apart(kb: KnowledgeBase) -> None:
     assert (found(kb, "annual leave"), found(other, "annual leave")) == ([1], [2])
 
 
+def test_a_kind_without_entries_has_no_files_and_one_that_did_not_change_is_not_touched(kb: KnowledgeBase) -> None:
+    put(kb, n1="annual leave")
+    found(kb, "annual leave")
+    state = get_settings().data_dir / "indexes" / "faq" / str(kb.pk) / "lexical" / "state.json"
+    before = state.stat().st_mtime_ns
+    put_entries(kb, EntryKind.PASSAGE, [(5, "annual report")], encode_texts([(EntryKind.PASSAGE, "annual report")]))
+    follower().follow(kb.pk, kb.revision)
+    assert sorted(path.name for path in (get_settings().data_dir / "indexes").iterdir()) == ["faq", "passage"]
+    assert state.stat().st_mtime_ns == before
+    assert indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk) == {5}
+
+
+def test_a_search_for_one_kind_does_not_wait_for_another(kb: KnowledgeBase) -> None:
+    put(kb, n1="annual leave")
+    put_entries(kb, EntryKind.PASSAGE, [(5, "annual report")], None)
+    assert found(kb, "annual leave") == [1]
+    assert indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk) == set()
+    assert [hit.id for hit in find_candidates("annual", None, kind=EntryKind.PASSAGE, scope=scope_of([kb]), k=5)] == [5]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_what_another_process_writes_is_followed_unasked(kb: KnowledgeBase, configure: Callable) -> None:
     configure(index_poll_ms=20)
