@@ -86,6 +86,10 @@ def test_archives_give_their_files_also_from_within_archives() -> None:
     assert all(result.document for result in results)
 
 
+def test_an_archive_without_files_says_so() -> None:
+    assert refused(sample_files.zipped({"folder/": b""}), "a.zip").reason is Reason.EMPTY
+
+
 def test_an_archive_is_no_document() -> None:
     with pytest.raises(UnreadableFile) as error:
         parse_file(sample_files.archive(), name="a.zip")

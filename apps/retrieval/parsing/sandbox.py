@@ -107,7 +107,10 @@ def _read(path: Path, name: str, limits: ParseLimits, *, nesting: int) -> Iterat
         except UnreadableFile as error:
             yield FileResult(name=name, path=path, error=error)
             return
-        for member, file, reason, problem in json.loads(members):
+        rows = json.loads(members)
+        if not rows:
+            yield FileResult(name=name, path=path, error=UnreadableFile(Reason.EMPTY, "the archive holds no file", name=name))
+        for member, file, reason, problem in rows:
             inner = f"{name}/{clean_text(member)}"
             if reason:
                 yield FileResult(name=inner, path=path, error=UnreadableFile(Reason(reason), problem, name=inner))
