@@ -1,13 +1,12 @@
-"""What documents lie in files and folders? A jsonl file holds one a row, any other file is one."""
+"""What documents lie in files, folders and archives? A jsonl file holds one a row, any other file is one."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import orjson
 
@@ -15,15 +14,16 @@ from apps.retrieval.chunking import chunk_document
 from apps.retrieval.document_rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
 from apps.retrieval.document_services import Draft
 from apps.retrieval.ingesting import BadSource, Source
-from apps.retrieval.parsing.parsed import Block
+from apps.retrieval.parsing.refusal import UnreadableFile
+from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
 from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
 from apps.retrieval.text_blocks import blocks_of_text
 from core.errors import InvalidRequest
-from core.text import clean_answer, clean_text
+from core.text import clean_text
 
-PROCESSING = "1"  # part of every hash: another number makes the next run read everything anew
+PROCESSING = "2"  # part of every hash: another number makes the next run read everything anew
 ROW_FILES = {".jsonl", ".ndjson"}
-TEXT_FILES = {".txt": "text/plain", ".text": "text/plain", ".md": "text/markdown", ".markdown": "text/markdown"}
+MAX_TITLE_CHARS, MAX_AUTHOR_CHARS = 500, 200
 KEPT_BY_ROWS = frozenset({"status"})
 KEPT_BY_FILES = frozenset({"status", "url", "language", "author", "category", "tags", "access", "date"})
 
@@ -49,15 +49,39 @@ def files_below(paths: Iterable[Path]) -> list[tuple[Path, str]]:
 
 
 def sources_in(files: Iterable[tuple[Path, str]]) -> Iterator[Source | BadSource]:
-    """The documents in these files, in order, with constant memory."""
+    """The documents in these files, in order, with constant memory. Of an archive each file is looked at, as in a folder."""
     for path, name in files:
         try:
-            if path.suffix.lower() in ROW_FILES:
-                yield from _row_sources(path, name)
+            if is_archive(path):
+                yield from _archive_sources(path, name)
             else:
-                yield _file_source(path, name)
+                yield from _sources(path, name)
         except (OSError, InvalidRequest) as error:
-            yield BadSource(place=name, problem=error.message if isinstance(error, InvalidRequest) else str(error.strerror or error))
+            yield _bad(name, error)
+
+
+def _archive_sources(path: Path, name: str) -> Iterator[Source | BadSource]:
+    archive = UnpackedArchive(path, name=name)
+    for file in archive.files:
+        try:
+            if file.path is None:
+                raise file.error or unusable("it is missing")
+            yield from _sources(file.path, file.name, archive)
+        except (OSError, InvalidRequest) as error:
+            yield _bad(file.name, error)
+
+
+def _sources(path: Path, name: str, archive: UnpackedArchive | None = None) -> Iterator[Source | BadSource]:
+    if PurePosixPath(name).suffix.lower() in ROW_FILES:
+        yield from _row_sources(path, name)
+    else:
+        yield _file_source(path, name, archive)
+
+
+def _bad(name: str, error: OSError | InvalidRequest) -> BadSource:
+    if isinstance(error, InvalidRequest):
+        return BadSource(place=name, problem=error.message.removeprefix(f"{name}: "))
+    return BadSource(place=name, problem=str(error.strerror or error))
 
 
 def draft_of_row(row: DocumentRow, *, source_sha256: str = "", kept: frozenset[str] = frozenset()) -> Draft:
@@ -89,15 +113,11 @@ def _draft_of_data(data: dict[str, object], digest: str) -> Draft:
     return draft_of_row(parse_document(data), source_sha256=digest, kept=KEPT_BY_ROWS)
 
 
-def _file_source(path: Path, name: str) -> Source | BadSource:
-    size = path.stat().st_size
-    if path.suffix.lower() not in TEXT_FILES:
-        return BadSource(
-            place=name, problem=f"{path.suffix or 'No ending'} is none of {', '.join(sorted(ROW_FILES | TEXT_FILES.keys()))}.", size=size
-        )
+def _file_source(path: Path, name: str, archive: UnpackedArchive | None) -> Source:
     with path.open("rb") as file:
         digest = _digest(b"", hashlib.file_digest(file, "sha256").hexdigest())
-    return Source(place=name, id=file_id(name), sha256=digest, size=size, read=partial(_draft_of_file, path, name, digest))
+    read = partial(_draft_of_file, path, name, digest, archive)
+    return Source(place=name, id=file_id(name), sha256=digest, size=path.stat().st_size, read=read)
 
 
 def file_id(name: str) -> str:
@@ -108,14 +128,22 @@ def file_id(name: str) -> str:
     return f"{cleaned[: MAX_ID_CHARS - 20]}~{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
-def _draft_of_file(path: Path, name: str, digest: str) -> Draft:
+def _draft_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive | None) -> Draft:
+    """The draft of a parsed file. Holding the archive that it came from keeps its bytes there until then."""
     try:
-        text = clean_answer(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise unusable("it is not UTF-8") from error
-    blocks: tuple[Block, ...] = blocks_of_text(text)
-    row = DocumentRow(id=file_id(name), text=text, title=path.stem, media_type=TEXT_FILES[path.suffix.lower()])
-    return replace(draft_of_row(row, source_sha256=digest, kept=KEPT_BY_FILES), chunked=chunk_document(blocks, title=row.title))
+        parsed = parse_file(path, name=name)
+    except UnreadableFile as error:
+        raise InvalidRequest(error.message.removeprefix(f"{name}: "), **error.details) from error
+    row = DocumentRow(
+        id=file_id(name),
+        text="",
+        title=(parsed.title or PurePosixPath(name).stem)[:MAX_TITLE_CHARS],
+        author=parsed.author[:MAX_AUTHOR_CHARS],
+        language=parsed.language,
+        date=parsed.date,
+        media_type=parsed.media_type,
+    )
+    return Draft(row=row, chunked=chunk_document(parsed.blocks, title=row.title), source_sha256=digest, kept=KEPT_BY_FILES)
 
 
 def _digest(*parts: bytes | str) -> str:

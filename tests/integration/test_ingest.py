@@ -20,6 +20,7 @@ from apps.retrieval.registry import indexes_for
 from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import find_drift, repair
 from core.types import EntryKind, Filters, Scope
+from tests import sample_files
 from tests.encoders import HashingEncoder
 
 Read = Callable[..., IngestReport]
@@ -186,3 +187,31 @@ def test_repair_brings_back_lost_entries_with_what_they_are_filtered_by(read: Re
     repair(kb, find_drift(kb))
     assert found(kb, "walrus", Filters(any_of=(frozenset({"tag=sea"}),))) == ["a"]
     assert not any(drift.count for drift in find_drift(kb))
+
+
+def test_files_of_every_format_and_those_of_archives_come_in(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> None:
+    for name, data in {**sample_files.VALID, "z.zip": sample_files.archive}.items():
+        (tmp_path / name).write_bytes(data())
+    files = files_below([tmp_path])
+    report = ingest(kb, sources_in(files), admin_caller)
+    assert counts(report) == (len(sample_files.VALID) - 1 + 3 + 3, 0, 0, 0)
+    root = tmp_path.resolve().name
+    inner = Document.objects.get(external_id=f"{root}/z.zip/inner.zip/c.csv")
+    assert (inner.title, inner.media_type) == ("c", "text/csv")
+    word = Document.objects.get(external_id=f"{root}/a.docx")
+    assert (word.title, word.author, str(word.date), word.language) == ("员工手册", "Zhang", "2024-03-05", "zh")
+    assert counts(ingest(kb, sources_in(files), admin_caller)) == (0, 0, report.created, 0)
+
+
+def test_files_that_cannot_be_read_are_named_and_the_others_come_in(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> None:
+    for name in ("locked.pdf", "bomb.zip", "outside.zip", "laughs.docx"):
+        (tmp_path / name).write_bytes(sample_files.HOSTILE[name]())
+    (tmp_path / "good.txt").write_text("A walrus lives here.")
+    report = ingest(
+        kb,
+        sources_in([(tmp_path / name, name) for name in ("locked.pdf", "bomb.zip", "outside.zip", "laughs.docx", "good.txt")]),
+        admin_caller,
+    )
+    assert counts(report) == (1, 0, 0, 6)
+    assert [bad.place for bad in report.bad if "password" in bad.reason] == ["locked.pdf"]
+    assert found(kb, "walrus") == ["good.txt"]

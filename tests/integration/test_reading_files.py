@@ -13,7 +13,7 @@ import pytest
 
 from apps.retrieval.parsing import sandbox
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
-from apps.retrieval.parsing.sandbox import FileResult, close_readers, parse_file, read_files
+from apps.retrieval.parsing.sandbox import UnpackedArchive, close_readers, is_archive, parse_file, read_files
 from tests import sample_files
 
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
@@ -78,12 +78,25 @@ def test_names_that_leave_an_archive_are_refused_and_nothing_is_written(tmp_path
 
 
 def test_archives_give_their_files_also_from_within_archives() -> None:
-    results: list[FileResult] = []
-    for result in read_files(sample_files.archive(), name="a.zip"):
-        assert result.path.stat().st_size
-        results.append(result)
+    results = list(read_files(sample_files.archive(), name="a.zip"))
     assert [result.name for result in results] == ["a.zip/手册/a.txt", "a.zip/b.md", "a.zip/inner.zip/c.csv"]
     assert all(result.document for result in results)
+
+
+def test_the_files_of_an_archive_lie_on_disk_as_long_as_someone_holds_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(sample_files.archive())
+    unpacked = UnpackedArchive(tmp_path / "a", name="a.zip")
+    paths = [file.path for file in unpacked.files if file.path]
+    assert paths[0].read_bytes() == sample_files.text()
+    del unpacked
+    assert not [path for path in paths if path.exists()]
+
+
+def test_only_archives_of_files_are_archives(tmp_path: Path) -> None:
+    for name, data in {**sample_files.VALID, "a.zip": sample_files.archive, "locked.zip": sample_files.encrypted_zip}.items():
+        (tmp_path / name).write_bytes(data())
+        assert is_archive(tmp_path / name) is (name == "a.zip")
+    assert not is_archive(tmp_path / "none")
 
 
 def test_an_archive_without_files_says_so() -> None:

@@ -153,11 +153,20 @@ def _bound(limits: ParseLimits, *, write_mb: int) -> None:
             continue
 
 
-def _parse(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
-    path, name = Path(request["path"]), str(request["name"])
-    format = formats.detect_format(path, name, limits)
+def _detect(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
+    return {"format": _format(request, limits).value}, b""
+
+
+def _format(request: dict[str, Any], limits: ParseLimits) -> formats.Format:
+    format = formats.detect_format(Path(request["path"]), str(request["name"]), limits)
     if format is formats.Format.ZIP:
         raise UnreadableFile(Reason.ARCHIVE, "it is a zip archive, not one document")
+    return format
+
+
+def _parse(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
+    path, name = Path(request["path"]), str(request["name"])
+    format = _format(request, limits)
     parser = importlib.import_module(f"{__package__}.{format.value}")
     document: ParsedDocument = parser.parse(path, limits)
     if not document.blocks:
@@ -190,7 +199,11 @@ def _unpack(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any
     return {}, json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-_DOES: dict[str, Callable[[dict[str, Any], ParseLimits], tuple[dict[str, Any], bytes]]] = {"parse": _parse, "unpack": _unpack}
+_DOES: dict[str, Callable[[dict[str, Any], ParseLimits], tuple[dict[str, Any], bytes]]] = {
+    "detect": _detect,
+    "parse": _parse,
+    "unpack": _unpack,
+}
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)

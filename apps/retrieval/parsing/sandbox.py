@@ -14,6 +14,7 @@ import json
 import os
 import queue
 import select
+import shutil
 import signal
 import stat
 import subprocess
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +44,10 @@ MAX_FACT_CHARS = 500
 class FileResult:
     """What became of one file. `name` begins with the names of the archives around it: `a.zip/b.docx`.
 
-    `path` holds its bytes while the iteration stands at it. Either `document` or `error` is there.
+    Either `document` or `error` is there.
     """
 
     name: str
-    path: Path
     document: ParsedDocument | None = None
     error: UnreadableFile | None = None
 
@@ -75,47 +76,100 @@ def parse_file(source: Path | bytes, *, name: str = "", limits: ParseLimits | No
 
 
 def read_files(source: Path | bytes, *, name: str = "", limits: ParseLimits | None = None) -> Iterator[FileResult]:
-    """The file, or each file of the archive that it is, archives in archives too. Never raises UnreadableFile.
-
-    The limits on unpacked size and number hold for each archive; `max_nesting` says how deep archives may lie.
-    """
+    """The file, or each file of the archive that it is. Never raises UnreadableFile."""
     limits = limits or parse_limits()
-    with tempfile.TemporaryDirectory(prefix="wenlu-files-") as folder:
-        if isinstance(source, bytes):
-            path = Path(folder) / "file"
-            path.write_bytes(source)
-        else:
-            path = source
-        yield from _read(path, name or path.name, limits, nesting=0)
+    if isinstance(source, bytes):
+        with tempfile.NamedTemporaryFile(prefix="wenlu-parse-") as file:
+            file.write(source)
+            file.flush()
+            yield from _read(Path(file.name), name, limits)
+    else:
+        yield from _read(source, name or source.name, limits)
 
 
-def _read(path: Path, name: str, limits: ParseLimits, *, nesting: int) -> Iterator[FileResult]:
+def _read(path: Path, name: str, limits: ParseLimits) -> Iterator[FileResult]:
     try:
-        yield FileResult(name=name, path=path, document=_parse(path, name, limits))
+        yield FileResult(name=name, document=_parse(path, name, limits))
         return
     except UnreadableFile as error:
         if error.reason is not Reason.ARCHIVE:
-            yield FileResult(name=name, path=path, error=error)
+            yield FileResult(name=name, error=error)
             return
-    if nesting >= limits.max_nesting:
-        deep = UnreadableFile(Reason.BOMB, f"it lies in more than {limits.max_nesting - 1} other archives", name=name)
-        yield FileResult(name=name, path=path, error=deep)
+    try:
+        archive = UnpackedArchive(path, name=name, limits=limits)
+    except UnreadableFile as error:
+        yield FileResult(name=name, error=error)
         return
-    with tempfile.TemporaryDirectory(prefix="wenlu-unpacked-") as folder:
+    for file in archive.files:
+        if file.path is None:
+            yield FileResult(name=file.name, error=file.error)
+        else:
+            yield from _read(file.path, file.name, limits)
+    archive.close()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file is a zip archive of files, not a document in a zip archive as Office files and books are. Never raises UnreadableFile."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(4).startswith(b"PK"):
+                return False
+        _ask({"do": "detect", "path": str(path.resolve()), "name": path.name}, path.name, parse_limits())
+    except OSError:
+        return False
+    except UnreadableFile as error:
+        return error.reason is Reason.ARCHIVE
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnpackedFile:
+    """A file of an archive: its name with those of the archives around it, and where its bytes lie, or why there are none."""
+
+    name: str
+    path: Path | None = None
+    error: UnreadableFile | None = None
+
+
+class UnpackedArchive:
+    """The files of an archive and of the archives in it. They lie in a folder that goes when nobody holds this object any more.
+
+    A file that cannot be unpacked is there with its error. Raises UnreadableFile where the archive itself cannot be read. The
+    limits on unpacked size and number hold for each archive; `max_nesting` says how deep archives may lie.
+    """
+
+    def __init__(self, path: Path, *, name: str = "", limits: ParseLimits | None = None) -> None:
+        self._limits = limits or parse_limits()
+        self._folder = Path(tempfile.mkdtemp(prefix="wenlu-unpacked-"))
+        self._number = 0
+        self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         try:
-            members = _ask({"do": "unpack", "path": str(path.resolve()), "folder": folder}, name, limits)[1]
-        except UnreadableFile as error:
-            yield FileResult(name=name, path=path, error=error)
-            return
-        rows = json.loads(members)
-        if not rows:
-            yield FileResult(name=name, path=path, error=UnreadableFile(Reason.EMPTY, "the archive holds no file", name=name))
-        for member, file, reason, problem in rows:
+            _check_size(path, name or path.name, self._limits)
+            self.files = tuple(self._unpack(path, name or path.name, nesting=1))
+        except BaseException:
+            self.close()
+            raise
+
+    def _unpack(self, path: Path, name: str, *, nesting: int) -> Iterator[UnpackedFile]:
+        if nesting > self._limits.max_nesting:
+            raise UnreadableFile(Reason.BOMB, f"it lies in more than {self._limits.max_nesting - 1} other archives", name=name)
+        self._number += 1
+        folder = self._folder / str(self._number)
+        folder.mkdir()
+        members = json.loads(_ask({"do": "unpack", "path": str(path.resolve()), "folder": str(folder)}, name, self._limits)[1])
+        if not members:
+            raise UnreadableFile(Reason.EMPTY, "the archive holds no file", name=name)
+        for member, file, reason, problem in members:
             inner = f"{name}/{clean_text(member)}"
             if reason:
-                yield FileResult(name=inner, path=path, error=UnreadableFile(Reason(reason), problem, name=inner))
+                yield UnpackedFile(name=inner, error=UnreadableFile(Reason(reason), problem, name=inner))
+            elif is_archive(folder / file):
+                try:
+                    yield from self._unpack(folder / file, inner, nesting=nesting + 1)
+                except UnreadableFile as error:
+                    yield UnpackedFile(name=inner, error=error)
             else:
-                yield from _read(Path(folder) / file, inner, limits, nesting=nesting + 1)
+                yield UnpackedFile(name=inner, path=folder / file)
 
 
 def _parse(path: Path, name: str, limits: ParseLimits) -> ParsedDocument:
