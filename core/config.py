@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     reranker: str = Field(
         "", description="Cross-encoder that reranks: a Hugging Face id or a folder; empty compares the encoder's token vectors instead."
     )
+    tagger: str = Field("", description="Tagger of names and places: a Hugging Face id or a folder; empty is none.")
     model_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Number format of the reranker and the tagger; auto takes bf16 where the hardware has it, else fp32."
     )
@@ -103,13 +104,15 @@ class Settings(BaseSettings):
         32, ge=1, le=1000, description="Requests that one inference worker takes at a time; what it takes shares forward passes."
     )
     worker_roles: str = Field(
-        "", description="Models that an inference worker serves (encoder, reranker), separated by commas; empty serves each."
+        "",
+        description="Models that an inference worker serves (encoder, reranker, tagger), separated by commas; empty serves each that is named.",
     )
 
     # Which class stands behind each seam
     encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
     generator_backend: str = Field("workers.local.LocalGenerator", description="Dotted path of the Generator.")
     reranker_backend: str = Field("workers.reranker.LocalReranker", description="Dotted path of the Reranker.")
+    tagger_backend: str = Field("workers.tagger.LocalTagger", description="Dotted path of the Tagger.")
     turn_log: str = Field("", description="Dotted path of the TurnLog; empty is Redis Streams where redis_url is set, else memory.")
     lexical_index: str = Field("apps.retrieval.indexes.lexical.EmbeddedLexicalIndex", description="Dotted path of the LexicalIndex.")
     vector_index: str = Field("apps.retrieval.indexes.faiss_index.FaissIndex", description="Dotted path of the VectorIndex.")
@@ -134,7 +137,7 @@ class Settings(BaseSettings):
     def _refuse_contradictions(self) -> Settings:
         if "redis" in self.turn_log_path.lower() and not self.redis_url:
             raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
-        for name in ("encoder_backend", "generator_backend", "reranker_backend"):
+        for name in ("encoder_backend", "generator_backend", "reranker_backend", "tagger_backend"):
             if "workers.remote" in getattr(self, name) and not self.redis_url:
                 raise ValueError(f"{PREFIX}{name.upper()} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
         if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
@@ -155,7 +158,7 @@ class Settings(BaseSettings):
     def worker_role_names(self) -> tuple[str, ...]:
         """The roles that an inference worker serves."""
         named = tuple(role.strip() for role in self.worker_roles.split(",") if role.strip())
-        return named or ("encoder", "reranker")
+        return named or ("encoder", "reranker", *(("tagger",) if self.tagger else ()))
 
     @property
     def skill_paths(self) -> tuple[str, ...]:

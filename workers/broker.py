@@ -15,6 +15,7 @@ from core.types import Priority
 TASK = "wenlu.infer"
 ENCODER = "encoder"
 RERANKER = "reranker"
+TAGGER = "tagger"
 POOL = "threads"
 
 

@@ -45,11 +45,14 @@ class TokenizedInput:
 class HeadedModel:
     """One model on one device. `logits` must not be called by two threads at once: a batcher stands before it.
 
-    Raises ModelUnavailable for a missing or damaged folder, ConfigurationError where its weights lack the head (transformers
+    A text that is too long is cut; what follows are the encoding's `overflowing` windows, each with `overlap` tokens of the one
+    before. Raises ModelUnavailable for a missing or damaged folder, ConfigurationError where its weights lack the head (transformers
     would fill it with random numbers) or cannot be run as asked.
     """
 
-    def __init__(self, folder: Path, head: Head, *, device: str = "auto", precision: str = "auto", threads: int = 0) -> None:
+    def __init__(
+        self, folder: Path, head: Head, *, device: str = "auto", precision: str = "auto", threads: int = 0, overlap: int = 0
+    ) -> None:
         verify(folder, hashes=False)
         self.device = choose_device(device)
         self.threads = set_threads(threads)
@@ -62,7 +65,8 @@ class HeadedModel:
         self._max_tokens = max_tokens(folder, read_json(folder / "config.json"))
         self._tokenizer = load_tokenizer(folder)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self._max_tokens, strategy="longest_first")
+        self.overlap = min(overlap, self._max_tokens // 4)
+        self._tokenizer.enable_truncation(self._max_tokens, stride=self.overlap, strategy="longest_first")
         self._tokenizer.encode_special_tokens = True
         self._specials, self._unknown = special_ids(self._tokenizer)
 
@@ -111,6 +115,7 @@ class HeadedModel:
 def _load(folder: Path, head: Head, dtype: torch.dtype) -> torch.nn.Module:
     import transformers
 
+    _refuse_another_head(folder, head)
     try:
         loaded = getattr(transformers, head.value).from_pretrained(
             folder, local_files_only=True, dtype=dtype, output_loading_info=True, use_safetensors=_has_safetensors(folder)
@@ -121,6 +126,14 @@ def _load(folder: Path, head: Head, dtype: torch.dtype) -> torch.nn.Module:
     if missing := sorted(loaded[1]["missing_keys"]):
         raise ConfigurationError(f"{folder.name} is no model for {head.value}: its weights lack {', '.join(missing[:3])}.")
     return model
+
+
+def _refuse_another_head(folder: Path, head: Head) -> None:
+    """By the class that saved it: heads of two kinds can have weights of one shape."""
+    made_by = read_json(folder / "config.json").get("architectures")
+    wanted = head.value.removeprefix("AutoModel")
+    if isinstance(made_by, list) and made_by and not any(str(name).endswith(wanted) for name in made_by):
+        raise ConfigurationError(f"{folder.name} is a {', '.join(map(str, made_by))}; wanted is a model {wanted}.")
 
 
 def _has_safetensors(folder: Path) -> bool:

@@ -13,12 +13,25 @@ import numpy as np
 
 from core.config import get_settings
 from core.errors import ModelUnavailable
+from core.protocols import Span
 from core.types import EncodedQuery, FloatArray, Priority, Role
-from workers.broker import ENCODER, RERANKER
+from workers.broker import ENCODER, RERANKER, TAGGER
 from workers.dispatch import Dispatcher, result_of, shared_dispatcher
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.outbox import Row
-from workers.wire import EncodeBody, RerankBody, Scores, Vectors, encode_as_dict, rerank_as_dict, scores_from_dict, vectors_from_dict
+from workers.wire import (
+    EncodeBody,
+    RerankBody,
+    Scores,
+    TagBody,
+    Vectors,
+    encode_as_dict,
+    rerank_as_dict,
+    scores_from_dict,
+    tag_as_dict,
+    tags_from_dict,
+    vectors_from_dict,
+)
 
 LIVE_TEXTS = 8
 CHUNK_TEXTS = 128
@@ -180,6 +193,32 @@ class RemoteReranker:
         finally:
             for future in futures:
                 future.cancel()
+
+
+class RemoteTagger:
+    """The tagger of the inference workers; implements `core.protocols.Tagger` and needs `QA_REDIS_URL`.
+
+    Up to `LIVE_TEXTS` texts count as a person's and go before imports. Raises as `RemoteEncoder`.
+    """
+
+    def __init__(self, dispatcher: Dispatcher | None = None) -> None:
+        self._settings = get_settings()
+        self._dispatcher = dispatcher or shared_dispatcher()
+
+    def close(self) -> None:
+        """Ends the process's connection to the workers; who waits gets ModelUnavailable."""
+        self._dispatcher.close()
+
+    def tag(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The spans of each text, in order of their start."""
+        live = len(texts) <= LIVE_TEXTS
+        priority = Priority.LIVE if live else Priority.BULK
+        timeout_s = self._settings.remote_timeout_s if live else self._settings.remote_bulk_timeout_s
+        tagged: list[list[Span]] = []
+        for chunk in chunks_of(texts, CHUNK_TEXTS, CHUNK_CHARS):
+            future = self._dispatcher.submit(TAGGER, tag_as_dict(TagBody(texts=chunk)), priority=priority, timeout_s=timeout_s)
+            tagged += map(list, tags_from_dict(result_of(future, timeout_s)).spans)
+        return tagged
 
 
 def chunks_of(texts: Sequence[str], max_texts: int, max_chars: int) -> Iterator[tuple[str, ...]]:

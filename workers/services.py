@@ -12,10 +12,21 @@ from core.config import Settings
 from core.errors import ConfigurationError
 from core.types import JSONDict, Priority
 from workers.batching import results_of
-from workers.broker import ENCODER, RERANKER
+from workers.broker import ENCODER, RERANKER, TAGGER
 from workers.local import LocalEncoder
 from workers.reranker import LocalReranker
-from workers.wire import Scores, Vectors, encode_from_dict, rerank_from_dict, scores_as_dict, vectors_as_dict
+from workers.tagger import LocalTagger
+from workers.wire import (
+    Scores,
+    Tags,
+    Vectors,
+    encode_from_dict,
+    rerank_from_dict,
+    scores_as_dict,
+    tag_from_dict,
+    tags_as_dict,
+    vectors_as_dict,
+)
 
 ReplyToCome: TypeAlias = Callable[[], JSONDict]
 
@@ -105,6 +116,30 @@ class RerankerService:
         return lambda: scores_as_dict(Scores(model_id=self._reranker.model_id, scores=scores()))
 
 
+class TaggerService:
+    """Texts get their spans."""
+
+    role = TAGGER
+
+    def __init__(self, tagger: LocalTagger) -> None:
+        self._tagger = tagger
+        self.load = tagger.load
+        self.close = tagger.close
+
+    @property
+    def model_id(self) -> str:
+        return self._tagger.model_id
+
+    @property
+    def device(self) -> str:
+        return self._tagger.device
+
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+        asked = tag_from_dict(body)
+        spans = self._tagger.begin(asked.texts, priority=priority, deadline=deadline, cancel=cancel)
+        return lambda: tags_as_dict(Tags(model_id=self._tagger.model_id, spans=tuple(map(tuple, spans()))))
+
+
 def make_services(settings: Settings) -> list[Service]:
     """The services of `QA_WORKER_ROLES`, which share what they can: late interaction uses the encoder of the same process.
 
@@ -114,6 +149,7 @@ def make_services(settings: Settings) -> list[Service]:
     known: dict[str, Callable[[], Service]] = {
         ENCODER: lambda: EncoderService(encoder),
         RERANKER: lambda: RerankerService(LocalReranker(encoder), encoder),
+        TAGGER: lambda: TaggerService(LocalTagger()),
     }
     unknown = [role for role in settings.worker_role_names if role not in known]
     if unknown:

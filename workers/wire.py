@@ -16,6 +16,7 @@ import numpy as np
 
 from core import errors
 from core.errors import InferenceFailed, InvalidRequest, QAError
+from core.protocols import Span
 from core.types import FloatArray, JSONDict, JSONValue, Priority, Role
 
 
@@ -72,6 +73,21 @@ class Scores:
     scores: FloatArray
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagBody:
+    """What the tagger is asked. No texts ask for the model's id alone."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tags:
+    """What the tagger answers: the spans of each text, made by `model_id`."""
+
+    model_id: str
+    spans: tuple[tuple[Span, ...], ...]
+
+
 def request_as_dict(request: Request) -> JSONDict:
     """The message as JSON."""
     calls: list[JSONValue] = [{"id": call.id, "body": call.body, "deadline_at": call.deadline_at} for call in request.calls]
@@ -121,6 +137,30 @@ def scores_as_dict(result: Scores) -> JSONDict:
 def scores_from_dict(row: Mapping[str, Any]) -> Scores:
     """The reranker's answer again."""
     return Scores(model_id=row["model_id"], scores=unpack(row["scores"], 1)[:, 0])
+
+
+def tag_as_dict(body: TagBody) -> JSONDict:
+    """The body of a tagger's call as JSON."""
+    return {"texts": list(body.texts)}
+
+
+def tag_from_dict(body: Mapping[str, Any]) -> TagBody:
+    """The body again. Raises InvalidRequest."""
+    with _refusing("a tagger's call"):
+        return TagBody(texts=_strings(body["texts"]))
+
+
+def tags_as_dict(result: Tags) -> JSONDict:
+    """The tagger's answer as JSON."""
+    return {
+        "model_id": result.model_id,
+        "spans": [[[span.start, span.end, span.type, span.score] for span in spans] for spans in result.spans],
+    }
+
+
+def tags_from_dict(row: Mapping[str, Any]) -> Tags:
+    """The tagger's answer again."""
+    return Tags(model_id=row["model_id"], spans=tuple(tuple(Span(*fields) for fields in spans) for spans in row["spans"]))
 
 
 def vectors_as_dict(result: Vectors) -> JSONDict:

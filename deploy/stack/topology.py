@@ -43,10 +43,12 @@ NEEDS: Mapping[str, Command] = {
 REMOTE_MODELS: Mapping[str, str] = {
     "QA_ENCODER_BACKEND": "workers.remote.RemoteEncoder",
     "QA_RERANKER_BACKEND": "workers.remote.RemoteReranker",
+    "QA_TAGGER_BACKEND": "workers.remote.RemoteTagger",
 }
 LOCAL_MODELS: Mapping[str, str] = {
     "QA_ENCODER_BACKEND": "workers.local.LocalEncoder",
     "QA_RERANKER_BACKEND": "workers.reranker.LocalReranker",
+    "QA_TAGGER_BACKEND": "workers.tagger.LocalTagger",
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from core.config import get_settings
 from core.errors import ConfigurationError, DeadlineExceeded, ModelUnavailable, Overloaded
@@ -74,9 +75,15 @@ def test_two_labels_are_log_odds_of_the_second(tmp_path: Path) -> None:
 def test_a_model_that_cannot_rerank_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="3 labels"):
         CrossEncoder(make_cross_encoder(tmp_path / "three", labels=3), device="cpu")
-    tagger = make_tagger(tmp_path / "tagger", names=("O",))
-    with pytest.raises(ConfigurationError, match="its weights lack"):
-        CrossEncoder(tagger, device="cpu")
+    with pytest.raises(ConfigurationError, match="BertForTokenClassification"):
+        CrossEncoder(make_tagger(tmp_path / "tagger", names=("O",)), device="cpu")
+
+
+def test_a_head_that_is_missing_is_not_made_up(bert: Path) -> None:
+    path = bert / "model.safetensors"
+    save_file({name: weight for name, weight in load_file(path).items() if name != "classifier.weight"}, path, {"format": "pt"})
+    with pytest.raises(ConfigurationError, match="its weights lack classifier.weight"):
+        CrossEncoder(bert, device="cpu")
 
 
 def test_a_literal_separator_is_text(bert: Path) -> None:
