@@ -1,10 +1,14 @@
-"""How native libraries behave in this process: their threads and their memory. Import this before numpy.
+"""How threads and native libraries share this process: threads, memory, turns at the interpreter. Import this before numpy.
 
 Threads: one for OpenBLAS, since every request already has a thread of its own; the small matrix products of ranking lose to
 a pool of spinning ones (22 ms of CPU a question instead of 7 on two cores). Torch's pool is sized by `QA_MODEL_THREADS`.
 
 Memory: glibc gives freed blocks back to the system at once, so every forward pass pays for fresh pages again. Keeping them
 takes a few tens of MiB and gave 68 to 82 answers a second instead of 60 to 66 to 32 callers.
+
+Turns: a thread that comes back from a model asks for the interpreter and gets it after the switch interval at the latest;
+Python's 5 ms are as long as the model itself took. A tenth of that made a question beside one busy thread 5 times as fast
+(bench/encoder.py).
 """
 
 import ctypes
@@ -15,6 +19,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _KEPT_BYTES = 512 * 2**20
 _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
 
+_SWITCH_INTERVAL_S = 0.0005
+
+sys.setswitchinterval(_SWITCH_INTERVAL_S)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from core.types import FloatArray, Role
 from workers.bert import LeanBert, is_lean
+from workers.bert_pass import finish_pass, padding_of
 from workers.device import choose_device, choose_dtype, set_threads
 from workers.sentence_model import Pooling, SentenceModel, read_sentence_model
 from workers.tokens import TextTokenizer, TokenizedText
@@ -31,7 +32,7 @@ class Encoded:
 class _Stack(Protocol):
     dim: int
 
-    def hidden_states(self, ids: Tensor, lengths: Tensor | None) -> Tensor: ...
+    def embed(self, ids: Tensor, lengths: Tensor | None, pooling: Pooling, *, wants_tokens: bool) -> tuple[Tensor, Tensor]: ...
 
 
 class TorchEncoder:
@@ -74,11 +75,11 @@ class TorchEncoder:
         padded = min(lengths) < longest
         rows = [text.ids + [0] * (longest - len(text.ids)) for text in texts] if padded else [text.ids for text in texts]
         counts = torch.tensor(lengths, device=self.device) if padded else None
-        hidden = self._stack.hidden_states(torch.tensor(rows, device=self.device), counts)
-        vectors = _normalise(self._pool(hidden, counts)).cpu().numpy()
-        if not any(text.wants_tokens for text in texts):
+        wants_tokens = any(text.wants_tokens for text in texts)
+        embedded = self._stack.embed(torch.tensor(rows, device=self.device), counts, self._model.pooling, wants_tokens=wants_tokens)
+        vectors, tokens = (tensor.cpu().numpy() for tensor in embedded)
+        if not wants_tokens:
             return [Encoded(vector, None) for vector in vectors]
-        tokens = _normalise(hidden.float()).cpu().numpy()
         return [Encoded(vectors[row], tokens[row, text.start : text.end] if text.wants_tokens else None) for row, text in enumerate(texts)]
 
     def encode(self, texts: Sequence[str], role: Role, *, max_tokens: int = 2048) -> FloatArray:
@@ -93,17 +94,6 @@ class TorchEncoder:
                 vectors[index] = encoded.vector
         return vectors
 
-    def _pool(self, hidden: Tensor, lengths: Tensor | None) -> Tensor:
-        """[texts, dim] in float32 from [texts, longest, dim]."""
-        if self._model.pooling is Pooling.CLS:
-            return hidden[:, 0].float()
-        if self._model.pooling is Pooling.LAST:
-            return (hidden[:, -1] if lengths is None else hidden[torch.arange(len(hidden), device=self.device), lengths - 1]).float()
-        if lengths is None:
-            return hidden.mean(dim=1, dtype=torch.float32)
-        inside = torch.arange(hidden.shape[1], device=self.device)[None, :] < lengths[:, None]
-        return hidden.masked_fill(~inside[:, :, None], 0).sum(dim=1, dtype=torch.float32) / lengths[:, None]
-
 
 class _AnyTransformer:
     """A model that transformers loads by its config; slower for single texts than `LeanBert`."""
@@ -114,10 +104,11 @@ class _AnyTransformer:
         self._model = AutoModel.from_pretrained(model.folder, local_files_only=True, dtype=dtype).to(device).eval()
         self.dim = int(self._model.config.hidden_size)
 
-    def hidden_states(self, ids: Tensor, lengths: Tensor | None) -> Tensor:
-        mask = torch.ones_like(ids) if lengths is None else (torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]).long()
+    def embed(self, ids: Tensor, lengths: Tensor | None, pooling: Pooling, *, wants_tokens: bool) -> tuple[Tensor, Tensor]:
+        """As `LeanBert.embed`."""
+        mask = torch.ones_like(ids) if lengths is None else (~padding_of(lengths, ids.shape[1])).long()
         hidden: Tensor = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-        return hidden
+        return finish_pass(hidden, lengths, pooling.value, wants_tokens)
 
 
 def _load_stack(model: SentenceModel, device: torch.device, dtype: torch.dtype) -> _Stack:
@@ -136,7 +127,3 @@ def _model_id(model: SentenceModel) -> str:
     """
     facts = "\n".join([*(f"{role}={model.prefixes[role]}" for role in Role), model.pooling, str(model.max_tokens)])
     return f"{model.name}@{weights_sha256(model.folder)[:12]}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
-
-
-def _normalise(vectors: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(vectors, dim=-1)
