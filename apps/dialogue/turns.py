@@ -11,6 +11,7 @@ from threading import Event
 from django.db import transaction
 
 from apps.accounts.permissions import Caller
+from apps.dialogue.gate import gate
 from apps.dialogue.inserting import insert_row
 from apps.dialogue.models import Bot, Conversation, Turn, new_id
 from apps.dialogue.policy import Choice, choose_skill
@@ -101,7 +102,8 @@ def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[
     query = understand(request.text, bot=request.bot, turn=request.turn)
     outcome.timings_ms["encode"] = query.encoded.encode_ms if query.encoded else 0.0
     matching = time.perf_counter()
-    choice = outcome.choice = choose_skill(query, threshold=request.bot.threshold)
+    with gate():
+        choice = outcome.choice = choose_skill(query, threshold=request.bot.threshold)
     answering = outcome.lap("match", matching)
     if choice.skill is None or choice.match is None:
         yield from _say(split_into_deltas(fallback_text(request.bot, query.locale)), outcome, cancel)
