@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-FREE_PADDING_TOKENS = 64
+FREE_PADDING_TOKENS = 32
 
 Waiter = TypeVar("Waiter")
 
 
-def choose_batch(waiting: Sequence[Waiter], max_tokens: int, tokens: Callable[[Waiter], int]) -> list[Waiter]:
+def choose_batch(waiting: Sequence[Waiter], max_tokens: int, tokens: Callable[[Waiter], int], *, max_padding: float = 1.0) -> list[Waiter]:
     """The oldest of `waiting` (its first) and those nearest to it in length, in order of their arrival.
 
-    They stay within `max_tokens` padded tokens, of which at most half is padding once that matters at all; the oldest goes
-    even where it alone is longer.
+    They stay within `max_tokens` padded tokens, and padding within `max_padding` times the real tokens once it matters at
+    all; the oldest goes even where it alone is longer.
     """
     if not waiting:
         return []
@@ -24,7 +24,7 @@ def choose_batch(waiting: Sequence[Waiter], max_tokens: int, tokens: Callable[[W
     for index in order:
         cost = tokens(waiting[index])
         padded = max(longest, cost) * (len(chosen) + 1)
-        if padded > max_tokens or padded > 2 * (real + cost) + FREE_PADDING_TOKENS:
+        if padded > max_tokens or padded > (1 + max_padding) * (real + cost) + FREE_PADDING_TOKENS:
             break
         chosen.append(index)
         longest, real = max(longest, cost), real + cost

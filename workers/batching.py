@@ -31,12 +31,12 @@ LIVE_BATCHES_PER_BULK = 8
 class Limits:
     """Bounds of one batcher. Tokens are padded ones: the longest text of a batch times its texts.
 
-    `bulk_max_tokens` is smaller where the model is slow, because a live question waits for the batch that runs.
-    `max_waiting` counts each priority by itself.
+    `max_padding` is the share of padding to real tokens that a batch may have: cheap where a batch costs much by itself (a
+    GPU), dear where its tokens do (a CPU). `max_waiting` counts each priority by itself.
     """
 
     max_tokens: int = 8192
-    bulk_max_tokens: int = 8192
+    max_padding: float = 1.0
     max_waiting: int = 4096
     linger_s: float = 0.002
 
@@ -166,8 +166,8 @@ class Batcher(Generic[Item, Result]):
             self._drop_stale()
             priority = self._next_priority()
             queue = self._waiting[priority]
-            limit = self._limits.max_tokens if priority is Priority.LIVE else self._limits.bulk_max_tokens
-            batch = choose_batch(list(islice(queue, WINDOW)), limit, lambda entry: entry.tokens)
+            window = list(islice(queue, WINDOW))
+            batch = choose_batch(window, self._limits.max_tokens, lambda entry: entry.tokens, max_padding=self._limits.max_padding)
             chosen = set(map(id, batch))
             self._waiting[priority] = deque(entry for entry in queue if id(entry) not in chosen)
             self._count_waiting()

@@ -23,7 +23,8 @@ from workers.weights import resolve
 CHUNK_TEXTS = 512
 CHUNKS_IN_FLIGHT = 2
 LIVE_TEXTS = 8
-CPU_BULK_TOKENS = 256
+CPU_BATCH_TOKENS = 256  # beyond it a CPU gains nothing, and a live question waits longer for the batch that runs
+CPU_MAX_PADDING = 0.1
 
 
 class LocalEncoder:
@@ -154,8 +155,8 @@ def _load(settings: Settings) -> tuple[TorchEncoder, Batcher[TokenizedText, Enco
     )
     on_cpu = encoder.device.type == "cpu"
     limits = Limits(
-        max_tokens=settings.batch_max_tokens,
-        bulk_max_tokens=min(CPU_BULK_TOKENS, settings.batch_max_tokens) if on_cpu else settings.batch_max_tokens,
+        max_tokens=min(CPU_BATCH_TOKENS, settings.batch_max_tokens) if on_cpu else settings.batch_max_tokens,
+        max_padding=CPU_MAX_PADDING if on_cpu else 1.0,
         max_waiting=settings.batch_max_waiting,
         linger_s=settings.batch_linger_ms / 1000,
     )

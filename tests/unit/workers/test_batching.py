@@ -125,6 +125,12 @@ def test_at_most_half_of_a_large_batch_is_padding() -> None:
     assert choose_batch(waiting, 8192, len) == waiting[:20]
 
 
+def test_where_tokens_are_dear_a_batch_is_cut_by_length() -> None:
+    waiting = ["a" * 20, "b" * 40] * 4
+    assert len(choose_batch(waiting, 8192, len)) == 8
+    assert choose_batch(waiting, 8192, len, max_padding=0.1) == waiting[::2]
+
+
 def test_a_bad_text_fails_alone(make: Make, gate: Gate) -> None:
     batcher = make(gate.run)
     hold(batcher, gate)
