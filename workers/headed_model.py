@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.config import Settings
 from core.errors import ConfigurationError
-from workers.batching import Limits
+from workers.batching import Limits, limits_for
 from workers.device import choose_device, choose_dtype, set_threads
 from workers.sentence_model import max_tokens, read_json
 from workers.tokens import CHARS_PER_TOKEN, load_tokenizer, special_ids, well_formed
@@ -96,13 +96,7 @@ class HeadedModel:
 
     def limits(self, settings: Settings) -> Limits:
         """Of the batcher before this model. Longer batches are no faster on a CPU, and who comes next would wait for them."""
-        tokens = min(CPU_BATCH_TOKENS, settings.batch_max_tokens) if self.device.type == "cpu" else settings.batch_max_tokens
-        return Limits(
-            max_tokens=tokens,
-            bulk_max_tokens=tokens,
-            max_waiting=settings.batch_max_waiting,
-            linger_s=settings.batch_linger_ms / 1000,
-        )
+        return limits_for(settings, on_cpu=self.device.type == "cpu", cpu_tokens=CPU_BATCH_TOKENS)
 
     def _bounded(self, text: str | tuple[str, str]) -> str | tuple[str, str]:
         """Without what no tokenizer takes, and without characters that can never fit."""

@@ -13,7 +13,7 @@ import numpy as np
 from core.config import Settings, get_settings
 from core.errors import ModelUnavailable
 from core.types import EncodedQuery, FloatArray, Priority, Role
-from workers.batching import Batcher, Limits, results_of, submit_all
+from workers.batching import Batcher, limits_for, results_of, submit_all
 from workers.device import is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
@@ -23,8 +23,6 @@ from workers.weights import resolve
 CHUNK_TEXTS = 512
 CHUNKS_IN_FLIGHT = 2
 LIVE_TEXTS = 8
-CPU_BATCH_TOKENS = 256  # beyond it a CPU gains nothing, and a live question waits longer for the batch that runs
-CPU_MAX_PADDING = 0.1
 
 
 class LocalEncoder:
@@ -154,17 +152,11 @@ def _load(settings: Settings) -> tuple[TorchEncoder, Batcher[TokenizedText, Enco
         passage_prefix=settings.encoder_passage_prefix,
     )
     on_cpu = encoder.device.type == "cpu"
-    limits = Limits(
-        max_tokens=min(CPU_BATCH_TOKENS, settings.batch_max_tokens) if on_cpu else settings.batch_max_tokens,
-        max_padding=CPU_MAX_PADDING if on_cpu else 1.0,
-        max_waiting=settings.batch_max_waiting,
-        linger_s=settings.batch_linger_ms / 1000,
-    )
     batcher: Batcher[TokenizedText, Encoded] = Batcher(
         encoder.forward,
         name="encoder",
         cost=lambda text: len(text.ids),
-        limits=limits,
+        limits=limits_for(settings, on_cpu=on_cpu),
         is_device_lost=is_device_lost,
         # several OpenMP threads form a pool for each thread that calls them; one calling thread keeps it one pool
         inline=not on_cpu or encoder.threads == 1,
