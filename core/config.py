@@ -29,7 +29,21 @@ class Settings(BaseSettings):
         "", description="redis://host:port/db for several web processes and workers; empty keeps everything in this process."
     )
     elasticsearch_url: str = Field(
-        "", description="http(s)://[user:password@]host:port of Elasticsearch; no index of this version uses it, all are embedded."
+        "",
+        repr=False,
+        description="http(s)://[user:password@]host:port of Elasticsearch 8, several nodes separated by commas; used where QA_LEXICAL_INDEX or QA_VECTOR_INDEX names its classes.",
+    )
+    elasticsearch_api_key: str = Field(
+        "", repr=False, description="API key for Elasticsearch (encoded form), instead of user and password."
+    )
+    elasticsearch_ca: Path | None = Field(None, description="File of the certificate authority that signed Elasticsearch's certificate.")
+    elasticsearch_prefix: str = Field(
+        "wenlu",
+        pattern=r"^[a-z][a-z0-9_]{0,39}$",
+        description="What the names of its Elasticsearch indexes begin with: installations that share a cluster need different ones.",
+    )
+    elasticsearch_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="Longest wait of a search for Elasticsearch, before it is answered without."
     )
 
     # Web
@@ -143,6 +157,11 @@ class Settings(BaseSettings):
         for name in ("encoder_backend", "generator_backend", "reranker_backend", "tagger_backend"):
             if "workers.remote" in getattr(self, name) and not self.redis_url:
                 raise ValueError(f"{PREFIX}{name.upper()} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
+        for name, path in (("QA_LEXICAL_INDEX", self.lexical_index), ("QA_VECTOR_INDEX", self.vector_index)):
+            if "indexes.elastic" in path and not self.elasticsearch_url:
+                raise ValueError(f"{name} asks for Elasticsearch, but QA_ELASTICSEARCH_URL is empty: set both or neither.")
+        if self.elasticsearch_ca is not None and not self.elasticsearch_ca.is_file():
+            raise ValueError(f"QA_ELASTICSEARCH_CA names {self.elasticsearch_ca}, which is no file.")
         if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
             raise ValueError("QA_DATABASE_URL must begin with postgres:// or sqlite:///.")
         return self

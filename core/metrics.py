@@ -15,6 +15,9 @@ BATCH_WAITING = Gauge("wenlu_batch_waiting", "Texts that wait for a model.", ["m
 BATCH_DROPPED = Counter("wenlu_batch_dropped_total", "Work dropped before the model.", ["model", "reason"])
 INDEX_LAG = Gauge("wenlu_index_lag_revisions", "Changes of a knowledge base that this process's indexes have not followed yet.", ["kb", "kind"])
 INDEX_DRIFT = Gauge("wenlu_index_drift_entries", "Entries that index and database disagree on, at the last check.", ["kb", "kind", "index"])
+SEARCH_UNAVAILABLE = Counter(
+    "wenlu_search_unavailable_total", "Calls of an index server that failed or were not tried.", ["server", "reason"]
+)
 LIVE_TURNS = Gauge("wenlu_live_turns", "Turns running in this process.")
 REMOTE_WAITING = Gauge("wenlu_remote_waiting", "Requests of this process that wait for inference workers.")
 REMOTE_SECONDS = Histogram(

@@ -182,5 +182,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": QA.log_level},
-    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}, "faiss": {"level": "WARNING"}},
+    "loggers": {"django.request": {"level": "ERROR"}, **{name: {"level": "WARNING"} for name in ("httpx", "faiss", "elastic_transport")}},
 }

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
 from core.protocols import LexicalIndex
 from core.types import EntryKind, Facts, Filters, IndexEntry, IndexState, Scope
+from tests.elastic import elastic_connection
 from tests.facts import filters, some_facts
 
-IMPLEMENTATIONS = ["embedded"]
+IMPLEMENTATIONS = ["embedded", "elastic"]
 KB = Scope(kb_ids=(1,))
 
 Open = Callable[[], LexicalIndex]
@@ -24,7 +26,11 @@ Open = Callable[[], LexicalIndex]
 @pytest.fixture(params=IMPLEMENTATIONS)
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the index as one more process would: every call gives an instance of its own on the same data."""
-    yield lambda: EmbeddedLexicalIndex(EntryKind.FAQ, folder=tmp_path)
+    if request.param == "embedded":
+        yield lambda: EmbeddedLexicalIndex(EntryKind.FAQ, folder=tmp_path)
+        return
+    with elastic_connection() as connection:
+        yield lambda: ElasticLexicalIndex(EntryKind.FAQ, connection=connection)
 
 
 @pytest.fixture
@@ -227,6 +233,7 @@ def test_putting_an_id_again_replaces_its_facts(index: LexicalIndex) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
+from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
 from core.types import EntryKind, IndexEntry
 index = EmbeddedLexicalIndex(EntryKind.FAQ, folder=Path(sys.argv[1]))

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from apps.retrieval.indexes.elastic_vector import ElasticVectorIndex
 from apps.retrieval.indexes.faiss_index import FaissIndex
 from core.errors import IndexMismatch
 from core.protocols import VectorIndex
 from core.types import EntryKind, Facts, Filters, FloatArray, IndexState, Scope
+from tests.elastic import elastic_connection
 from tests.facts import filters, some_facts
 
-IMPLEMENTATIONS = ["exact", "graph"]
+IMPLEMENTATIONS = ["exact", "graph", "elastic-exact", "elastic-graph"]
 KB = Scope(kb_ids=(1,))
 X, Y, Z = np.eye(3, dtype=np.float32)
 
@@ -25,6 +27,10 @@ Open = Callable[[], VectorIndex]
 @pytest.fixture(params=IMPLEMENTATIONS)
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the index as one more start of the same process would; a graph is built from the second entry on."""
+    if request.param.startswith("elastic"):
+        with elastic_connection() as connection:
+            yield lambda: ElasticVectorIndex(connection=connection, exact_max=1 if request.param == "elastic-graph" else 1000)
+        return
     opened: list[FaissIndex] = []
 
     def open_one() -> VectorIndex:

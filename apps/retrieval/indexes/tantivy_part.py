@@ -101,7 +101,7 @@ def document_of(entry: IndexEntry, terms: Sequence[str]) -> tantivy.Document:
     document.add_integer("length", len(terms))
     document.add_text("words", " ".join(terms))
     for fact in set(entry.facts.terms):
-        document.add_text("facts", _fact_key(fact))
+        document.add_text("facts", fact_key(fact))
     if entry.facts.day is not None:
         document.add_integer("day", entry.facts.day)
     return document
@@ -125,15 +125,15 @@ def search_part(reader: LexicalReader, terms: Sequence[str], k: int, filters: Fi
 
 def _conditions(filters: Filters) -> list[tantivy.Query]:
     """What an entry must fulfil, each with a score of 0."""
-    parts = [tantivy.Query.term_set_query(schema(), "facts", [_fact_key(fact) for fact in group]) for group in filters.any_of]
+    parts = [tantivy.Query.term_set_query(schema(), "facts", [fact_key(fact) for fact in group]) for group in filters.any_of]
     if filters.since_day is not None or filters.until_day is not None:
         since, until = max(filters.since_day or 0, 0), filters.until_day
         parts.append(tantivy.Query.range_query(schema(), "day", tantivy.FieldType.Integer, since, until))
     return [tantivy.Query.const_score_query(part, 0.0) for part in parts]
 
 
-def _fact_key(fact: str) -> str:
-    """The fact as tantivy can hold it: one that is too long, or no valid Unicode, by its hash."""
+def fact_key(fact: str) -> str:
+    """The fact as an index can hold it: one that is too long, or no valid Unicode, by its hash."""
     if len(fact) <= MAX_FACT_CHARS and not any("\ud800" <= char <= "\udfff" for char in fact):
         return fact
     return "sha256:" + hashlib.sha256(fact.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,259 @@
+"""How does an index in Elasticsearch follow a knowledge base? Generations behind an alias, and how far each has come.
+
+Each knowledge base, kind and part (words, vectors) has an index of its own, behind the alias PREFIX-KIND-KB-PART: BM25 then
+counts in that knowledge base alone, and a generation is dropped by dropping its index. What makes this safe:
+
+- The index itself holds the document `state` (revision, what it was built with), written after the refresh that made the
+  revision visible. Alias, content and state of a generation thus come and go together; an index that somebody dropped has
+  no state, and is built anew.
+- Where there is no index, because there was never an entry, PREFIX-state says so: "empty as of this revision". Most knowledge
+  bases lack some kinds of entry; they cost no shard. That note stays true once there is an index: whatever came, came later.
+- A new index is filled aside and gets the alias last. One that was left half filled is dropped with the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import elasticsearch
+
+from apps.retrieval.indexes.elastic_bulk import Action, send_bulk
+from apps.retrieval.indexes.elastic_connection import ElasticConnection, shared_connection, unavailable_item
+from apps.retrieval.indexes.elastic_lease import Lease
+from core.errors import SearchUnavailable
+from core.types import EntryKind, Hit, IndexState, JSONDict, JSONValue
+
+PAGE = 10_000  # the most that Elasticsearch gives at a time
+STATE = "state"
+
+# One shard: the statistics of BM25 belong to a shard. Replicas come with a second node. Only `refresh` makes changes visible.
+SETTINGS: JSONDict = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"}
+FACTS: JSONDict = {"facts": {"type": "keyword"}, "day": {"type": "long"}}
+STATE_FIELDS: JSONDict = {
+    "id": {"type": "long"},
+    "revision": {"type": "long", "index": False},
+    "built_with": {"type": "keyword", "index": False},
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class Held:
+    """What whoever holds an index knows of it, and what waits for the next refresh; a document of None deletes."""
+
+    exists: bool = False
+    state: IndexState = IndexState(revision=0, built_with="")
+    note: JSONDict = field(default_factory=dict)
+    waiting: dict[int, bytes | None] = field(default_factory=dict)
+
+
+class ElasticFollowing:
+    """The FollowingIndex half of both indexes; what an entry looks like is the subclass's."""
+
+    part = ""
+    extra_settings: JSONDict = {}
+
+    def __init__(self, kind: EntryKind = EntryKind.FAQ, *, connection: ElasticConnection | None = None) -> None:
+        self.kind = kind
+        self.connection = connection or shared_connection()
+        self._state_index = f"{self.connection.prefix}-{STATE}"
+        self._has_state_index = False
+        self._mutex = threading.Lock()
+        self._leases: dict[int, Lease] = {}
+        self._held: dict[int, Held] = {}
+
+    # Following the database
+
+    @contextmanager
+    def exclusive(self, kb_id: int) -> Iterator[None]:
+        """Held by whoever changes the index; excludes other threads and processes. What was not refreshed is dropped.
+
+        Raises SearchUnavailable where another process keeps it for long, or Elasticsearch is away.
+        """
+        self._ensure_state_index()
+        lease = self._lease(kb_id)
+        with lease:
+            try:
+                yield
+            finally:
+                if lease.depth == 1:
+                    self._held.pop(kb_id, None)
+
+    def state(self, kb_id: int) -> IndexState:
+        """How far the index follows; revision 0 where there is none yet."""
+        return self._read(kb_id).state
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine; takes effect with `refresh`."""
+        self._holding(kb_id).waiting.update(dict.fromkeys(map(int, ids)))
+
+    def refresh(self, kb_id: int, revision: int) -> None:
+        """Sends what waits, makes it visible, then notes the revision. A failure in between leaves work to be done again."""
+        held = self._holding(kb_id)
+        state = IndexState(revision=revision, built_with=held.state.built_with)
+        aside = "" if held.exists or not any(held.waiting.values()) else self._create(kb_id)
+        index = self.alias(kb_id) if held.exists else aside
+        try:
+            if index and held.waiting:
+                self._send(kb_id, index, held)
+            self._lease(kb_id).check()
+            self._write_state(kb_id, index, state, held.note)
+        except elasticsearch.NotFoundError as error:
+            raise SearchUnavailable(f"The index {index} was dropped while it was filled; it is built anew.") from error
+        if aside:
+            self._switch(kb_id, aside)
+        held.exists, held.state, held.waiting = bool(index), state, {}
+
+    def clear(self, kb_id: int, built_with: str) -> None:
+        """Starts anew, empty: notes so, and drops every index behind the alias or left over."""
+        with self.exclusive(kb_id):
+            self._held.pop(kb_id, None)
+            state = IndexState(revision=0, built_with=built_with)
+            self._write_state(kb_id, "", state, {})
+            self._drop(self._generations(kb_id))
+
+    def ids(self, kb_id: int) -> set[int]:
+        """Every visible entry's id, a page at a time from one point in time."""
+        alias, found = self.alias(kb_id), set[int]()
+        try:
+            point = self.connection.patient(lambda client: client.open_point_in_time(index=alias, keep_alive="1m"))["id"]
+        except elasticsearch.NotFoundError:
+            return found
+        after: list[JSONValue] | None = None
+        try:
+            while page := self._page(point, after):
+                found.update(int(hit["sort"][0]) for hit in page)
+                after = page[-1]["sort"]
+        finally:
+            self.connection.patient(lambda client: client.close_point_in_time(id=point))
+        return found
+
+    def close(self) -> None:
+        """Nothing to let go of: the connection is the process's."""
+
+    # For the subclasses
+
+    def search_each(self, bodies: Mapping[int, JSONDict]) -> dict[int, list[Hit]]:
+        """The hits of one search in each knowledge base, in one request; scores as Elasticsearch gives them."""
+        if not bodies:
+            return {}
+        searches: list[JSONDict] = []
+        for kb_id, body in bodies.items():
+            searches += [{"index": self.alias(kb_id), "preference": "wenlu", "allow_partial_search_results": False}, body]
+        answers = self.connection.quick(lambda client: client.msearch(searches=searches))["responses"]
+        return {kb_id: self._hits(kb_id, answer) for kb_id, answer in zip(bodies, answers, strict=True)}
+
+    def refused(self, kb_id: int, error: dict[str, object]) -> Exception:
+        """What a search that failed raises."""
+        return unavailable_item(error)
+
+    def _hits(self, kb_id: int, answer: dict[str, Any]) -> list[Hit]:
+        if error := answer.get("error"):
+            if error["type"] == "index_not_found_exception":
+                return []
+            raise self.refused(kb_id, error)
+        return [Hit(int(hit["_id"]), float(hit["_score"])) for hit in answer["hits"]["hits"]]
+
+    def alias(self, kb_id: int) -> str:
+        """What searches ask."""
+        return f"{self.connection.prefix}-{self.kind.value}-{kb_id}-{self.part}"
+
+    def mappings(self, kb_id: int) -> JSONDict:
+        """The fields of a new index."""
+        raise NotImplementedError
+
+    def after_bulk(self, index: str, held: Held) -> None:
+        """Called when changes have become visible, before the revision is noted."""
+
+    def _holding(self, kb_id: int) -> Held:
+        if not self._lease(kb_id).depth:
+            raise RuntimeError("put, delete and refresh must be called while `exclusive` is held.")
+        if kb_id not in self._held:
+            self._held[kb_id] = self._read(kb_id)
+        return self._held[kb_id]
+
+    # In Elasticsearch
+
+    def _lease(self, kb_id: int) -> Lease:
+        with self._mutex:
+            if kb_id not in self._leases:
+                self._leases[kb_id] = Lease(self.connection, self._state_index, self.alias(kb_id))
+            return self._leases[kb_id]
+
+    def _read(self, kb_id: int) -> Held:
+        """The state as it was last written, refreshed or not: that of the index, else the note that there is none."""
+        alias = self.alias(kb_id)
+        wanted = [{"_index": alias, "_id": STATE}, {"_index": self._state_index, "_id": f"empty:{alias}"}]
+        answers = self.connection.quick(lambda client: client.mget(docs=wanted))["docs"]
+        for answer in answers:
+            if answer.get("found"):
+                row = answer["_source"]
+                state = IndexState(revision=int(row["revision"]), built_with=str(row["built_with"]))
+                exists = answer is answers[0]
+                return Held(exists=exists, state=state, note=row["note"] if exists else {})
+            if (error := answer.get("error")) and error["type"] != "index_not_found_exception":
+                raise SearchUnavailable(f"Elasticsearch could not read the state of {alias} ({error['type']}).")
+        return Held()
+
+    def _write_state(self, kb_id: int, index: str, state: IndexState, note: JSONDict) -> None:
+        document = {"revision": state.revision, "built_with": state.built_with, "note": note}
+        alias = self.alias(kb_id)
+        where, id = (index, STATE) if index else (self._state_index, f"empty:{alias}")
+        self.connection.patient(lambda client: client.index(index=where, id=id, document=document, require_alias=index == alias))
+
+    def _send(self, kb_id: int, index: str, held: Held) -> None:
+        actions = (Action(str(entry_id), document) for entry_id, document in held.waiting.items())
+        send_bulk(self.connection, index, actions, alias=held.exists, before_each=self._lease(kb_id).check)
+        self.connection.patient(lambda client: client.indices.refresh(index=index))
+        self.after_bulk(index, held)
+
+    def _ensure_state_index(self) -> None:
+        if self._has_state_index:
+            return
+        body: JSONDict = {"dynamic": False}
+        try:
+            self.connection.patient(lambda client: client.indices.create(index=self._state_index, settings=SETTINGS, mappings=body))
+        except elasticsearch.BadRequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
+        self._has_state_index = True
+
+    def _create(self, kb_id: int) -> str:
+        """A new index without an alias; those that were left so are dropped."""
+        self._drop(self._generations(kb_id))
+        index, mappings = f"{self.alias(kb_id)}-{uuid.uuid4().hex[:12]}", self.mappings(kb_id)
+        body: JSONDict = {"dynamic": False, **mappings}
+        settings: JSONDict = {**SETTINGS, **self.extra_settings}
+        self.connection.patient(lambda client: client.indices.create(index=index, settings=settings, mappings=body))
+        return index
+
+    def _switch(self, kb_id: int, index: str) -> None:
+        action = {"add": {"index": index, "alias": self.alias(kb_id)}}
+        self.connection.patient(lambda client: client.indices.update_aliases(actions=[action]))
+
+    def _generations(self, kb_id: int) -> list[str]:
+        pattern = f"{self.alias(kb_id)}-*"
+        return sorted(self.connection.patient(lambda client: client.indices.get(index=pattern, features=["aliases"])))
+
+    def _drop(self, indexes: Sequence[str]) -> None:
+        if indexes:
+            names = list(indexes)
+            self.connection.patient(lambda client: client.indices.delete(index=names, ignore_unavailable=True))
+
+    def _page(self, point: str, after: list[JSONValue] | None) -> list[Any]:
+        answer = self.connection.patient(
+            lambda client: client.search(
+                pit={"id": point, "keep_alive": "1m"},
+                query={"exists": {"field": "id"}},
+                sort=[{"id": "asc"}],
+                search_after=after,
+                size=PAGE,
+                source=False,
+                track_total_hits=False,
+            )
+        )
+        return list(answer["hits"]["hits"])

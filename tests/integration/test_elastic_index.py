@@ -1,0 +1,204 @@
+"""What do the indexes in Elasticsearch promise beyond the contract? Same scores as embedded, safe among processes, self-healing."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apps.retrieval.indexes.elastic_connection import ElasticConnection
+from apps.retrieval.indexes.elastic_lease import Lease
+from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
+from apps.retrieval.indexes.elastic_vector import ElasticVectorIndex
+from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
+from core.errors import SearchUnavailable
+from core.protocols import LexicalIndex
+from core.types import EntryKind, Facts, Filters, Hit, IndexEntry, IndexState, Scope
+from tests.elastic import elastic_connection
+
+KB = Scope(kb_ids=(1,))
+WORDS = ["年假", "报销", "密码", "差旅", "申请", "流程", "password", "reset", "travel", "leave", "expense", "form", "2024", "VPN"]
+
+
+@pytest.fixture
+def connection() -> Iterator[ElasticConnection]:
+    with elastic_connection() as connection:
+        yield connection
+
+
+def indexes_of(connection: ElasticConnection) -> list[str]:
+    found = connection.patient(lambda client: client.indices.get(index=f"{connection.prefix}-*", features=["aliases"]))
+    return sorted(name for name in found if not name.endswith("-state"))
+
+
+def texts(count: int, *, seed: int = 3) -> dict[int, str]:
+    source = random.Random(seed)
+    return {n: " ".join(source.choices(WORDS, k=source.randrange(1, 60))) for n in range(1, count + 1)}
+
+
+def fill(index: LexicalIndex, rows: dict[int, str], *, revision: int = 1, kb_id: int = 1) -> None:
+    with index.exclusive(kb_id):
+        if not index.state(kb_id).built_with:
+            index.clear(kb_id, "a")
+        index.put(kb_id, [IndexEntry(id=id, text=text) for id, text in rows.items()])
+        index.refresh(kb_id, revision)
+
+
+def test_scores_are_those_of_the_embedded_index(connection: ElasticConnection, tmp_path: Path) -> None:
+    elastic, embedded = ElasticLexicalIndex(connection=connection), EmbeddedLexicalIndex(folder=tmp_path)
+    for index in (elastic, embedded):
+        fill(index, texts(300))
+        fill(index, texts(40, seed=4), kb_id=2)
+    both = Scope(kb_ids=(1, 2))
+    for query in ("年假申请流程", "reset my VPN password", "unknown words 报销", " ".join(f"x{n}" for n in range(100)) + " leave form"):
+        for one, other in ((elastic.search, embedded.search), (elastic.search_normalized, embedded.search_normalized)):
+            assert rounded(one(query, 500, both)) == rounded(other(query, 500, both))
+
+
+def rounded(hits: list[Hit]) -> dict[int, float]:
+    return {hit.id: pytest.approx(hit.score, rel=1e-4) for hit in hits}  # type: ignore[misc]
+
+
+def test_a_kind_without_entries_takes_no_index(connection: ElasticConnection) -> None:
+    lexical, vector = ElasticLexicalIndex(connection=connection), ElasticVectorIndex(connection=connection, exact_max=10)
+    for index in (lexical, vector):
+        with index.exclusive(1):
+            index.clear(1, "a")
+            index.delete(1, [4])
+            index.refresh(1, 7)
+    assert (lexical.state(1), indexes_of(connection)) == (IndexState(revision=7, built_with="a"), [])
+
+
+def test_an_index_that_was_dropped_is_built_anew_from_where_it_was_empty(connection: ElasticConnection) -> None:
+    index = ElasticLexicalIndex(connection=connection)
+    fill(index, {1: "vacation days"}, revision=5)
+    connection.patient(lambda client: client.indices.delete(index=indexes_of(connection)))
+    assert index.state(1) == IndexState(revision=0, built_with="a")
+    fill(index, {1: "vacation days"}, revision=6)
+    assert [hit.id for hit in index.search("vacation", 5, KB)] == [1]
+
+
+def test_a_new_generation_gets_the_alias_last_and_what_was_left_half_filled_goes(connection: ElasticConnection) -> None:
+    index = ElasticLexicalIndex(connection=connection)
+    with index.exclusive(1):
+        index.clear(1, "a")
+        left = index._create(1)
+    fill(index, {1: "vacation days"}, revision=2)
+    (only,) = indexes_of(connection)
+    assert only != left
+    assert only.startswith(f"{index.alias(1)}-")
+    fill(index, {2: "vacation form"}, revision=3)
+    assert indexes_of(connection) == [only]
+    with index.exclusive(1):
+        index.clear(1, "b")
+    assert indexes_of(connection) == []
+
+
+def test_ids_come_in_pages(connection: ElasticConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.retrieval.indexes.elastic_following.PAGE", 7)
+    index = ElasticLexicalIndex(connection=connection)
+    fill(index, texts(30))
+    assert index.ids(1) == set(range(1, 31))
+
+
+def test_a_narrow_filter_loses_no_recall_in_a_graph(connection: ElasticConnection) -> None:
+    index, rows = ElasticVectorIndex(connection=connection, exact_max=10), unit_rows(2000, 16)
+    with index.exclusive(1):
+        index.clear(1, "a")
+        for start in (0, 1000):
+            part = range(start, start + 1000)
+            index.put(1, part, rows[start : start + 1000], [Facts(day=n % 100) for n in part])
+            index.refresh(1, start + 1)
+    connection.patient(lambda client: client.indices.forcemerge(index=index.alias(1), max_num_segments=1))
+    for query in unit_rows(20, 16, seed=9):
+        hits = index.search(query, 10, KB, Filters(since_day=37, until_day=37))
+        exact = sorted(range(37, 2000, 100), key=lambda n: -float(rows[n] @ query))[:10]
+        assert [hit.id for hit in hits] == exact
+        assert [hit.score for hit in hits] == pytest.approx([float(rows[n] @ query) for n in exact], abs=1e-3)
+
+
+def unit_rows(count: int, dim: int, *, seed: int = 5) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+KILLED = """
+import os, sys
+from apps.retrieval.indexes.elastic_connection import ElasticConnection, open_client
+from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
+from core.config import Settings
+from core.types import IndexEntry
+client = open_client(Settings(elasticsearch_url=sys.argv[1]))
+index = ElasticLexicalIndex(connection=ElasticConnection(client, prefix=sys.argv[2], timeout_s=10))
+with index.exclusive(1):
+    index.clear(1, "a")
+    index.put(1, [IndexEntry(id=1, text="vacation days")])
+    index.refresh(1, 1)
+    index.put(1, [IndexEntry(id=2, text="vacation request")])
+    os._exit(9)
+"""
+
+
+def test_a_killed_process_loses_what_was_not_refreshed_and_its_lease_ends(connection: ElasticConnection) -> None:
+    url = str(connection.quick(lambda client: next(iter(client.transport.node_pool.all())).base_url))
+    assert subprocess.run([sys.executable, "-c", KILLED, url, connection.prefix], timeout=60, check=False).returncode == 9
+    index = ElasticLexicalIndex(connection=connection)
+    assert (index.ids(1), index.state(1).revision) == ({1}, 1)
+    fill(index, {2: "vacation request"}, revision=2)
+    assert index.ids(1) == {1, 2}
+
+
+def lease(connection: ElasticConnection, *, lease_s: float = 0.5, wait_s: float = 5.0) -> Lease:
+    return Lease(connection, f"{connection.prefix}-state", "x", lease_s=lease_s, wait_s=wait_s)
+
+
+def test_one_process_at_a_time_changes_an_index(connection: ElasticConnection) -> None:
+    first, second, order = lease(connection), lease(connection), list[str]()
+
+    def enter() -> None:
+        with second:
+            order.append("second")
+
+    with first, first:
+        waiting = threading.Thread(target=enter)
+        waiting.start()
+        waiting.join(1.0)  # twice the lease: it is renewed meanwhile
+        first.check()
+        order.append("first")
+    waiting.join(10)
+    assert order == ["first", "second"]
+
+
+def test_whoever_waits_for_too_long_is_told_so(connection: ElasticConnection) -> None:
+    with (
+        lease(connection, lease_s=30),
+        pytest.raises(SearchUnavailable, match="Another process"),
+        lease(connection, lease_s=30, wait_s=0.1),
+    ):
+        pass
+
+
+def test_a_lease_that_nobody_renews_is_taken_over_and_its_holder_hears_of_it(connection: ElasticConnection) -> None:
+    stopped, other = lease(connection), lease(connection)
+    with stopped:
+        stopped._timer.cancel()  # type: ignore[union-attr]
+        with other:
+            other.check()
+            with pytest.raises(SearchUnavailable, match="taken over"):
+                stopped.check()
+
+
+def test_other_kinds_and_parts_have_indexes_of_their_own(connection: ElasticConnection) -> None:
+    faqs, passages = (
+        ElasticLexicalIndex(EntryKind.FAQ, connection=connection),
+        ElasticLexicalIndex(EntryKind.PASSAGE, connection=connection),
+    )
+    fill(faqs, {1: "vacation days"})
+    fill(passages, {2: "vacation form"})
+    assert ([hit.id for hit in faqs.search("vacation", 5, KB)], passages.ids(1)) == ([1], {2})
