@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from vector_search import question_vectors
 
@@ -195,8 +196,7 @@ def main() -> None:
         client.options(request_timeout=60).indices.delete(index=names)
         connection.close()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    version = "8.19"
-    options.out.write_text(json.dumps({"cores": os.cpu_count(), "server": version, "lexical": lexical, "vector": vector}, indent=1) + "\n")
+    options.out.write_text(json.dumps({"cores": os.cpu_count(), "lexical": lexical, "vector": vector}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

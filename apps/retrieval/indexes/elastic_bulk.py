@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import elasticsearch
 import orjson
@@ -71,7 +72,7 @@ def bounded(actions: Iterable[Action]) -> Iterator[list[Action]]:
 
 def _refused(connection: ElasticConnection, index: str, part: list[Action], *, alias: bool, last: bool) -> list[Action]:
     """Sends one request. Returns the actions to send again; none where everything is done."""
-    lines = [line for action in part for line in action.lines]
+    lines: list[Any] = [line for action in part for line in action.lines]
     try:
         answer = connection.patient(lambda client: client.bulk(index=index, operations=lines, require_alias=alias))
     except SearchUnavailable as error:

@@ -86,7 +86,7 @@ class Lease:
         document = {"holder": uuid.uuid4().hex}
         try:
             done = self._connection.quick(
-                lambda client: client.index(index=self._index, id=f"lease:{self._name}", document=document, **condition)  # type: ignore[arg-type]
+                lambda client: client.index(index=self._index, id=f"lease:{self._name}", document=document, **condition)
             )
         except elasticsearch.ConflictError:
             return None

@@ -7,7 +7,7 @@ is needed, and a change of the analysis needs no change of the server.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.indexes.elastic_connection import unavailable_item
 from apps.retrieval.indexes.elastic_following import FACTS, PAGE, STATE_FIELDS, ElasticFollowing
 from apps.retrieval.indexes.tantivy_part import K1, MAX_QUERY_TERMS, B, fact_key, term_score
-from core.types import NO_FILTERS, Facts, Filters, Hit, IndexEntry, JSONDict, Scope
+from core.types import NO_FILTERS, Facts, Filters, Hit, IndexEntry, JSONDict, JSONValue, Scope
 
 # Lucene's BM25 with (k1 + 1) in it, as tantivy's; terms without positions. The one `similarity` that ES has by default is the same
 # today, but spelt out it stays so.
@@ -90,9 +90,9 @@ class ElasticLexicalIndex(ElasticFollowing):
         return {kb_id: _counted(doc) for kb_id, doc in zip(kb_ids, answer["docs"], strict=True)}
 
 
-def conditions(filters: Filters) -> list[JSONDict]:
+def conditions(filters: Filters) -> list[JSONValue]:
     """The filters as clauses that choose and do not score."""
-    clauses: list[JSONDict] = [{"terms": {"facts": sorted(map(fact_key, group))}} for group in filters.any_of]
+    clauses: list[JSONValue] = [{"terms": {"facts": _keys(group)}} for group in filters.any_of]
     if filters.since_day is not None or filters.until_day is not None:
         bounds: JSONDict = {"gte": max(filters.since_day or 0, 0)}
         clauses.append({"range": {"day": bounds if filters.until_day is None else {**bounds, "lte": filters.until_day}}})
@@ -101,7 +101,11 @@ def conditions(filters: Filters) -> list[JSONDict]:
 
 def fact_fields(facts: Facts) -> JSONDict:
     """The facts as fields of a document."""
-    return {"facts": sorted(set(map(fact_key, facts.terms))), "day": facts.day}
+    return {"facts": _keys(facts.terms), "day": facts.day}
+
+
+def _keys(terms: Iterable[str]) -> list[JSONValue]:
+    return [*sorted(set(map(fact_key, terms)))]
 
 
 def _asked(terms: Sequence[str], k: int, scope: Scope, filters: Filters) -> list[int]:
@@ -110,7 +114,7 @@ def _asked(terms: Sequence[str], k: int, scope: Scope, filters: Filters) -> list
 
 
 def _body(terms: Sequence[str], k: int, filters: Filters) -> JSONDict:
-    words: list[JSONDict] = [{"term": {"words": term}} for term in terms]
+    words: list[JSONValue] = [{"term": {"words": term}} for term in terms]
     query: JSONDict = {"bool": {"should": words, "minimum_should_match": 1, "filter": conditions(filters)}}
     return {"query": query, "size": min(k, PAGE), "_source": False, "track_total_hits": False}
 
