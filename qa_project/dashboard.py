@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 
 from apps.accounts.panel import caller_of, kb_ids_where, may_somewhere, within
 from apps.accounts.permissions import Caller, Permission
-from apps.dialogue.admin import add_faq_url, bots_where, chat_url, may_add
+from apps.dialogue.admin_bots import bots_where
+from apps.dialogue.admin_links import add_faq_url, chat_url, may_add
 from apps.dialogue.models import Feedback, Turn
 from apps.faq.admin import count_faqs
 from apps.faq.models import FAQ, FAQStatus
