@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     trusted_origins: str = Field(
         "", description="Origins (https://host) that may post forms and open sockets, separated by commas; the server's own always may."
     )
+    https_only: bool = Field(
+        False, description="People come over HTTPS alone (a proxy ends TLS): cookies are marked Secure, and browsers are told to stay there."
+    )
     language: Literal["zh", "en"] = Field("zh", description="Language of pages whose reader states none.")
     time_zone: str = Field("Asia/Shanghai", description="Time zone of dates on pages and of validity dates.")
     http_threads: int = Field(40, ge=1, le=1000, description="Threads that answer HTTP requests and run turns in one web process.")

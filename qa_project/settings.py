@@ -130,6 +130,8 @@ LOGIN_URL = reverse_lazy("admin:login")
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = f"wenlu_session_{QA.port}"
 CSRF_COOKIE_NAME = f"wenlu_csrf_{QA.port}"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = QA.https_only
+SECURE_HSTS_SECONDS = 31_536_000 if QA.https_only else 0
 X_FRAME_OPTIONS = "SAMEORIGIN"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 

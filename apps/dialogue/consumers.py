@@ -34,6 +34,7 @@ CLOSE_UNKNOWN = 4404
 class ChatConsumer(AsyncWebsocketConsumer):
     """One person's socket to one bot. Turns outlive it; whoever comes back asks for the rest with `resume`."""
 
+    channel_layer_alias = None  # nothing is broadcast to chats: no queue is kept for them
     bot: Bot | None = None
     caller: Caller = ANYBODY
 
