@@ -8,9 +8,11 @@ class RetrievalConfig(AppConfig):
     verbose_name = _("Knowledge")
 
     def ready(self) -> None:
-        """Tells index verification which passages must be findable."""
+        """Tells index verification which passages and questions must be findable."""
+        from apps.retrieval.passage_questions import facts_of_questions, findable_questions
         from apps.retrieval.passages import facts_of_passages, findable_passages
         from apps.retrieval.verification import register_content
         from core.types import EntryKind
 
         register_content(EntryKind.PASSAGE, findable_passages, facts_of_passages)
+        register_content(EntryKind.QUESTION, findable_questions, facts_of_questions)

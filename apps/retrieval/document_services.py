@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,15 +22,17 @@ from apps.retrieval.facts import facts_of
 from apps.retrieval.follower import follower
 from apps.retrieval.indexing import delete_entries, put_entries, retag_entries
 from apps.retrieval.models import Document, KnowledgeBase, Passage
-from apps.retrieval.passages import passage_text
+from apps.retrieval.passage_questions import hand_over_questions, hide_questions, put_questions, question_texts
+from apps.retrieval.passages import entry_text, facts_by_passage, passage_text
 from core.errors import Forbidden
-from core.text import guess_locale
-from core.types import EntryKind, Facts
+from core.languages import guess_language
+from core.types import EntryKind
 
 _PUBLISHED = Document.Status.PUBLISHED
 _ROW_FIELDS = ("title", "text", "url", "media_type", "language", "author", "category", "date", "status")
 _FIELDS = (*_ROW_FIELDS, "tags", "access", "source_sha256", "text_sha256", "updated_at")
-_PLACE_FIELDS = ("number", "start", "end", "page", "section_start", "section_end")
+_SPAN_FIELDS = ("start", "end", "page", "section_start", "section_end")
+_PLACE_FIELDS = ("number", *_SPAN_FIELDS)
 _OUT_OF_THE_WAY = 1_000_000_000  # numbers of one document are unique at every moment, so those that change step aside first
 
 
@@ -83,7 +85,8 @@ def save_documents(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -
     if any(draft.row.status == _PUBLISHED for draft in drafts) and not caller.may(Permission.PUBLISH, kb.pk):
         raise Forbidden("Your role may not publish: save it as `in_review`, and a reviewer will.", field="status")
     _, foreseen = _plan(kb, drafts, caller)
-    encoded = encode_in_batches((EntryKind.PASSAGE, _entry_text(passage)) for passage in foreseen.find)
+    texts = [(EntryKind.PASSAGE, entry_text(passage)) for passage in foreseen.find]
+    encoded = encode_in_batches(texts + question_texts(foreseen.find + foreseen.dropped_passages))
     with transaction.atomic():
         KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
         documents, plan = _plan(kb, drafts, caller)
@@ -94,17 +97,49 @@ def save_documents(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -
     return SavedDocuments(documents=tuple(documents), created=len(plan.new), updated=len(plan.changed), unchanged=plan.unchanged)
 
 
+def set_status(kb: KnowledgeBase, documents: Sequence[Document], status: Document.Status, caller: Caller) -> int:
+    """Moves documents through their life cycle. Returns how many changed. Publishing and withdrawing need PUBLISH."""
+    drafts = drafts_of([document for document in documents if document.status != status])
+    return save_documents(kb, [replace(draft, row=replace(draft.row, status=status.value)) for draft in drafts], caller).updated
+
+
 def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: Caller) -> None:
-    """Deletes documents with their passages; from the commit on they never answer again."""
+    """Deletes documents with their passages and questions; from the commit on they never answer again."""
     caller.require(Permission.EDIT, kb.pk)
     if any(document.status == _PUBLISHED for document in documents):
         caller.require(Permission.PUBLISH, kb.pk)
     with transaction.atomic():
-        passages = list(Passage.objects.filter(document__in=documents).values_list("pk", flat=True))
-        delete_entries(kb, EntryKind.PASSAGE, passages)
+        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        passages = list(Passage.objects.filter(document__in=documents).only("pk", "document_id"))
+        delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in passages])
+        hide_questions(kb, passages)
         record(caller, "delete_documents", target=_named(documents), kb=kb.slug)
         Document.objects.filter(kb=kb, pk__in=[document.pk for document in documents]).delete()
     follower().wake()
+
+
+def drafts_of(documents: Sequence[Document]) -> list[Draft]:
+    """The stored documents as drafts, cut as they are: saving one as it is changes nothing."""
+    passages: dict[int, list[Chunk]] = defaultdict(list)
+    for passage in Passage.objects.filter(document__in=documents).order_by("document", "number"):
+        passages[passage.document_id].append(
+            Chunk(heading=passage.heading, text=passage.text, **{name: getattr(passage, name) for name in _SPAN_FIELDS})
+        )
+    return [
+        Draft(
+            row=row_of(document),
+            chunked=ChunkedDocument(document.text, tuple(passages[document.pk])),
+            source_sha256=document.source_sha256,
+        )
+        for document in documents
+    ]
+
+
+def row_of(document: Document, *, text: str | None = None) -> DocumentRow:
+    """The document as a row; with another text, its own need not be read."""
+    said: dict[str, Any] = {name: getattr(document, name) for name in _ROW_FIELDS if name != "text"}
+    said["text"] = document.text if text is None else text
+    return DocumentRow(id=document.external_id, tags=tuple(document.tags), access=tuple(document.access), **said)
 
 
 def text_digest(text: str) -> str:
@@ -143,13 +178,14 @@ def _plan(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tuple[l
 def _completed(draft: Draft, document: Document | None, may_publish: bool) -> DocumentRow:
     """The row with the text as it was laid out, what it keeps, an id, a language, and a status: published by whoever may."""
     row = draft.row
-    stored: dict[str, Any] = {name: getattr(document, name) for name in draft.kept if not getattr(row, name)} if document else {}
-    row = replace(row, **{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+    said: dict[str, Any] = {name: getattr(document, name) for name in draft.kept if not getattr(row, name)} if document else {}
+    said |= {name: tuple(said[name]) for name in ("tags", "access") if name in said}
+    row = replace(row, **said)
     return replace(
         row,
         id=row.id or secrets.token_hex(8),
         text=draft.chunked.text,
-        language=row.language or guess_locale(draft.chunked.text[:2000]).value,
+        language=row.language or guess_language(draft.chunked.text),
         status=row.status or str(_PUBLISHED if may_publish else Document.Status.IN_REVIEW),
     )
 
@@ -205,7 +241,7 @@ def _fill(document: Document, draft: Draft) -> None:
 
 def _move(passage: Passage, chunk: Chunk, number: int) -> bool:
     """Puts a passage where its text is now. Whether it was elsewhere."""
-    place = (number, chunk.start, chunk.end, chunk.page, chunk.section_start, chunk.section_end)
+    place = (number, *(getattr(chunk, name) for name in _SPAN_FIELDS))
     moved = tuple(getattr(passage, name) for name in _PLACE_FIELDS) != place
     for name, value in zip(_PLACE_FIELDS, place, strict=True):
         setattr(passage, name, value)
@@ -216,32 +252,29 @@ def _write(kb: KnowledgeBase, plan: _Plan, encoded: EncodedTexts | None) -> None
     Document.objects.bulk_create(plan.new)
     Document.objects.bulk_update(plan.changed, _FIELDS, batch_size=50)
     Document.objects.bulk_update(plan.touched, ["source_sha256"], batch_size=500)
-    if plan.hide:
-        delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in plan.hide])
-    Passage.objects.filter(pk__in=[passage.pk for passage in plan.dropped_passages]).delete()
-    Passage.objects.filter(pk__in=[passage.pk for passage in plan.moved_passages]).update(number=F("number") + _OUT_OF_THE_WAY)
+    moving = [passage.pk for passage in plan.moved_passages + plan.dropped_passages]
+    Passage.objects.filter(pk__in=moving).update(number=F("number") + _OUT_OF_THE_WAY)
     Passage.objects.bulk_update(plan.moved_passages, _PLACE_FIELDS, batch_size=200)
     for passage in plan.new_passages:
         passage.document = passage.document  # which has its primary key now
     Passage.objects.bulk_create(plan.new_passages)
+    _hide(kb, plan)
+    hand_over_questions(kb, plan.dropped_passages, plan.new_passages)
+    Passage.objects.filter(pk__in=[passage.pk for passage in plan.dropped_passages]).delete()
     if plan.retag:
-        retag_entries(kb, EntryKind.PASSAGE, _facts(plan.retag))
+        retag_entries(kb, EntryKind.PASSAGE, facts_by_passage(plan.retag))
+        put_questions(kb, plan.retag, encoded, retag=True)
     if plan.find:
-        rows = [(passage.pk, _entry_text(passage)) for passage in plan.find]
-        put_entries(kb, EntryKind.PASSAGE, rows, encoded, _facts(plan.find))
+        rows = [(passage.pk, entry_text(passage)) for passage in plan.find]
+        put_entries(kb, EntryKind.PASSAGE, rows, encoded, facts_by_passage(plan.find))
+        put_questions(kb, plan.find, encoded)
 
 
-def _entry_text(passage: Passage) -> str:
-    return passage_text(passage.document.title, passage.heading, passage.text)
-
-
-def _facts(passages: Iterable[Passage]) -> Mapping[int, Facts]:
-    """The facts of each passage: those of its document, worked out once."""
-    of_document: dict[int, Facts] = {}
-    return {
-        passage.pk: of_document.get(passage.document_id) or of_document.setdefault(passage.document_id, facts_of(passage.document))
-        for passage in passages
-    }
+def _hide(kb: KnowledgeBase, plan: _Plan) -> None:
+    """Takes passages out of the indexes; their questions too, unless they are dropped and may yet be handed over."""
+    if plan.hide:
+        delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in plan.hide])
+        hide_questions(kb, [passage for passage in plan.hide if passage not in set(plan.dropped_passages)])
 
 
 def _named(documents: Sequence[Document]) -> str:

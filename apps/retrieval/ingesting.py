@@ -27,8 +27,7 @@ Progress = Callable[[int], None]
 class Source:
     """One document to come in. `place` is what a person calls it (`row 12 of news.jsonl`), `size` its share of the work, in bytes.
 
-    `sha256` covers whatever its document is made from. `read` makes the draft, and raises QAError where it cannot. A source
-    with a `problem` could not be read at all.
+    `sha256` covers whatever its document is made from. `read` makes the draft, and raises QAError where it cannot.
     """
 
     place: str
@@ -138,7 +137,7 @@ def _read(source: Source, report: IngestReport) -> _Placed | None:
     try:
         draft = source.read()
     except QAError as error:
-        report.refuse(source.place, error.message)
+        report.refuse(source.place, error.message.removeprefix(f"{source.place}: "))
         return None
     if not draft.chunked.passages:
         report.refuse(source.place, "There is no text in it.")

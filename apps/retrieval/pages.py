@@ -30,7 +30,7 @@ class Page(Generic[M]):
 
 def page_of(rows: QuerySet[M], params: Mapping[str, str]) -> Page[M]:
     """The page that `limit` and `cursor` ask for, of rows ordered by `-updated_at, -pk` (keyset paging)."""
-    limit = _limit(params.get("limit", "50"))
+    limit = limit_of(params)
     total = rows.count()
     if cursor := params.get("cursor"):
         at, pk = _decode(cursor)
@@ -41,7 +41,9 @@ def page_of(rows: QuerySet[M], params: Mapping[str, str]) -> Page[M]:
     return Page(items, total, _encode(items[-1]) if more else None)
 
 
-def _limit(text: str) -> int:
+def limit_of(params: Mapping[str, str]) -> int:
+    """How many rows a page should have."""
+    text = params.get("limit", "50")
     if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
         raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}.", field="limit")
     return int(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from apps.retrieval.facts import facts_of
 from apps.retrieval.models import Document, KnowledgeBase, Passage
@@ -12,6 +12,20 @@ from core.types import Facts
 def passage_text(title: str, heading: str, text: str) -> str:
     """The text of a passage's entry, for words and vectors alike."""
     return "\n".join(part for part in (title, heading, text) if part)
+
+
+def entry_text(passage: Passage) -> str:
+    """The text of this passage's entry; its document should be at hand."""
+    return passage_text(passage.document.title, passage.heading, passage.text)
+
+
+def facts_by_passage(passages: Iterable[Passage]) -> Mapping[int, Facts]:
+    """The facts of each passage by primary key: those of its document, worked out once."""
+    of_document: dict[int, Facts] = {}
+    return {
+        passage.pk: of_document.get(passage.document_id) or of_document.setdefault(passage.document_id, facts_of(passage.document))
+        for passage in passages
+    }
 
 
 def findable_passages(kb: KnowledgeBase) -> Iterator[tuple[int, str]]:

@@ -1,0 +1,224 @@
+"""The HTTP routes for curating documents and the questions that their passages answer; the same services as everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.authentication import caller_of
+from apps.accounts.permissions import Permission
+from apps.retrieval.document_rows import MAX_TEXT_CHARS, parse_document
+from apps.retrieval.document_selectors import document_of, documents_of, passage_of, passages_of
+from apps.retrieval.document_services import Draft, delete_documents, drafts_of, row_of, save_documents
+from apps.retrieval.models import Document, Passage
+from apps.retrieval.pages import limit_of, page_of
+from apps.retrieval.passage_questions import parse_questions, save_questions
+from apps.retrieval.selectors import kb_for
+from apps.retrieval.sources import draft_of_row
+from core.errors import InvalidRequest
+from core.types import JSONDict
+
+
+class DocumentSummarySchema(serializers.Serializer):
+    """A document without its text."""
+
+    id = serializers.CharField(required=False, max_length=200)
+    title = serializers.CharField(required=False, max_length=500, allow_blank=True)
+    url = serializers.CharField(required=False, max_length=2000, allow_blank=True)
+    language = serializers.CharField(required=False, max_length=8, allow_blank=True)
+    author = serializers.CharField(required=False, max_length=200, allow_blank=True)
+    category = serializers.CharField(required=False, max_length=120, allow_blank=True)
+    tags = serializers.ListField(child=serializers.CharField(max_length=120), required=False, max_length=50)
+    access = serializers.ListField(child=serializers.CharField(max_length=120), required=False, max_length=50)
+    date = serializers.DateField(required=False, allow_null=True)
+    status = serializers.ChoiceField(choices=Document.Status.choices, required=False)
+    media_type = serializers.CharField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+
+
+class DocumentSchema(DocumentSummarySchema):
+    """A document on the wire, for the OpenAPI description; `apps.retrieval.document_rows` does the checking."""
+
+    text = serializers.CharField(max_length=MAX_TEXT_CHARS)
+
+
+class DocumentPageSchema(serializers.Serializer):
+    results = DocumentSummarySchema(many=True)
+    total = serializers.IntegerField()
+    next = serializers.CharField(allow_null=True)
+
+
+class PassageSchema(serializers.Serializer):
+    """A passage: `start` and `end` are offsets in the document's text, the section is what stands around it."""
+
+    id = serializers.IntegerField()
+    document = serializers.CharField()
+    number = serializers.IntegerField()
+    text = serializers.CharField()
+    heading = serializers.CharField(allow_blank=True)
+    page = serializers.IntegerField(allow_null=True)
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    section_start = serializers.IntegerField()
+    section_end = serializers.IntegerField()
+    questions = serializers.ListField(child=serializers.CharField())
+
+
+class PassagePageSchema(serializers.Serializer):
+    results = PassageSchema(many=True)
+    total = serializers.IntegerField()
+    next = serializers.CharField(allow_null=True)
+
+
+class QuestionsSchema(serializers.Serializer):
+    questions = serializers.ListField(child=serializers.CharField(max_length=500), max_length=100)
+
+
+def summary(document: Document) -> JSONDict:
+    """The document as lists give it."""
+    row = row_of(document, text="").as_dict()
+    del row["text"]
+    return row | {
+        "media_type": document.media_type,
+        "created_at": document.created_at.isoformat(),
+        "updated_at": document.updated_at.isoformat(),
+    }
+
+
+def as_dict(document: Document) -> JSONDict:
+    """The document as the API gives it."""
+    return {**summary(document), "text": document.text}
+
+
+def passage_as_dict(passage: Passage, document: Document) -> JSONDict:
+    """The passage as the API gives it."""
+    return {
+        "id": passage.pk,
+        "document": document.external_id,
+        "number": passage.number,
+        "text": passage.text,
+        "heading": passage.heading,
+        "page": passage.page,
+        "start": passage.start,
+        "end": passage.end,
+        "section_start": passage.section_start,
+        "section_end": passage.section_end,
+        "questions": [question.text for question in sorted(passage.questions.all(), key=lambda question: question.pk)],
+    }
+
+
+class DocumentListView(APIView):
+    """All documents of a knowledge base."""
+
+    @extend_schema(
+        responses=DocumentPageSchema,
+        summary="List documents",
+        tags=["documents"],
+        parameters=[OpenApiParameter(name, str) for name in ("status", "category", "language", "author", "q", "cursor")]
+        + [OpenApiParameter("limit", int)],
+    )
+    def get(self, request: Request, kb: str) -> Response:
+        """One page without texts, newest change first; `next` is the cursor of the following one."""
+        base = kb_for(kb, caller_of(request), Permission.READ)
+        wanted = {name: request.query_params.get(name, "") for name in ("status", "category", "language", "author")}
+        page = page_of(documents_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
+        return Response({"results": [summary(document) for document in page.items], "total": page.total, "next": page.next})
+
+    @extend_schema(request=DocumentSchema, responses={201: DocumentSchema}, summary="Add a document", tags=["documents"])
+    def post(self, request: Request, kb: str) -> Response:
+        """Adds one document; it is found when this returns, if it is published."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.EDIT)
+        row = parse_document(request.data)
+        if row.id and base.documents.filter(external_id=row.id).exists():
+            raise InvalidRequest(f"There is a document {row.id!r} already; change it with PUT or PATCH.", field="id")
+        saved = save_documents(base, [draft_of_row(row)], caller)
+        return Response(as_dict(saved.documents[0]), status=201)
+
+
+class DocumentView(APIView):
+    """One document."""
+
+    @extend_schema(responses=DocumentSchema, summary="Read a document", tags=["documents"])
+    def get(self, request: Request, kb: str, document: str) -> Response:
+        """The document as it stands."""
+        return Response(as_dict(document_of(kb_for(kb, caller_of(request), Permission.READ), document)))
+
+    @extend_schema(request=DocumentSchema, responses=DocumentSchema, summary="Replace a document", tags=["documents"])
+    def put(self, request: Request, kb: str, document: str) -> Response:
+        """Replaces all fields."""
+        return self._save(request, kb, document, whole=True)
+
+    @extend_schema(request=DocumentSchema(partial=True), responses=DocumentSchema, summary="Change a document", tags=["documents"])
+    def patch(self, request: Request, kb: str, document: str) -> Response:
+        """Changes the fields given. Where the text stays, nothing of it is encoded again."""
+        return self._save(request, kb, document, whole=False)
+
+    @extend_schema(responses={204: None}, summary="Delete a document", tags=["documents"])
+    def delete(self, request: Request, kb: str, document: str) -> Response:
+        """Deletes it with its passages; it is never found again."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.EDIT)
+        delete_documents(base, [document_of(base, document)], caller)
+        return Response(status=204)
+
+    def _save(self, request: Request, kb: str, id: str, *, whole: bool) -> Response:
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.EDIT)
+        stored = document_of(base, id)
+        if not isinstance(request.data, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        row = parse_document({**({} if whole else row_of(stored).as_dict()), **request.data, "id": stored.external_id})
+        row = replace(row, media_type=stored.media_type)
+        draft = draft_of_row(row)
+        if row.text == stored.text:  # cut as it was: the blocks of a file are not in its text
+            draft = Draft(row=row, chunked=drafts_of([stored])[0].chunked)
+        saved = save_documents(base, [draft], caller)
+        return Response(as_dict(saved.documents[0]))
+
+
+class PassageListView(APIView):
+    """The passages of a document."""
+
+    @extend_schema(
+        responses=PassagePageSchema,
+        summary="List the passages of a document",
+        tags=["documents"],
+        parameters=[OpenApiParameter("document", str, required=True), OpenApiParameter("limit", int), OpenApiParameter("cursor", str)],
+    )
+    def get(self, request: Request, kb: str) -> Response:
+        """One page in the order of the text."""
+        base = kb_for(kb, caller_of(request), Permission.READ)
+        document = document_of(base, request.query_params.get("document", ""))
+        limit, first = limit_of(request.query_params), _number(request.query_params.get("cursor", "0"))
+        passages = list(passages_of(document).filter(number__gte=first)[: limit + 1])
+        following = str(passages[limit].number) if len(passages) > limit else None
+        results = [passage_as_dict(passage, document) for passage in passages[:limit]]
+        return Response({"results": results, "total": document.passages.count(), "next": following})
+
+
+class PassageQuestionsView(APIView):
+    """The questions that a passage answers."""
+
+    @extend_schema(request=QuestionsSchema, responses=PassageSchema, summary="Set a passage's questions", tags=["documents"])
+    def put(self, request: Request, kb: str, passage: int) -> Response:
+        """Replaces them all; each one finds the passage when this returns, if its document is published."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.EDIT)
+        stored = passage_of(base, passage)
+        if not isinstance(request.data, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        save_questions(base, stored, parse_questions(request.data.get("questions")), caller)
+        return Response(passage_as_dict(passage_of(base, passage), stored.document))
+
+
+def _number(text: str) -> int:
+    if len(text) > 9 or not text.isascii() or not text.isdigit():
+        raise InvalidRequest("`cursor` must be the `next` of an earlier page.", field="cursor")
+    return int(text)

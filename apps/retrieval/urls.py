@@ -1,0 +1,12 @@
+"""The routes for curating documents, below /api/v1/."""
+
+from django.urls import path
+
+from apps.retrieval import document_api
+
+urlpatterns = [
+    path("kbs/<slug:kb>/documents/", document_api.DocumentListView.as_view(), name="documents"),
+    path("kbs/<slug:kb>/documents/<path:document>/", document_api.DocumentView.as_view(), name="document"),
+    path("kbs/<slug:kb>/passages/", document_api.PassageListView.as_view(), name="passages"),
+    path("kbs/<slug:kb>/passages/<int:passage>/questions/", document_api.PassageQuestionsView.as_view(), name="passage-questions"),
+]
