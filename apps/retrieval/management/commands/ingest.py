@@ -21,7 +21,8 @@ class Command(WenluCommand):
 
     help = (
         "Reads documents from files and folders. A jsonl file holds one document a row: id, title, text, date, url, tags, category, author, "
-        "language, access, status; any other file is one document. What did not change costs one hash. Exit status 0: everything is in; "
+        "language, access, status; any other file (PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown, text, EPUB) is one document, and a zip archive is "
+        "as many as it has files. What did not change costs one hash. Exit status 0: everything is in; "
         "1: some rows or files were bad, the others are in; 2: nothing changed."
     )
     failure_status = 2
