@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 
 _SAMPLE_CHARS = 4000
 _SCRIPTS = (
@@ -46,9 +45,9 @@ def guess_language(text: str) -> str:
 
 def _by_small_words(text: str) -> str:
     """The language whose small words are most; English where there are none. A word of several languages counts in part for each."""
-    counts: Counter[str] = Counter({"en": 0.5})
+    counts = {"en": 0.5}
     for word in _WORD.findall(text.lower()):
         languages = _LANGUAGES_OF.get(word, [])
         for language in languages:
-            counts[language] += 1 / len(languages)
-    return counts.most_common(1)[0][0]
+            counts[language] = counts.get(language, 0.0) + 1 / len(languages)
+    return max(counts, key=counts.__getitem__)

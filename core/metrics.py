@@ -13,7 +13,9 @@ BATCHED_TEXTS = Counter("wenlu_batched_texts_total", "Texts that went through fo
 BATCH_SECONDS = Histogram("wenlu_batch_seconds", "Time of one forward pass.", ["model"], buckets=_SECONDS)
 BATCH_WAITING = Gauge("wenlu_batch_waiting", "Texts that wait for a model.", ["model"])
 BATCH_DROPPED = Counter("wenlu_batch_dropped_total", "Work dropped before the model.", ["model", "reason"])
-INDEX_LAG = Gauge("wenlu_index_lag_revisions", "Changes of a knowledge base that this process's indexes have not followed yet.", ["kb", "kind"])
+INDEX_LAG = Gauge(
+    "wenlu_index_lag_revisions", "Changes of a knowledge base that this process's indexes have not followed yet.", ["kb", "kind"]
+)
 INDEX_DRIFT = Gauge("wenlu_index_drift_entries", "Entries that index and database disagree on, at the last check.", ["kb", "kind", "index"])
 SEARCH_UNAVAILABLE = Counter(
     "wenlu_search_unavailable_total", "Calls of an index server that failed or were not tried.", ["server", "reason"]

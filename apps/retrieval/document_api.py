@@ -16,7 +16,7 @@ from apps.retrieval.document_rows import MAX_TEXT_CHARS, parse_document
 from apps.retrieval.document_selectors import document_of, documents_of, passage_of, passages_of
 from apps.retrieval.document_services import Draft, delete_documents, drafts_of, row_of, save_documents
 from apps.retrieval.models import Document, Passage
-from apps.retrieval.pages import limit_of, page_of
+from apps.retrieval.pages import Page, limit_of, page_of
 from apps.retrieval.passage_questions import parse_questions, save_questions
 from apps.retrieval.selectors import kb_for
 from apps.retrieval.sources import draft_of_row
@@ -127,7 +127,7 @@ class DocumentListView(APIView):
         """One page without texts, newest change first; `next` is the cursor of the following one."""
         base = kb_for(kb, caller_of(request), Permission.READ)
         wanted = {name: request.query_params.get(name, "") for name in ("status", "category", "language", "author")}
-        page = page_of(documents_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
+        page: Page[Document] = page_of(documents_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
         return Response({"results": [summary(document) for document in page.items], "total": page.total, "next": page.next})
 
     @extend_schema(request=DocumentSchema, responses={201: DocumentSchema}, summary="Add a document", tags=["documents"])
