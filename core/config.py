@@ -136,7 +136,10 @@ class Settings(BaseSettings):
     turn_log: str = Field("", description="Dotted path of the TurnLog; empty is Redis Streams where redis_url is set, else memory.")
     lexical_index: str = Field("apps.retrieval.indexes.lexical.EmbeddedLexicalIndex", description="Dotted path of the LexicalIndex.")
     vector_index: str = Field("apps.retrieval.indexes.faiss_index.FaissIndex", description="Dotted path of the VectorIndex.")
-    skills: str = Field("apps.faq.skill.FAQSkill", description="Dotted paths of the skills in order of preference, separated by commas.")
+    skills: str = Field(
+        "apps.faq.skill.FAQSkill,apps.retrieval.skill.PassageSkill",
+        description="Dotted paths of the skills in order of preference, separated by commas.",
+    )
 
     # Indexes
     index_poll_ms: int = Field(300, ge=10, description="How often a process looks for changes that its indexes must follow.")

@@ -76,11 +76,13 @@ class Scope:
     """What the caller may see: the knowledge bases by primary key. Required by every search; empty finds nothing.
 
     `revisions` are those that the caller read, in the order of `kb_ids`: an index catches up with them before it is
-    searched. Without them an index is searched as it is.
+    searched. Without them an index is searched as it is. `groups` are those that the caller belongs to: a document with an
+    access list is found by its groups only; None is for who may read all of it.
     """
 
     kb_ids: tuple[int, ...]
     revisions: tuple[int, ...] = ()
+    groups: tuple[str, ...] | None = ()
 
     def allows(self, kb_id: int) -> bool:
         """Whether content of this knowledge base may be shown."""

@@ -19,6 +19,7 @@ from apps.faq.density import forget_densities
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import close_indexes
+from apps.retrieval.stored_passages import forget_kinds
 from core.backends import close_backends, get_backend, load_object, use_backend
 from core.config import get_settings
 from core.protocols import Encoder, Skill
@@ -51,6 +52,7 @@ def forget_process_state() -> None:
     follower().close()
     follower.cache_clear()
     forget_densities()
+    forget_kinds()
     close_indexes()
     shutil.rmtree(get_settings().data_dir / "indexes", ignore_errors=True)
     close_backends()

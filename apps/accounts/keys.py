@@ -56,7 +56,8 @@ def caller_of_user(user: User) -> Caller:
         return ANYBODY
     role = AccessRole.ADMIN if user.is_superuser else AccessRole(user.role) if user.role else None
     memberships = {membership.kb_id: AccessRole(membership.role) for membership in user.memberships.all()}
-    return Caller(name=f"user:{user.pk}", role=role, kb_roles=memberships)
+    groups = tuple(user.groups.order_by("name").values_list("name", flat=True))
+    return Caller(name=f"user:{user.pk}", role=role, kb_roles=memberships, groups=groups)
 
 
 def _digest(text: str) -> str:

@@ -43,12 +43,14 @@ class Caller:
     """Whoever a request comes from. `name` is stable (`user:7`, `key:3`, empty for anybody) and owns conversations.
 
     `role` holds in every knowledge base, `kb_roles` in single ones; a key with `bot_id` may do nothing but ask that bot.
+    `groups` open the documents whose access lists name them.
     """
 
     name: str = ""
     role: AccessRole | None = None
     kb_roles: Mapping[int, AccessRole] = field(default_factory=dict)
     bot_id: int | None = None
+    groups: tuple[str, ...] = ()
 
     @property
     def anonymous(self) -> bool:

@@ -99,7 +99,7 @@ def require_conversation(request: TurnRequest) -> Conversation | None:
 
 
 def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[TurnEvent]:
-    query = understand(request.text, bot=request.bot, turn=request.turn)
+    query = understand(request.text, bot=request.bot, turn=request.turn, groups=request.caller.groups)
     outcome.timings_ms["encode"] = query.encoded.encode_ms if query.encoded else 0.0
     matching = time.perf_counter()
     with gate():

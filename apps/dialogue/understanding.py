@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from apps.dialogue.models import Bot
-from apps.retrieval.encoding import encoder
+from apps.retrieval.encoding import encode_question_if_possible
 from apps.retrieval.selectors import scope_of
 from core.config import get_settings
-from core.errors import DeadlineExceeded, InvalidRequest, ModelUnavailable, Overloaded
+from core.errors import InvalidRequest
 from core.text import clean_text, guess_locale, has_letters, normalize
-from core.types import EncodedQuery, Locale, Query
-
-log = logging.getLogger(__name__)
+from core.types import Locale, Query
 
 
 def check_question(text: object) -> str:
@@ -27,22 +23,14 @@ def check_question(text: object) -> str:
     return text
 
 
-def understand(text: str, *, bot: Bot, turn: str) -> Query:
+def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = ()) -> Query:
     """The question cleaned, its language guessed, its vector computed once; without a vector where no encoder answers."""
     cleaned = clean_text(text)
     return Query(
         text=cleaned,
         normalized=normalize(cleaned),
         locale=guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale),
-        scope=scope_of(bot.kbs.all()),
+        scope=scope_of(bot.kbs.all(), groups),
         turn=turn,
-        encoded=_encode(cleaned, turn),
+        encoded=encode_question_if_possible(cleaned),
     )
-
-
-def _encode(text: str, turn: str) -> EncodedQuery | None:
-    try:
-        return encoder().encode_query(text)
-    except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
-        log.warning("question not encoded turn=%s error=%s", turn, error.code)
-        return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from apps.faq.matching import match_faqs, rank_by_one_index
 from apps.retrieval.encoding import encoder
+from apps.retrieval.indexes.analysis import simplify
 from core.errors import InvalidRequest
 from core.evaluation import Claim, abstention_metrics, ranking_metrics
 from core.text import clean_text, guess_locale, normalize
@@ -69,7 +70,7 @@ def _queries(rows: Sequence[LabelledQuery], scope: Scope) -> Iterator[Query]:
     for start in range(0, len(rows), CHUNK):
         texts = [clean_text(row.query) for row in rows[start : start + CHUNK]]
         began = time.perf_counter()
-        encoded = model.encode_tokens(texts, Role.QUERY)
+        encoded = model.encode_tokens([simplify(text) for text in texts], Role.QUERY)
         ms = (time.perf_counter() - began) * 1000 / len(texts)
         for text, (vector, tokens) in zip(texts, encoded, strict=True):
             yield Query(

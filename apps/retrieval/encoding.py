@@ -1,4 +1,7 @@
-"""How entries become vectors: in which role each kind is encoded, and what is stored of it."""
+"""How entries become vectors: in which role each kind is encoded, and what is stored of it.
+
+Texts are encoded in simplified characters: multilingual encoders have seen far fewer traditional ones.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from apps.retrieval.indexes.analysis import simplify
 from apps.retrieval.token_vectors import pack_tokens
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import ModelUnavailable, Overloaded
+from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from core.protocols import Encoder
-from core.types import EntryKind, FloatArray, Role
+from core.types import EncodedQuery, EntryKind, FloatArray, Role
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ ROLES: Mapping[EntryKind, Role] = {
     EntryKind.PASSAGE: Role.PASSAGE,
     EntryKind.QUESTION: Role.QUERY,
 }
-KINDS_WITH_TOKENS = frozenset({EntryKind.FAQ})
+KINDS_WITH_TOKENS = frozenset({EntryKind.FAQ, EntryKind.PASSAGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,20 @@ def encoder() -> Encoder:
     return get_backend(get_settings().encoder_backend, Encoder)  # type: ignore[type-abstract]
 
 
+def encode_question(text: str) -> EncodedQuery:
+    """A question with its token vectors, from a cache where it was asked before. Raises ModelUnavailable, Overloaded."""
+    return encoder().encode_query(simplify(text))
+
+
+def encode_question_if_possible(text: str) -> EncodedQuery | None:
+    """Like `encode_question`, but None where no encoder answers in time: words must then do."""
+    try:
+        return encode_question(text)
+    except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
+        log.warning("question not encoded error=%s", error.code)
+        return None
+
+
 def encode_texts(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts:
     """Encodes each different text once. Raises ModelUnavailable where no encoder can be reached."""
     model = encoder()
@@ -55,7 +73,7 @@ def encode_texts(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts:
     tokens: list[bytes | None] = [None] * len(unique)
     for kind, role in ROLES.items():
         places = [place for place, (own, _) in enumerate(unique) if own is kind]
-        ours = [unique[place][1] for place in places]
+        ours = [simplify(unique[place][1]) for place in places]
         if kind in KINDS_WITH_TOKENS and ours:
             pairs = model.encode_tokens(ours, role)
             vectors[places] = np.stack([vector for vector, _ in pairs])

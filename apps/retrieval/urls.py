@@ -1,12 +1,13 @@
-"""The routes for curating documents, below /api/v1/."""
+"""The routes for curating and searching documents, below /api/v1/."""
 
 from django.urls import path
 
-from apps.retrieval import document_api
+from apps.retrieval import document_api, search_api
 
 urlpatterns = [
     path("kbs/<slug:kb>/documents/", document_api.DocumentListView.as_view(), name="documents"),
     path("kbs/<slug:kb>/documents/<path:document>/", document_api.DocumentView.as_view(), name="document"),
     path("kbs/<slug:kb>/passages/", document_api.PassageListView.as_view(), name="passages"),
     path("kbs/<slug:kb>/passages/<int:passage>/questions/", document_api.PassageQuestionsView.as_view(), name="passage-questions"),
+    path("kbs/<slug:kb>/search", search_api.SearchView.as_view(), name="search"),
 ]

@@ -13,6 +13,7 @@ from apps.accounts.permissions import Caller
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
+from tests.documents import put_documents
 
 pytestmark = pytest.mark.django_db
 
@@ -75,6 +76,30 @@ def test_a_bad_row_is_named_by_its_line(tmp_path: Path, line: str, says: str) ->
     data.write_text('{"query": "a", "relevant": []}\n' + line + "\n")
     with pytest.raises(CommandError, match=says):
         call_command("evaluate", "faq", "--kb", "hr", "--data", data)
+
+
+def test_retrieval_counts_right_documents(tmp_path: Path, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave="Ten days of annual leave.", vpn="The network needs a token.")
+    rows = [{"query": "annual leave days", "relevant": ["leave"]}, {"query": "network token", "relevant": ["none-of-them"]}]
+    report, printed = evaluate("retrieval", tmp_path, rows)
+    assert (report["task"], report["rows"]) == ("retrieval", 2)
+    assert report["metrics"]["recall_at_1"] == 0.5 == report["parts"]["lexical"]["recall_at_1"]
+    assert set(report["metrics"]) == {"recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg_at_10"}
+    assert report["questions"] == [1.0, 0.0]
+    assert "recall_at_1" in printed
+
+
+def test_reading_counts_answers_in_what_is_shown(tmp_path: Path, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave="Employees have ten days of annual leave. Unused days expire in March.")
+    rows = [
+        {"question": "When do unused days expire?", "answers": ["in March", "March"]},
+        {"question": "How many days of annual leave do employees have?", "answers": ["12"]},
+        {"question": "Who painted the chapel?", "answers": []},
+    ]
+    report, _ = evaluate("reading", tmp_path, rows)
+    assert report["metrics"]["answer_found"] == pytest.approx(2 / 3)
+    assert report["parts"]["unanswerable"]["exact_match"] == 1
+    assert 0 < report["metrics"]["f1"] < 1
 
 
 def test_an_unknown_base_and_a_missing_file_are_named(tmp_path: Path) -> None:

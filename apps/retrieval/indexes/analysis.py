@@ -25,7 +25,8 @@ _FUNCTION_WORDS = (
 ENGLISH_STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 CHINESE_PARTICLES = frozenset("的了吗呢吧啊呀么")
 
-_RUN = re.compile(
+# Runs of Han characters (group 1), and of other letters and digits (group 2), in a folded text.
+RUN = re.compile(
     "([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+)"  # Han
     r"|([^\W_\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]+(?:'[a-z]+|(?<=[a-z])(?:\+\+|\#))?)"  # don't, c++, c#
 )
@@ -40,7 +41,7 @@ def analyze(text: str) -> list[str]:
     English Snowball stem. Stop words and particles are left out unless there is nothing else. Words and pairs together had
     the best top-1 and MRR of eight ways tried on a Chinese FAQ set (.505, .621; words .500, .619; pairs .496, .613).
     """
-    runs: list[tuple[str, str]] = _RUN.findall(fold(text))
+    runs: list[tuple[str, str]] = RUN.findall(fold(text))
     return _terms(runs, keep_all=False) or _terms(runs, keep_all=True)
 
 
@@ -53,6 +54,11 @@ def fold(text: str) -> str:
     return folded if folded.isascii() else str(_simplifier().convert(folded)).replace("帐", "账")
 
 
+def simplify(text: str) -> str:
+    """The text in simplified characters and mainland words, all else as it is: how encoders are given it."""
+    return text if text.isascii() else str(_simplifier().convert(text))
+
+
 def _terms(runs: list[tuple[str, str]], *, keep_all: bool) -> list[str]:
     terms: list[str] = []
     for han, word in runs:
@@ -60,11 +66,12 @@ def _terms(runs: list[tuple[str, str]], *, keep_all: bool) -> list[str]:
             terms += [part for part in rjieba.cut_for_search(han, False) if keep_all or part not in CHINESE_PARTICLES]
             terms += [han[i : i + 2] for i in range(len(han) - 1)]
         elif keep_all or word not in ENGLISH_STOP_WORDS:
-            terms.append(_stem(word[:MAX_TERM_CHARS]))
+            terms.append(stem(word[:MAX_TERM_CHARS]))
     return terms
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """The English Snowball stem of one folded word; a word of another language mostly stays."""
     stems = _stemmer().analyze(word)
     return stems[0] if stems else word
 

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
+from apps.retrieval.evaluation import evaluate_reading, evaluate_retrieval, parse_reading, parse_search
 from apps.retrieval.selectors import kb_named, scope_of
 from core.errors import QAError
 from core.types import JSONDict, Scope
@@ -30,6 +31,8 @@ class Task:
 TASKS = {
     "faq": Task(parse_labelled, evaluate_faq),
     "abstain": Task(parse_labelled, evaluate_abstain),
+    "retrieval": Task(parse_search, evaluate_retrieval),
+    "reading": Task(parse_reading, evaluate_reading),
 }
 
 
@@ -55,7 +58,7 @@ class Command(BaseCommand):
         began = time.monotonic()
         task = TASKS[options["task"]]
         try:
-            scope = scope_of([kb_named(options["kb"])])
+            scope = scope_of([kb_named(options["kb"])], groups=None)
             rows = list(_read(options["data"], task))
             report = self._run(task, rows, scope)
         except QAError as error:

@@ -1,0 +1,141 @@
+"""Which sentences of the passages found answer a question? Those where its words and tokens are met best, and how sure is that?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.retrieval.fusion import AnswerFit, Fusion
+from apps.retrieval.indexes.analysis import analyze
+from apps.retrieval.passages import passage_text
+from apps.retrieval.search import PassageHit
+from apps.retrieval.token_vectors import TokenProjection
+from core.maxsim import unit_rows
+from core.sentences import estimate_tokens, sentence_spans
+from core.types import FloatArray
+
+READ = 3  # passages that sentences are taken from
+SHOWN = 2  # sentences of an answer, at most
+MAX_SENTENCE_CHARS = 600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sentence:
+    """A sentence of a passage, `hit.passage.text[start:end]`.
+
+    `met` is how well it meets the question's tokens (weighted MaxSim; None without token vectors), `words` the share of the
+    question's terms that it has.
+    """
+
+    hit: PassageHit
+    start: int
+    end: int
+    score: float
+    words: float
+    met: float | None
+
+    @property
+    def text(self) -> str:
+        """The sentence itself."""
+        return self.hit.passage.text[self.start : self.end]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What can be answered: sentences in reading order, the probability that they hold the answer, and what it is made of.
+
+    `reasons` add up, with the fit's intercept, to the logit of `confidence`.
+    """
+
+    sentences: tuple[Sentence, ...]
+    confidence: float
+    accepted: bool
+    reasons: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class QuestionTokens:
+    """A question's token vectors in the projection, float32[tokens, kept] of unit rows, and the stored int8 rows of each passage."""
+
+    rows: FloatArray
+    projection: TokenProjection
+    passages: Mapping[int, NDArray[np.int8]]
+
+
+def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionTokens | None, fusion: Fusion) -> Reading:
+    """The best sentences of the first passages. Nothing is accepted where there are no passages."""
+    read = hits[:READ]
+    fit = fusion.answers
+    terms = frozenset(analyze(question))
+    sentences = [one for hit in read for one in _sentences(hit, terms, tokens, fit, lag=read[0].score - hit.score)]
+    if not sentences:
+        return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
+    ordered = sorted(sentences, key=lambda one: -one.score)
+    reasons = {name: value * fit.confidence.get(name, 0.0) for name, value in _evidence(hits, ordered).items()}
+    confidence = 1.0 / (1.0 + math.exp(-(fit.intercept + sum(reasons.values()))))
+    return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
+
+
+def _evidence(hits: Sequence[PassageHit], ordered: Sequence[Sentence]) -> dict[str, float]:
+    """What tells whether the best sentence answers."""
+    first, best = hits[0], ordered[0]
+    return {
+        "cosine": first.cosine or 0.0,
+        "bm25": first.bm25,
+        "met": first.met or 0.0,
+        "lead": first.score - hits[1].score if len(hits) > 1 else 0.0,
+        "sentence_met": best.met or 0.0,
+        "sentence_words": best.words,
+    }
+
+
+def _shown(ordered: Sequence[Sentence]) -> tuple[Sentence, ...]:
+    """The best sentences: of the first one's passage in the order of the text, then those of others."""
+    chosen = ordered[:SHOWN]
+    rank = {one.hit.passage.id: place for place, one in reversed(list(enumerate(chosen)))}
+    return tuple(sorted(chosen, key=lambda one: (rank[one.hit.passage.id], one.start)))
+
+
+def _sentences(hit: PassageHit, terms: frozenset[str], tokens: QuestionTokens | None, fit: AnswerFit, *, lag: float) -> list[Sentence]:
+    """Every sentence of a passage with its score; a passage that lies behind the first by `lag` is behind by as much here."""
+    text = hit.passage.text
+    spans = [piece for span in sentence_spans(text) for piece in _pieces(*span)]
+    met = _met_in_spans(hit, spans, tokens) if tokens is not None else [None] * len(spans)
+    found = []
+    for (start, end), one in zip(spans, met, strict=True):
+        words = len(terms.intersection(analyze(text[start:end]))) / max(len(terms), 1)
+        score = fit.met * (one or 0.0) + fit.words * words - fit.lag * lag
+        found.append(Sentence(hit=hit, start=start, end=end, score=score, words=words, met=one))
+    return found
+
+
+def _pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """A sentence, or its pieces where it is too long to show."""
+    return [(at, min(at + MAX_SENTENCE_CHARS, end)) for at in range(start, end, MAX_SENTENCE_CHARS)]
+
+
+def _met_in_spans(hit: PassageHit, spans: Sequence[tuple[int, int]], tokens: QuestionTokens) -> list[float | None]:
+    """Weighted MaxSim of the question to each span of the passage.
+
+    Which tokens lie in a span is worked out from the estimated tokens before it, in proportion to the tokens that are stored:
+    offsets are not. Exact ones found the right sentence of squad20's passages in .847 of cases, these in .822.
+    """
+    stored = tokens.passages.get(hit.passage.id)
+    if stored is None or not len(stored):
+        return [None] * len(spans)
+    passage = hit.passage
+    head = passage_text(passage.title, passage.heading, " ")[:-1]
+    before = np.cumsum([estimate_tokens(head), *(estimate_tokens(passage.text[start:end]) for start, end in spans)])
+    places = np.rint(before * (len(stored) / max(float(before[-1]), 1.0))).astype(int)
+    cosines = tokens.rows @ unit_rows([stored]).T
+    weights = tokens.projection.informativeness(tokens.rows)
+    weights = weights / weights.sum()
+    found: list[float | None] = []
+    for first, last in zip(places[:-1], places[1:], strict=True):
+        first = min(int(first), len(stored) - 1)
+        found.append(float(weights @ cosines[:, first : max(int(last), first + 1)].max(axis=1)))
+    return found

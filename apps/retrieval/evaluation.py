@@ -1,0 +1,114 @@
+"""How good search and reading are on a set of questions: the `retrieval` and `reading` tasks of `evaluate`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from apps.retrieval.encoding import encoder
+from apps.retrieval.indexes.analysis import simplify
+from apps.retrieval.search import search_passages
+from apps.retrieval.skill import FOUND, answer_of, read_hits
+from core.errors import InvalidRequest
+from core.retrieval_evaluation import mean_scores, reading_scores, retrieval_scores
+from core.significance import interval
+from core.text import clean_text
+from core.types import EncodedQuery, JSONDict, JSONValue, Role, Scope, SearchMode
+
+CHUNK = 256
+DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSearch:
+    """A question and the ids of the documents or passages that are right."""
+
+    query: str
+    relevant: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledReading:
+    """A question and the answers that are accepted; none means that nothing answers it."""
+
+    question: str
+    answers: tuple[str, ...]
+
+
+def parse_search(row: object) -> LabelledSearch:
+    """Checks one row `{"query", "relevant": [id, …]}`."""
+    if (
+        not isinstance(row, dict)
+        or not isinstance(row.get("query"), str)
+        or not isinstance(row.get("relevant"), list)
+        or not row["relevant"]
+    ):
+        raise InvalidRequest('A row is {"query": "…", "relevant": ["id", …]}, with at least one id.')
+    return LabelledSearch(row["query"], frozenset(str(id) for id in row["relevant"]))
+
+
+def parse_reading(row: object) -> LabelledReading:
+    """Checks one row `{"question", "answers": [text, …]}`."""
+    if not isinstance(row, dict) or not isinstance(row.get("question"), str) or not isinstance(row.get("answers"), list):
+        raise InvalidRequest('A row is {"question": "…", "answers": ["…", …]}.')
+    return LabelledReading(row["question"], tuple(str(answer) for answer in row["answers"]))
+
+
+def evaluate_retrieval(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[int | JSONDict]:
+    """Yields how many rows are done, then the report: the whole, words alone and vectors alone, with 95 % intervals of the whole.
+
+    A hit counts by the id of its document or its passage; several passages of one document count once, where the first is.
+    """
+    scores: dict[SearchMode, list[dict[str, float]]] = {mode: [] for mode in SearchMode}
+    encoded = _encoded([row.query for row in rows])
+    for done, (row, question) in enumerate(zip(rows, encoded, strict=True), 1):
+        for mode in SearchMode:
+            hits = search_passages(clean_text(row.query), question, scope, k=DEPTH, mode=mode).hits
+            found = [str(hit.passage.id) if str(hit.passage.id) in row.relevant else hit.passage.document for hit in hits]
+            scores[mode].append(retrieval_scores(list(dict.fromkeys(found)), row.relevant))
+        yield done
+    parts: JSONDict = {mode.value: dict(mean_scores(scores[mode])) for mode in (SearchMode.LEXICAL, SearchMode.VECTOR)}
+    yield _report(scores[SearchMode.HYBRID], parts, main="recall_at_1")
+
+
+def evaluate_reading(rows: Sequence[LabelledReading], scope: Scope) -> Iterator[int | JSONDict]:
+    """Yields how many rows are done, then the report: what the `passage` skill shows, with only the question given.
+
+    Questions without an accepted answer count by whether the skill stays silent; `parts` tells both kinds apart.
+    """
+    scores: list[dict[str, float]] = []
+    kinds: dict[str, list[dict[str, float]]] = {"answerable": [], "unanswerable": []}
+    encoded = _encoded([row.question for row in rows])
+    for done, (row, question) in enumerate(zip(rows, encoded, strict=True), 1):
+        text = clean_text(row.question)
+        hits = search_passages(text, question, scope, k=FOUND).hits
+        reading = read_hits(text, question, scope, hits)
+        shown = answer_of(reading)
+        one = reading_scores(shown if row.answers or reading.accepted else "", row.answers)
+        one["answered"] = float(reading.accepted)
+        scores.append(one)
+        kinds["answerable" if row.answers else "unanswerable"].append(one)
+        yield done
+    parts: JSONDict = {name: dict(mean_scores(some)) for name, some in kinds.items() if some and len(some) < len(scores)}
+    yield _report(scores, parts, main="answer_found")
+
+
+def _report(scores: Sequence[dict[str, float]], parts: JSONDict, *, main: str) -> JSONDict:
+    """The means, their 95 % intervals, and each question's scores of the `main` metric for comparing runs."""
+    metrics = mean_scores(scores)
+    intervals: JSONDict = {name: [round(end, 4) for end in interval([row[name] for row in scores])] for name in metrics}
+    questions: list[JSONValue] = [row[main] for row in scores]
+    return {"metrics": dict(metrics), "parts": parts, "intervals": intervals, "compared_by": main, "questions": questions}
+
+
+def _encoded(texts: Sequence[str]) -> Iterator[EncodedQuery]:
+    """The questions as a turn would encode them, in batches."""
+    model = encoder()
+    for start in range(0, len(texts), CHUNK):
+        batch = [simplify(clean_text(text)) for text in texts[start : start + CHUNK]]
+        began = time.perf_counter()
+        pairs = model.encode_tokens(batch, Role.QUERY)
+        ms = (time.perf_counter() - began) * 1000 / len(batch)
+        for vector, tokens in pairs:
+            yield EncodedQuery(encoder=model.model_id, vector=vector, token_vectors=tokens, encode_ms=ms)

@@ -1,0 +1,130 @@
+"""How do what words say and what vectors say become one order? A sum of scores with weights fitted for one encoder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+from apps.retrieval.token_vectors import weights_of
+from core.types import FloatArray, JSONValue
+
+
+class Evidence(StrEnum):
+    """What a ranking rests on; each has weights of its own."""
+
+    TOKENS = "tokens"
+    VECTORS = "vectors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """What each feature counts for. `first` orders all candidates; it needs no token vectors."""
+
+    cosine: float
+    bm25: float
+    met: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerFit:
+    """How sentences are scored (`met`, `words`, less `lag` of their passage), and how sure the best one is.
+
+    `confidence` with `intercept` is a logit; at least `threshold` is needed to answer.
+    """
+
+    met: float
+    words: float
+    lag: float
+    confidence: Mapping[str, float]
+    intercept: float
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fusion:
+    """The weights for the encoder `encoder`, for each kind of evidence.
+
+    `spread` says that cosines are first stretched to 0..1 over the candidates: for encoders that none was fitted for, since
+    no two spread their cosines alike. `provenance` says on what the weights rest and how good they were.
+    """
+
+    encoder: str
+    weights: Mapping[Evidence, Weights]
+    answers: AnswerFit
+    spread: bool = False
+    provenance: Mapping[str, JSONValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What an index or a comparison says of one passage; None where it says nothing.
+
+    `bm25` is normalised (0..1), `met` is MaxSim from the question's tokens to the passage's.
+    """
+
+    id: int
+    cosine: float | None
+    bm25: float
+    met: float | None = None
+
+
+def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:
+    """float32[candidates]: the score of each, in their order. Only comparable within one question.
+
+    Tokens count where every candidate has them; without any cosine, words decide alone. For an unknown encoder this is the
+    convex combination of min-max scores of Bruch, Gai and Ingber (TOIS 2023).
+    """
+    bm25 = np.array([one.bm25 for one in candidates], dtype=np.float32)
+    if not candidates or any(one.cosine is None for one in candidates):
+        return bm25
+    cosine = np.array([one.cosine for one in candidates], dtype=np.float32)
+    if fusion.spread:
+        cosine = (cosine - cosine.min()) / max(float(np.ptp(cosine)), 1e-6)
+    weights = fusion.weights[evidence_of(candidates)]
+    met = np.array([one.met or 0.0 for one in candidates], dtype=np.float32)
+    return np.asarray(weights.cosine * cosine + weights.bm25 * bm25 + weights.met * met, dtype=np.float32)
+
+
+def evidence_of(candidates: Sequence[Scored]) -> Evidence:
+    """The best evidence that every candidate has."""
+    return Evidence.TOKENS if all(one.met is not None for one in candidates) else Evidence.VECTORS
+
+
+def load_fusion(model_id: str) -> Fusion:
+    """The weights fitted for this encoder; for one that none were fitted for, the fallback."""
+    return _packaged().get(weights_of(model_id)) or fallback()
+
+
+@cache
+def fallback() -> Fusion:
+    """For unknown encoders: words and vectors count the same."""
+    weights = Weights(cosine=0.5, bm25=0.5)
+    answers = AnswerFit(met=0.0, words=1.0, lag=1.0, confidence={"sentence_words": 8.0}, intercept=-5.0, threshold=0.5)
+    return Fusion(encoder="", weights=dict.fromkeys(Evidence, weights), answers=answers, spread=True)
+
+
+def parse_fusion(content: str) -> Fusion:
+    """Weights from their JSON text. Raises ValueError, KeyError or TypeError where they are none."""
+    row = json.loads(content)
+    weights = {evidence: Weights(**row["weights"][evidence.value]) for evidence in Evidence}
+    return Fusion(encoder=row["encoder"], weights=weights, answers=AnswerFit(**row["answers"]), provenance=row["provenance"])
+
+
+def dump_fusion(fusion: Fusion) -> str:
+    """The JSON text that `parse_fusion` reads."""
+    weights = {evidence.value: asdict(weights) for evidence, weights in fusion.weights.items()}
+    row = {"encoder": fusion.encoder, "provenance": dict(fusion.provenance), "weights": weights, "answers": asdict(fusion.answers)}
+    return json.dumps(row, indent=1, ensure_ascii=False) + "\n"
+
+
+@cache
+def _packaged() -> dict[str, Fusion]:
+    files = (file for file in resources.files("apps.retrieval").joinpath("fusions").iterdir() if file.name.endswith(".json"))
+    fusions = (parse_fusion(file.read_text(encoding="utf-8")) for file in files)
+    return {weights_of(fusion.encoder): fusion for fusion in fusions}

@@ -1,0 +1,104 @@
+"""Where in a text are the words of a question? Character offsets of matching words, and the pieces worth showing."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from apps.retrieval.indexes.analysis import RUN, analyze, fold, stem
+from core.sentences import sentence_spans
+from core.types import JSONDict
+
+SNIPPETS = 3
+SNIPPET_CHARS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """A piece of a text, `text[start:end]`, and the spans in it (offsets in the piece, end exclusive) that the question has too."""
+
+    text: str
+    start: int
+    end: int
+    marks: tuple[tuple[int, int], ...]
+
+    def as_dict(self) -> JSONDict:
+        """The object of `highlights[]` on the wire."""
+        return {"text": self.text, "start": self.start, "end": self.end, "marks": [list(mark) for mark in self.marks]}
+
+
+def matching_spans(question: str, text: str) -> list[tuple[int, int]]:
+    """Offsets (end exclusive) in `text` of what the lexical index would match, in order; neighbours are joined.
+
+    Traditional and simplified characters match, and so do widths, cases and English word forms.
+    """
+    terms = frozenset(analyze(question))
+    if not terms:
+        return []
+    folded, places = _folded(text)
+    longest = max(map(len, terms))
+    found: list[tuple[int, int]] = []
+    for run in RUN.finditer(folded):
+        if run[1]:
+            found += [(run.start() + start, run.start() + end) for start, end in _han_spans(run[1], terms, longest)]
+        elif stem(run[0]) in terms:
+            found.append(run.span())
+    return _joined([(places[start], places[end - 1] + 1) for start, end in found])
+
+
+def snippets(question: str, text: str) -> list[Snippet]:
+    """Up to `SNIPPETS` sentences of a text that have most of the question's words, in the order of the text; its beginning where none has any."""
+    spans = matching_spans(question, text)
+    sentences = [piece for start, end in sentence_spans(text) for piece in _cut(start, end)]
+    scored = [(len({text[a:b].casefold() for a, b in spans if start <= a < end}), number) for number, (start, end) in enumerate(sentences)]
+    best = sorted(sorted(scored, key=lambda one: (-one[0], one[1]))[:SNIPPETS], key=lambda one: one[1])
+    chosen = [sentences[number] for count, number in best if count] or sentences[:1]
+    return [_snippet(text, start, end, spans) for start, end in chosen]
+
+
+def _snippet(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> Snippet:
+    inside = [(max(a, start) - start, min(b, end) - start) for a, b in spans if a < end and b > start]
+    return Snippet(text[start:end], start, end, tuple(inside))
+
+
+def _cut(start: int, end: int) -> Iterator[tuple[int, int]]:
+    while end - start > SNIPPET_CHARS:
+        yield start, start + SNIPPET_CHARS
+        start += SNIPPET_CHARS
+    yield start, end
+
+
+def _han_spans(run: str, terms: frozenset[str], longest: int) -> Iterator[tuple[int, int]]:
+    """The longest term at each place of a run of Han characters."""
+    for start in range(len(run)):
+        for end in range(min(len(run), start + longest), start, -1):
+            if run[start:end] in terms:
+                yield start, end
+                break
+
+
+def _folded(text: str) -> tuple[str, list[int]]:
+    """The text folded character by character, and where in the text each folded character comes from."""
+    pieces = [_fold_character(character) for character in text]
+    places = [place for place, piece in enumerate(pieces) for _ in piece]
+    return "".join(pieces), places
+
+
+@lru_cache(maxsize=50_000)
+def _fold_character(character: str) -> str:
+    if character.isascii():
+        return character.lower()
+    return fold(character) or unicodedata.normalize("NFKC", character).casefold()
+
+
+def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that touch or overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined

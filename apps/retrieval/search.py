@@ -1,0 +1,254 @@
+"""Which passages answer a question? Words and vectors each propose some; fitted weights, token vectors and a reranker order them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from apps.retrieval.facts import filters_for
+from apps.retrieval.follower import follower
+from apps.retrieval.fusion import Fusion, Scored, fuse, load_fusion
+from apps.retrieval.query_text import lexical_text
+from apps.retrieval.registry import indexes_for
+from apps.retrieval.selectors import stored_tokens
+from apps.retrieval.stored_passages import StoredPassage, kinds_in, passages_of_questions, read_passages
+from apps.retrieval.token_vectors import load_projection, unpack_tokens
+from core.backends import get_backend
+from core.config import get_settings
+from core.errors import DeadlineExceeded, IndexMismatch, ModelUnavailable, Overloaded, SearchUnavailable
+from core.maxsim import maxsim_both
+from core.protocols import Reranker
+from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode
+
+log = logging.getLogger(__name__)
+
+POOL = 40  # proposals of each index, at least
+RERANKED = 20  # how many of the first are compared with more care
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PassageHit:
+    """A passage that was found. `score` grows with relevance and compares hits of one search only; the rest says where it comes from.
+
+    `cosine` and `met` (MaxSim over token vectors) are None where they are not known, `reranked` where no reranker looked at it.
+    """
+
+    passage: StoredPassage
+    score: float
+    cosine: float | None
+    bm25: float
+    met: float | None = None
+    reranked: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchResult:
+    """Hits, best first. `degraded` says that part of the machinery was not there: vectors, words or the reranker."""
+
+    hits: tuple[PassageHit, ...] = ()
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """What the indexes propose: each passage's scores, by its id."""
+
+    scored: tuple[Scored, ...] = ()
+    degraded: bool = False
+
+
+def search_passages(
+    text: str,
+    encoded: EncodedQuery | None,
+    scope: Scope,
+    *,
+    k: int = 10,
+    filters: Filters = NO_FILTERS,
+    mode: SearchMode = SearchMode.HYBRID,
+) -> SearchResult:
+    """Up to `k` published passages within the scope that its groups may see and the filters admit, best first.
+
+    The indexes first catch up with the revisions of the scope. Without an encoded question, or where another encoder built
+    the index, words alone search. Raises ModelUnavailable where vectors alone were asked for and cannot be had, and
+    SearchUnavailable where no index can be reached.
+    """
+    proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
+    stored = read_passages([one.id for one in proposed.scored], scope)
+    candidates = [one for one in proposed.scored if one.id in stored]
+    fusion = load_fusion(encoded.encoder if encoded else "")
+    if mode is not SearchMode.HYBRID:
+        ordered = _ordered(candidates, [one.bm25 if mode is SearchMode.LEXICAL else one.cosine or 0.0 for one in candidates])
+        return SearchResult(hits=_hits(ordered[:k], stored), degraded=proposed.degraded)
+    ordered = rank_candidates(candidates, encoded, fusion, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
+    ordered, failed = _reranked(text, ordered, stored)
+    return SearchResult(hits=_hits(ordered[:k], stored), degraded=proposed.degraded or failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A candidate with the score that orders it."""
+
+    scored: Scored
+    score: float
+    reranked: float | None = None
+
+
+def propose(
+    text: str, encoded: EncodedQuery | None, scope: Scope, *, pool: int, filters: Filters = NO_FILTERS, mode: SearchMode = SearchMode.HYBRID
+) -> Proposals:
+    """What words and vectors find, up to `pool` of each; in hybrid mode all with a cosine where vectors are at hand."""
+    kinds = kinds_in(scope)
+    if not kinds:
+        return Proposals()
+    for kind in kinds:
+        for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
+            follower().follow(kb_id, revision, kind)
+    usable, degraded = _usable(encoded, scope, mode)
+    access = filters_for(groups=scope.groups)
+    allowed = replace(filters, any_of=(*filters.any_of, *access.any_of))
+    scored: dict[int, Scored] = {}
+    for kind in sorted(kinds, key=list(EntryKind).index):
+        found, failed = _propose_kind(kind, text, usable, scope, pool, allowed, mode)
+        degraded = degraded or failed
+        for one in _of_passages(kind, found):
+            scored[one.id] = _better(scored.get(one.id), one)
+    return Proposals(tuple(scored.values()), degraded)
+
+
+def rank_candidates(candidates: Sequence[Scored], encoded: EncodedQuery | None, fusion: Fusion, generations: Sequence[int]) -> list[Ranked]:
+    """The candidates in order: all by the fused scores, the first `RERANKED` again with their token vectors."""
+    ordered = _ordered(candidates, fuse(candidates, fusion).tolist())
+    if encoded is None or encoded.token_vectors is None or not ordered:
+        return ordered
+    head = _with_tokens([one.scored for one in ordered[:RERANKED]], encoded, generations)
+    if any(one.met is None for one in head):
+        return ordered
+    return _stacked(_ordered(head, fuse(head, fusion).tolist()), ordered[RERANKED:])
+
+
+def _usable(encoded: EncodedQuery | None, scope: Scope, mode: SearchMode) -> tuple[EncodedQuery | None, bool]:
+    """The encoded question where the vectors may be searched with it, and whether that should have been so and is not."""
+    if mode is SearchMode.LEXICAL:
+        return None, False
+    try:
+        for kb_id in scope.kb_ids if encoded else ():
+            follower().check_encoder(kb_id, EntryKind.PASSAGE, encoded.encoder if encoded else "")
+    except IndexMismatch:
+        if mode is SearchMode.VECTOR:
+            raise
+        return None, True
+    if encoded is None and mode is SearchMode.VECTOR:
+        raise ModelUnavailable("No encoder can be reached, so vectors cannot be searched. Try mode=lexical.")
+    return encoded, encoded is None
+
+
+def _propose_kind(
+    kind: EntryKind, text: str, encoded: EncodedQuery | None, scope: Scope, pool: int, filters: Filters, mode: SearchMode
+) -> tuple[list[Scored], bool]:
+    pair = indexes_for(kind)
+    words, no_words = (
+        ([], False)
+        if mode is SearchMode.VECTOR
+        else _asked(lambda: pair.lexical.search_normalized(lexical_text(text, scope), pool, scope, filters))
+    )
+    near, no_vectors = ([], False) if encoded is None else _asked(lambda: pair.vector.search(encoded.vector, pool, scope, filters))
+    if no_words and (no_vectors or encoded is None) or no_vectors and mode is SearchMode.VECTOR:
+        raise SearchUnavailable("No index can be reached at the moment.")
+    bm25 = {hit.id: hit.score for hit in words}
+    cosines: dict[int, float | None] = {hit.id: hit.score for hit in near}
+    missing = [id for id in bm25 if id not in cosines]
+    if encoded is not None and missing and not no_vectors:
+        for kb_id in scope.kb_ids:
+            cosines |= {id: float(vector @ encoded.vector) for id, vector in pair.vector.vectors(kb_id, missing).items()}
+    ids = dict.fromkeys([*cosines, *bm25])
+    return [Scored(id, cosines.get(id), bm25.get(id, 0.0)) for id in ids], no_words or no_vectors
+
+
+def _asked(search: Callable[[], list[Hit]]) -> tuple[list[Hit], bool]:
+    """The hits, and whether the index could not be asked."""
+    try:
+        return search(), False
+    except SearchUnavailable as error:
+        log.warning("index left out of a search error=%s", error.message)
+        return [], True
+
+
+def _of_passages(kind: EntryKind, found: Sequence[Scored]) -> list[Scored]:
+    """Scores of passages; an extra question stands for the passage that it belongs to."""
+    if kind is EntryKind.PASSAGE:
+        return list(found)
+    owners = passages_of_questions([one.id for one in found])
+    return [replace(one, id=owners[one.id]) for one in found if one.id in owners]
+
+
+def _better(one: Scored | None, other: Scored) -> Scored:
+    """The best of what a passage and its questions say."""
+    if one is None:
+        return other
+    cosines = [cosine for cosine in (one.cosine, other.cosine) if cosine is not None]
+    return Scored(one.id, max(cosines, default=None), max(one.bm25, other.bm25))
+
+
+def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generations: Sequence[int]) -> list[Scored]:
+    """The candidates with how well the question's tokens are met, as far as token vectors are stored."""
+    projection = load_projection(encoded.encoder)
+    if projection is None or encoded.token_vectors is None:
+        return list(candidates)
+    packed = stored_tokens(EntryKind.PASSAGE, [one.id for one in candidates], generations)
+    tokens = {id: rows for id, row in packed.items() if (rows := unpack_tokens(encoded.encoder, row)) is not None}
+    known = [one.id for one in candidates if one.id in tokens]
+    question = projection.project(encoded.token_vectors)
+    weights = projection.informativeness(question)
+    scores, _ = maxsim_both(question, [tokens[id] for id in known], query_weights=weights)
+    met: Mapping[int, float] = dict(zip(known, scores.tolist(), strict=True))
+    return [replace(one, met=met.get(one.id)) for one in candidates]
+
+
+def _reranked(text: str, ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[list[Ranked], bool]:
+    """The first again in the order of the configured reranker, if there is one; and whether it could not be asked."""
+    settings, head = get_settings(), ordered[:RERANKED]
+    if not settings.reranker or not head:
+        return list(ordered), False
+    try:
+        scores = get_backend(settings.reranker_backend, Reranker).score(text, [_shown(stored[one.scored.id]) for one in head])  # type: ignore[type-abstract]
+    except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
+        log.warning("reranker left out of a search error=%s", error.code)
+        return list(ordered), True
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    return _stacked([Ranked(head[place].scored, float(scores[place]), float(scores[place])) for place in order], ordered[RERANKED:]), False
+
+
+def _shown(passage: StoredPassage) -> str:
+    """A passage as a reranker reads it: what it stands under, then its text."""
+    return "\n".join(part for part in (passage.title, passage.heading, passage.text) if part)
+
+
+def _ordered(candidates: Sequence[Scored], scores: Sequence[float]) -> list[Ranked]:
+    """Best first; equal scores go by the lower id, so that order is stable."""
+    ranked = [Ranked(one, score) for one, score in zip(candidates, scores, strict=True)]
+    return sorted(ranked, key=lambda one: (-one.score, one.scored.id))
+
+
+def _stacked(head: list[Ranked], rest: Sequence[Ranked]) -> list[Ranked]:
+    """Both lists as one with falling scores: the rest keeps its distances, moved below the head."""
+    if not head or not rest:
+        return [*head, *rest]
+    shift = min(0.0, head[-1].score - rest[0].score)
+    return [*head, *(replace(one, score=one.score + shift) for one in rest)]
+
+
+def _hits(ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[PassageHit, ...]:
+    return tuple(
+        PassageHit(
+            passage=stored[one.scored.id],
+            score=one.score,
+            cosine=one.scored.cosine,
+            bm25=one.scored.bm25,
+            met=one.scored.met,
+            reranked=one.reranked,
+        )
+        for one in ordered
+    )

@@ -1,0 +1,83 @@
+"""The HTTP route for searching documents."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.authentication import caller_of
+from apps.accounts.permissions import Permission
+from apps.retrieval.encoding import encode_question_if_possible
+from apps.retrieval.search_page import read_search, search_page
+from apps.retrieval.selectors import kb_for, readable_scope
+from core.types import SearchMode
+
+
+class SnippetSchema(serializers.Serializer):
+    """A piece of a hit's text, with the spans (offsets in the piece) that the question has too."""
+
+    text = serializers.CharField()
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    marks = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2))
+
+
+class HitSchema(serializers.Serializer):
+    """A passage that was found; `start` and `end` are its offsets in the document's text."""
+
+    id = serializers.IntegerField()
+    document = serializers.CharField()
+    title = serializers.CharField()
+    text = serializers.CharField()
+    score = serializers.FloatField()
+    highlights = SnippetSchema(many=True)
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    heading = serializers.CharField(allow_blank=True)
+    page = serializers.IntegerField(allow_null=True)
+    url = serializers.CharField(allow_blank=True)
+    date = serializers.DateField(allow_null=True)
+
+
+class SearchPageSchema(serializers.Serializer):
+    hits = HitSchema(many=True)
+    total = serializers.IntegerField()
+    facets = serializers.DictField(child=serializers.ListField())
+    next = serializers.CharField(allow_null=True)
+    degraded = serializers.BooleanField()
+
+
+_LISTS = ("category", "tags", "language", "author")
+
+
+class SearchView(APIView):
+    """The documents of a knowledge base."""
+
+    @extend_schema(
+        responses=SearchPageSchema,
+        summary="Search documents",
+        tags=["search"],
+        parameters=[
+            OpenApiParameter("q", str, required=True, description="The question or keywords."),
+            OpenApiParameter("k", int, description="Hits a page, 1 to 100; 10 by default."),
+            OpenApiParameter("mode", str, enum=[mode.value for mode in SearchMode]),
+            OpenApiParameter("sort", str, enum=["relevance", "date"]),
+            OpenApiParameter("cursor", str, description="`next` of the page before."),
+            *(OpenApiParameter(name, str, many=True, description="Only these; repeat it for several.") for name in _LISTS),
+            OpenApiParameter("since", str, description="First day, YYYY-MM-DD."),
+            OpenApiParameter("until", str, description="Last day, YYYY-MM-DD."),
+            OpenApiParameter("month", str, description="One month of the archive, YYYY-MM."),
+            OpenApiParameter("group", str, enum=["document", "passage"], description="`document`: the best passage of each document only."),
+        ],
+    )
+    def get(self, request: Request, kb: str) -> Response:
+        """One page of hits, best or newest first, with what all hits can be narrowed by."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.READ)
+        search = read_search(request.query_params)
+        scope = readable_scope(base, caller)
+        encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
+        return Response(search_page(search, encoded, scope).as_dict())

@@ -1,0 +1,251 @@
+"""What does one page of search results hold? Checked parameters, hits with snippets, facets, and where the next page begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import calendar
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Protocol, TypeAlias, TypeVar
+
+import orjson
+
+from apps.retrieval.facts import filters_for
+from apps.retrieval.highlights import snippets
+from apps.retrieval.search import PassageHit, search_passages
+from core.config import get_settings
+from core.errors import InvalidRequest
+from core.text import clean_text
+from core.types import NO_FILTERS, EncodedQuery, Filters, JSONDict, JSONValue, Scope, SearchMode
+
+DEFAULT_K, MAX_K = 10, 100
+WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
+MAX_FACET_VALUES = 20
+MAX_FILTER_VALUES, MAX_VALUE_CHARS = 50, 200
+
+_MONTH, _DAY = re.compile(r"[0-9]{4}-[0-9]{2}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+C = TypeVar("C", bound=StrEnum)
+
+
+class Sort(StrEnum):
+    """What comes first."""
+
+    RELEVANCE = "relevance"
+    DATE = "date"
+
+
+class Group(StrEnum):
+    """What a hit stands for."""
+
+    PASSAGE = "passage"
+    DOCUMENT = "document"
+
+
+Place: TypeAlias = "tuple[float, float, int]"  # smaller comes first: day or nothing, score, id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """A checked search. `after` is the place of the last hit on the page before."""
+
+    text: str
+    k: int = DEFAULT_K
+    mode: SearchMode = SearchMode.HYBRID
+    sort: Sort = Sort.RELEVANCE
+    group: Group = Group.PASSAGE
+    filters: Filters = NO_FILTERS
+    after: Place | None = None
+
+
+class Params(Protocol):
+    """A query string, such as Django's QueryDict."""
+
+    def get(self, name: str, default: str = ...) -> str:
+        """The last value of a parameter."""
+        ...
+
+    def getlist(self, name: str) -> list[str]:
+        """All values of a parameter."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchPage:
+    """One page. `total` and `facets` count all hits of the search, `WINDOW` at most; `next` is the cursor of the next page."""
+
+    text: str
+    hits: tuple[PassageHit, ...]
+    total: int
+    facets: Mapping[str, Mapping[str, int]]
+    next: str | None
+    degraded: bool
+
+    def as_dict(self) -> JSONDict:
+        """The answer on the wire."""
+        facets: JSONDict = {
+            name: [{"value": value, "count": count} for value, count in counts.items()] for name, counts in self.facets.items()
+        }
+        hits: list[JSONValue] = [_hit(hit, self.text) for hit in self.hits]
+        return {"hits": hits, "total": self.total, "facets": facets, "next": self.next, "degraded": self.degraded}
+
+
+def read_search(params: Params) -> Search:
+    """The search that a query string asks for. Raises InvalidRequest that names the parameter."""
+    since, until = _days(params)
+    return Search(
+        text=_text(params.get("q", "")),
+        k=_k(params.get("k", str(DEFAULT_K))),
+        mode=_choice(SearchMode, "mode", params.get("mode", SearchMode.HYBRID.value)),
+        sort=_choice(Sort, "sort", params.get("sort", Sort.RELEVANCE.value)),
+        group=_choice(Group, "group", params.get("group", Group.PASSAGE.value)),
+        filters=filters_for(
+            groups=None,  # those of the scope are added by the search itself
+            categories=_values(params, "category"),
+            tags=_values(params, "tags"),
+            languages=_values(params, "language"),
+            authors=_values(params, "author"),
+            since=since,
+            until=until,
+        ),
+        after=_after(params.get("cursor", "")),
+    )
+
+
+def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> SearchPage:
+    """The page that comes after the cursor. The cursor is a place in the order, so that new hits shift no page."""
+    found = search_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode)
+    hits = _first_of_documents(found.hits) if search.group is Group.DOCUMENT else list(found.hits)
+    placed = sorted(((_place(hit, search.sort), hit) for hit in hits), key=lambda one: one[0])
+    following = [(place, hit) for place, hit in placed if search.after is None or place > search.after]
+    page = following[: search.k]
+    return SearchPage(
+        text=search.text,
+        hits=tuple(hit for _, hit in page),
+        total=len(hits),
+        facets=_facets(hits),
+        next=_cursor(page[-1][0]) if len(following) > len(page) else None,
+        degraded=found.degraded,
+    )
+
+
+def _first_of_documents(hits: Iterable[PassageHit]) -> list[PassageHit]:
+    first: dict[int, PassageHit] = {}
+    for hit in hits:
+        first.setdefault(hit.passage.document_id, hit)
+    return list(first.values())
+
+
+def _place(hit: PassageHit, sort: Sort) -> Place:
+    """Smaller comes first; without a date a hit is older than any."""
+    day = hit.passage.date.toordinal() if hit.passage.date else 0
+    return (float(-day) if sort is Sort.DATE else 0.0, -hit.score, hit.passage.id)
+
+
+def _facets(hits: Sequence[PassageHit]) -> dict[str, dict[str, int]]:
+    """How many hits have each value, the most frequent first; months newest first."""
+    passages = [hit.passage for hit in hits]
+    months = Counter(passage.date.strftime("%Y-%m") for passage in passages if passage.date)
+    counts = {
+        "category": Counter(passage.category for passage in passages if passage.category),
+        "tags": Counter(tag for passage in passages for tag in passage.tags),
+        "language": Counter(passage.language for passage in passages if passage.language),
+        "author": Counter(passage.author for passage in passages if passage.author),
+    }
+    facets = {name: dict(counter.most_common(MAX_FACET_VALUES)) for name, counter in counts.items()}
+    return {**facets, "month": dict(sorted(months.items(), reverse=True)[:MAX_FACET_VALUES])}
+
+
+def _hit(hit: PassageHit, text: str) -> JSONDict:
+    passage = hit.passage
+    return {
+        "id": passage.id,
+        "document": passage.document,
+        "title": passage.title,
+        "text": passage.text,
+        "score": round(hit.score, 6),
+        "highlights": [snippet.as_dict() for snippet in snippets(text, passage.text)],
+        "start": passage.start,
+        "end": passage.end,
+        "heading": passage.heading,
+        "page": passage.page,
+        "url": passage.url,
+        "date": passage.date.isoformat() if passage.date else None,
+    }
+
+
+# Parameters
+
+
+def _text(q: str) -> str:
+    most = get_settings().max_question_chars
+    if len(q) > most:
+        raise InvalidRequest(f"`q` has {len(q)} characters; at most {most} are allowed.", field="q", limit=most)
+    text = clean_text(q)
+    if not text:
+        raise InvalidRequest("`q` is empty: say what to search for.", field="q")
+    return text
+
+
+def _k(text: str) -> int:
+    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_K:
+        raise InvalidRequest(f"`k` must be a number from 1 to {MAX_K}.", field="k")
+    return int(text)
+
+
+def _choice(kind: type[C], name: str, value: str) -> C:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise InvalidRequest(f"`{name}` must be one of {', '.join(kind)}.", field=name) from error
+
+
+def _values(params: Params, name: str) -> list[str]:
+    values = [value for raw in params.getlist(name) if (value := clean_text(raw))]
+    if len(values) > MAX_FILTER_VALUES or any(len(value) > MAX_VALUE_CHARS for value in values):
+        raise InvalidRequest(f"`{name}` takes at most {MAX_FILTER_VALUES} values of {MAX_VALUE_CHARS} characters.", field=name)
+    return values
+
+
+def _days(params: Params) -> tuple[date | None, date | None]:
+    """The first and the last day; a month narrows them."""
+    since, until = _day("since", params.get("since", "")), _day("until", params.get("until", ""))
+    month = params.get("month", "")
+    if not month:
+        return since, until
+    first = _day("month", f"{month}-01" if _MONTH.fullmatch(month) else "not a month")
+    assert first is not None
+    last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
+    return max(first, since or first), min(last, until or last)
+
+
+def _day(name: str, text: str) -> date | None:
+    if not text:
+        return None
+    try:
+        if not _DAY.fullmatch(text):
+            raise ValueError(text)
+        return date.fromisoformat(text)
+    except ValueError as error:
+        form = "YYYY-MM" if name == "month" else "YYYY-MM-DD"
+        raise InvalidRequest(f"`{name}` must be a date as {form}.", field=name) from error
+
+
+def _cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
+
+
+def _after(cursor: str) -> Place | None:
+    if not cursor:
+        return None
+    try:
+        day, score, id = orjson.loads(base64.urlsafe_b64decode(cursor[:200]))
+        if not (isinstance(day, float) and isinstance(score, float) and isinstance(id, int)):
+            raise ValueError(cursor)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidRequest("`cursor` must be the `next` of an earlier page of the same search.", field="cursor") from error
+    return day, score, id

@@ -1,0 +1,129 @@
+"""The `passage` skill: answers with the best sentences of the best passages, word for word, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Event
+
+from apps.retrieval.answering import READ, QuestionTokens, Reading, Sentence, read_answer
+from apps.retrieval.follower import follower
+from apps.retrieval.fusion import load_fusion
+from apps.retrieval.search import PassageHit, search_passages
+from apps.retrieval.selectors import stored_tokens
+from apps.retrieval.stored_passages import kinds_in
+from apps.retrieval.token_vectors import load_projection, unpack_tokens
+from core.events import AnswerEvent, SourcesFound, split_into_deltas
+from core.text import guess_locale
+from core.types import EncodedQuery, EntryKind, JSONDict, Locale, Match, Query, Scope, SkillName, Source
+
+FOUND = 10
+EXPLAINED = 5
+SNIPPET_CHARS = 400
+
+
+class PassageSkill:
+    """Claims a question when a sentence of a document answers it, as far as the fitted features can tell."""
+
+    name = SkillName.PASSAGE.value
+
+    def match(self, query: Query) -> Match | None:
+        """The best sentences with their calibrated confidence; None where the bot has no documents or nothing comes near."""
+        if not kinds_in(query.scope):
+            return None
+        found = search_passages(query.text, query.encoded, query.scope, k=FOUND)
+        if not found.hits:
+            return None
+        reading = read_hits(query.text, query.encoded, query.scope, found.hits)
+        return Match(
+            skill=self.name,
+            confidence=reading.confidence,
+            accepted=reading.accepted,
+            payload=reading,
+            degraded=found.degraded,
+            why=_why(reading, found.hits),
+        )
+
+    def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
+        """The passages as sources, then the sentences."""
+        reading = match.payload
+        assert isinstance(reading, Reading)
+        yield SourcesFound(sources=sources_of(reading))
+        yield from split_into_deltas(answer_of(reading))
+
+
+def read_hits(text: str, encoded: EncodedQuery | None, scope: Scope, hits: Sequence[PassageHit]) -> Reading:
+    """The best sentences of the hits, by the fit for the encoder that encoded the question."""
+    fusion = load_fusion(encoded.encoder if encoded else "")
+    return read_answer(text, hits, _tokens(encoded, scope, [hit.passage.id for hit in hits[:READ]]), fusion)
+
+
+def answer_of(reading: Reading) -> str:
+    """The sentences as one text: those of one passage as they follow each other, another passage in a line of its own."""
+    text = ""
+    for place, sentence in enumerate(reading.sentences):
+        before = reading.sentences[place - 1] if place else None
+        text += _between(before, sentence) + sentence.text
+    return text
+
+
+def sources_of(reading: Reading) -> tuple[Source, ...]:
+    """The passages that the sentences come from, in their order."""
+    firsts: dict[int, Sentence] = {}
+    for sentence in reading.sentences:
+        firsts.setdefault(sentence.hit.passage.id, sentence)
+    return tuple(_source(sentence, reading.confidence) for sentence in firsts.values())
+
+
+def _source(sentence: Sentence, confidence: float) -> Source:
+    passage = sentence.hit.passage
+    return Source(
+        kind="passage",
+        id=str(passage.id),
+        title=" > ".join(part for part in (passage.title, passage.heading) if part) or passage.document,
+        text=passage.text[max(0, sentence.end - SNIPPET_CHARS) :][:SNIPPET_CHARS]
+        if sentence.end > SNIPPET_CHARS
+        else passage.text[:SNIPPET_CHARS],
+        score=confidence,
+        document=passage.document,
+        url=passage.url or None,
+    )
+
+
+def _between(before: Sentence | None, sentence: Sentence) -> str:
+    if before is None:
+        return ""
+    if before.hit.passage.id != sentence.hit.passage.id:
+        return "\n"
+    gap = sentence.hit.passage.text[before.end : sentence.start]
+    if gap.strip():
+        return " … "
+    return "" if guess_locale(sentence.text) is Locale.ZH else " "
+
+
+def _tokens(encoded: EncodedQuery | None, scope: Scope, passages: Sequence[int]) -> QuestionTokens | None:
+    """The token vectors of question and passages, where there are any."""
+    projection = load_projection(encoded.encoder) if encoded else None
+    if encoded is None or encoded.token_vectors is None or projection is None or not len(encoded.token_vectors):
+        return None
+    packed = stored_tokens(EntryKind.PASSAGE, passages, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
+    rows = {id: tokens for id, row in packed.items() if (tokens := unpack_tokens(encoded.encoder, row)) is not None}
+    return QuestionTokens(rows=projection.project(encoded.token_vectors), projection=projection, passages=rows)
+
+
+def _why(reading: Reading, hits: Sequence[PassageHit]) -> JSONDict:
+    return {
+        "reasons": {name: round(value, 3) for name, value in reading.reasons.items()},
+        "candidates": [
+            {
+                "id": hit.passage.document,
+                "phrasing": hit.passage.text[:120],
+                "score": round(hit.score, 4),
+                "contributions": {
+                    name: round(value, 4)
+                    for name, value in (("cosine", hit.cosine), ("bm25", hit.bm25), ("met", hit.met), ("reranked", hit.reranked))
+                    if value is not None
+                },
+            }
+            for hit in hits[:EXPLAINED]
+        ],
+    }

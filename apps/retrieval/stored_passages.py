@@ -1,0 +1,98 @@
+"""Which passages may be shown, and what belongs to each? Read from the database at every search: what is unpublished is gone at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import orjson
+from django.db import connection
+
+from apps.retrieval.models import Document
+from apps.retrieval.selectors import marks
+from core.remembered import Remembered
+from core.types import EntryKind, Scope
+
+KINDS = (EntryKind.PASSAGE, EntryKind.QUESTION)
+REMEMBER_S = 3600.0  # the key holds the revisions: what is remembered cannot be out of date
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredPassage:
+    """A passage that may be shown now, with what searches and answers need of its document. Offsets are in the document's text."""
+
+    id: int
+    document_id: int
+    document: str
+    title: str
+    heading: str
+    text: str
+    start: int
+    end: int
+    page: int | None
+    url: str
+    language: str
+    author: str
+    category: str
+    tags: tuple[str, ...]
+    date: date | None
+
+
+def read_passages(ids: Sequence[int], scope: Scope) -> dict[int, StoredPassage]:
+    """The passages with these ids that are within the scope and published at this moment, by id.
+
+    Plain SQL, as in `apps.faq.selectors`: CROSS JOIN keeps SQLite from starting at all documents of the base.
+    """
+    if not ids or not scope.kb_ids:
+        return {}
+    query = f"""
+        SELECT p.id, p.document_id, d.external_id, d.title, p.heading, p.text, p.start, p."end", p.page,
+            d.url, d.language, d.author, d.category, d.tags, d.date
+        FROM retrieval_passage p CROSS JOIN retrieval_document d
+        WHERE p.id IN ({marks(ids)}) AND d.id = p.document_id AND d.kb_id IN ({marks(scope.kb_ids)}) AND d.status = %s
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*ids, *scope.kb_ids, str(Document.Status.PUBLISHED)])
+        return {row[0]: _stored(row) for row in cursor.fetchall()}
+
+
+def passages_of_questions(ids: Sequence[int]) -> dict[int, int]:
+    """The passage that each extra question belongs to."""
+    if not ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id, passage_id FROM retrieval_passagequestion WHERE id IN ({marks(ids)})", list(ids))
+        return dict(cursor.fetchall())
+
+
+def kinds_in(scope: Scope) -> frozenset[EntryKind]:
+    """Which kinds of entries of documents a scope has: where there are none, nothing need be searched. One query for each change."""
+    return _kinds.get((scope.kb_ids, scope.revisions)) if scope.kb_ids else frozenset()
+
+
+def forget_kinds() -> None:
+    """Asks anew from the next search on: for tests, where revisions begin again."""
+    _kinds.clear()
+
+
+def _read_kinds(key: tuple[tuple[int, ...], tuple[int, ...]]) -> frozenset[EntryKind]:
+    kb_ids = key[0]
+    there = f"EXISTS (SELECT 1 FROM retrieval_entry WHERE kb_id IN ({marks(kb_ids)}) AND kind = %s)"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join([there] * len(KINDS))}", [value for kind in KINDS for value in (*kb_ids, kind.value)])
+        return frozenset(kind for kind, found in zip(KINDS, cursor.fetchone(), strict=True) if found)
+
+
+_kinds: Remembered[tuple[tuple[int, ...], tuple[int, ...]], frozenset[EntryKind]] = Remembered(_read_kinds, keep_s=lambda: REMEMBER_S)
+
+
+def _stored(row: Sequence[object]) -> StoredPassage:
+    """SQLite gives JSON and dates as text, PostgreSQL dates as dates."""
+    *plain, tags, day = row
+    values = dict(zip(_PLAIN, plain, strict=True))
+    listed = orjson.loads(tags) if isinstance(tags, str | bytes) else tags
+    return StoredPassage(**values, tags=tuple(listed or ()), date=date.fromisoformat(day) if isinstance(day, str) else day)  # type: ignore[arg-type]
+
+
+_PLAIN = ["id", "document_id", "document", "title", "heading", "text", "start", "end", "page", "url", "language", "author", "category"]

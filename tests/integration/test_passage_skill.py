@@ -1,0 +1,105 @@
+"""The passage skill: answers out of documents, with their source, or stays silent; FAQs come first."""
+
+from __future__ import annotations
+
+from threading import Event
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from apps.accounts.permissions import ANYBODY, Caller
+from apps.dialogue.models import Bot
+from apps.dialogue.turns import TurnRequest, answer_turn
+from apps.faq.rows import parse_row
+from apps.faq.services import save_faqs
+from apps.retrieval.encoding import encode_question
+from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.search import search_passages
+from apps.retrieval.selectors import scope_of
+from apps.retrieval.skill import PassageSkill, answer_of, read_hits
+from core.events import TurnFinished
+from core.text import guess_locale, normalize
+from core.types import Match, Query
+from tests.documents import put_document, put_documents
+
+pytestmark = pytest.mark.django_db
+LEAVE = "Employees have ten days of annual leave. Unused days expire in March. Sick leave is not counted."
+
+
+def query_of(kb: KnowledgeBase, text: str) -> Query:
+    return Query(
+        text=text, normalized=normalize(text), locale=guess_locale(text), scope=scope_of([kb]), turn="t", encoded=encode_question(text)
+    )
+
+
+def match(kb: KnowledgeBase, text: str) -> Match:
+    found = PassageSkill().match(query_of(kb, text))
+    assert found is not None
+    return found
+
+
+def ask(bot: Bot, text: str) -> TurnFinished:
+    *_, end = answer_turn(TurnRequest(bot=bot, caller=ANYBODY, text=text), Event())
+    assert isinstance(end, TurnFinished)
+    return end
+
+
+def test_a_question_is_answered_with_the_sentence_that_has_its_words(bot: Bot, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave=LEAVE, vpn="The network needs a token. Ask the help desk.")
+    end = ask(bot, "When do unused days expire?")
+    assert (end.answered, end.skill) == (True, "passage")
+    assert "Unused days expire in March." in end.answer
+    assert "Sick leave" not in end.answer
+
+
+def test_the_source_names_document_address_and_text(bot: Bot, kb: KnowledgeBase) -> None:
+    put_document(kb, "leave", LEAVE, title="Handbook", url="https://example.org/handbook")
+    (source,) = ask(bot, "When do unused days expire?").sources
+    assert (source.kind, source.document, source.title, source.url) == ("passage", "leave", "Handbook", "https://example.org/handbook")
+    assert source.text in LEAVE and 0 < source.score <= 1
+
+
+def test_a_question_that_no_sentence_meets_is_not_answered(bot: Bot, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave=LEAVE)
+    end = ask(bot, "Who painted the ceiling of the chapel?")
+    assert (end.answered, end.skill, end.sources) == (False, None, ())
+
+
+def test_an_faq_that_is_the_question_comes_first(bot: Bot, kb: KnowledgeBase, admin_caller: Caller) -> None:
+    put_documents(kb, leave="When do unused days expire? Unused days expire in March.")
+    save_faqs(kb, [parse_row({"id": "days", "questions": ["When do unused days expire?"], "answer": "In April."})], admin_caller)
+    end = ask(bot, "When do unused days expire?")
+    assert (end.skill, end.answer) == ("faq", "In April.")
+
+
+def test_a_base_without_documents_costs_the_skill_no_query(kb: KnowledgeBase) -> None:
+    query = query_of(kb, "anything")
+    PassageSkill().match(query)
+    with CaptureQueriesContext(connection) as queries:
+        assert PassageSkill().match(query) is None
+    assert len(queries) == 0
+
+
+def test_the_trace_shows_candidates_and_what_confidence_is_made_of(kb: KnowledgeBase) -> None:
+    put_documents(kb, leave=LEAVE)
+    why = match(kb, "annual leave days").why
+    assert why["candidates"][0]["id"] == "leave"
+    assert set(why["candidates"][0]["contributions"]) >= {"cosine", "bm25"}
+    assert "sentence_words" in why["reasons"]
+
+
+def test_sentences_of_two_documents_stand_in_lines_of_their_own(kb: KnowledgeBase) -> None:
+    put_documents(kb, a="The old bridge was built in 1900.", b="The new bridge was built in 2000.")
+    text = "When was the bridge built?"
+    query = query_of(kb, text)
+    reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
+    assert sorted(answer_of(reading).split("\n")) == ["The new bridge was built in 2000.", "The old bridge was built in 1900."]
+
+
+def test_chinese_sentences_are_joined_without_blanks(kb: KnowledgeBase) -> None:
+    put_documents(kb, 假期="员工每年有十天年假。未休的年假在三月失效。")
+    text = "未休的年假什么时候失效"
+    query = query_of(kb, text)
+    reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
+    assert answer_of(reading) == "员工每年有十天年假。未休的年假在三月失效。"

@@ -1,0 +1,143 @@
+"""The search route: pages, filters, facets, snippets, and how it refuses what cannot be searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from rest_framework.test import APIClient
+
+from apps.retrieval.models import KnowledgeBase
+from tests.documents import put_document
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/v1/kbs/hr/search"
+
+
+@pytest.fixture(autouse=True)
+def news(kb: KnowledgeBase) -> None:
+    days = ["2026-01-05", "2026-01-20", "2026-02-03", "2026-03-09", ""]
+    for number, day in enumerate(days):
+        put_document(
+            kb,
+            f"n{number}",
+            f"The city council met. Item {number}: the new bridge is open.",
+            title=f"Bridge {number}",
+            day=day,
+            category="city" if number % 2 else "world",
+            tags=("bridge", f"t{number}"),
+            author="Ada" if number == 3 else "Bob",
+        )
+
+
+def get(api: APIClient, **params: object) -> dict:
+    answer = api.get(PATH, params)
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def documents(page: dict) -> list[str]:
+    return [hit["document"] for hit in page["hits"]]
+
+
+def test_a_hit_has_what_the_contract_says(api: APIClient) -> None:
+    page = get(api, q="new bridge item 3")
+    hit = page["hits"][0]
+    assert set(page) >= {"hits", "total", "facets", "next"} and page["total"] == 5 and page["next"] is None
+    assert set(hit) >= {"id", "document", "title", "text", "score", "highlights", "start", "end"}
+    assert (hit["title"].split()[0], hit["start"], hit["end"]) == ("Bridge", 0, len(hit["text"]))
+    piece = hit["highlights"][0]
+    assert hit["text"][piece["start"] : piece["end"]] == piece["text"]
+    assert {piece["text"][start:end].lower() for start, end in piece["marks"]} >= {"new", "bridge"}
+
+
+@pytest.mark.parametrize("sort", ["relevance", "date"])
+def test_pages_follow_each_other_without_gap_or_repeat(api: APIClient, sort: str) -> None:
+    seen: list[str] = []
+    cursor = ""
+    for _ in range(3):
+        page = get(api, q="bridge", k=2, sort=sort, cursor=cursor)
+        seen += documents(page)
+        cursor = page["next"]
+    assert cursor is None
+    assert sorted(seen) == ["n0", "n1", "n2", "n3", "n4"]
+    if sort == "date":
+        assert seen == ["n3", "n2", "n1", "n0", "n4"]
+
+
+@pytest.mark.parametrize(
+    ("params", "wanted"),
+    [
+        ({"category": "city"}, {"n1", "n3"}),
+        ({"tags": ["t1", "t2"]}, {"n1", "n2"}),
+        ({"author": "ada"}, {"n3"}),
+        ({"language": "en"}, {"n0", "n1", "n2", "n3", "n4"}),
+        ({"language": "zh"}, set()),
+        ({"since": "2026-01-20", "until": "2026-02-03"}, {"n1", "n2"}),
+        ({"month": "2026-01"}, {"n0", "n1"}),
+        ({"month": "2026-01", "since": "2026-01-06"}, {"n1"}),
+    ],
+)
+def test_filters_narrow(api: APIClient, params: dict, wanted: set[str]) -> None:
+    assert set(documents(get(api, q="bridge", **params))) == wanted
+
+
+def test_facets_count_what_can_be_narrowed_by(api: APIClient) -> None:
+    facets = get(api, q="bridge", k=1)["facets"]
+    assert facets["category"] == [{"value": "world", "count": 3}, {"value": "city", "count": 2}]
+    assert facets["month"] == [{"value": f"2026-0{month}", "count": count} for month, count in ((3, 1), (2, 1), (1, 2))]
+    assert facets["tags"][0] == {"value": "bridge", "count": 5}
+
+
+def test_one_hit_a_document_where_asked(api: APIClient, kb: KnowledgeBase) -> None:
+    put_document(kb, "long", "\n\n".join(f"Bridge report part {part}. " + "Steel and stone. " * 90 for part in range(4)))
+    assert documents(get(api, q="bridge report part", k=50)).count("long") > 1
+    assert documents(get(api, q="bridge report part", k=50, group="document")).count("long") == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"q": ""}, "q"),
+        ({}, "q"),
+        ({"q": " \u200b "}, "q"),
+        ({"q": "a" * 10_001}, "q"),
+        ({"q": "a", "k": "0"}, "k"),
+        ({"q": "a", "k": "99999"}, "k"),
+        ({"q": "a", "k": "-1"}, "k"),
+        ({"q": "a", "k": "²"}, "k"),
+        ({"q": "a", "mode": "guess"}, "mode"),
+        ({"q": "a", "sort": "luck"}, "sort"),
+        ({"q": "a", "since": "yesterday"}, "since"),
+        ({"q": "a", "until": "2026-02-30"}, "until"),
+        ({"q": "a", "month": "2026-13"}, "month"),
+        ({"q": "a", "month": "0000-01"}, "month"),
+        ({"q": "a", "cursor": "bm90IGEgY3Vyc29y"}, "cursor"),
+        ({"q": "a", "cursor": "é"}, "cursor"),
+        ({"q": "a", "tags": "x" * 201}, "tags"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_by_name(api: APIClient, params: dict, field: str) -> None:
+    answer = api.get(PATH, params)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["details"]["field"] == field
+
+
+@pytest.mark.parametrize(
+    "q", ["' OR 1=1; --", "(((", "a AND", "*:*", "😀", "{{7*7}}", "\x00a", "问" * 9000, "\ud800x".encode("utf-8", "replace").decode()]
+)
+def test_odd_questions_are_searched_like_any_other(api: APIClient, q: str) -> None:
+    for mode in ("hybrid", "lexical", "vector"):
+        assert api.get(PATH, {"q": q, "mode": mode}).status_code == 200
+
+
+def test_readers_may_search_and_others_may_not(client_with_role: Callable[..., APIClient], kb: KnowledgeBase) -> None:
+    assert client_with_role("viewer").get(PATH, {"q": "bridge"}).status_code == 200
+    assert client_with_role("asker").get(PATH, {"q": "bridge"}).status_code == 404
+    assert APIClient().get(PATH, {"q": "bridge"}).status_code == 401
+
+
+def test_a_viewer_sees_no_document_of_other_groups(client_with_role: Callable[..., APIClient], api: APIClient, kb: KnowledgeBase) -> None:
+    put_document(kb, "secret", "The secret bridge.", access=("staff",))
+    assert "secret" in documents(get(api, q="secret bridge"))
+    assert "secret" not in documents(get(client_with_role("viewer"), q="secret bridge"))
