@@ -26,3 +26,8 @@ REMOTE_SECONDS = Histogram(
     "wenlu_remote_seconds", "Time from a request to an inference worker to its reply.", ["role", "priority"], buckets=_SECONDS
 )
 REMOTE_RESENT = Counter("wenlu_remote_resent_total", "Requests sent to inference workers once more.", ["reason"])
+FIRST_TOKEN_SECONDS = Histogram("wenlu_first_token_seconds", "Time from a request to the generator to its first token.", buckets=_SECONDS)
+GENERATED_TOKENS = Counter("wenlu_generated_tokens_total", "Tokens that the generator wrote.")
+GENERATION_STOP_SECONDS = Histogram(
+    "wenlu_generation_stop_seconds", "Time from somebody's stop to the free place of the text that was being written.", buckets=_SECONDS
+)

