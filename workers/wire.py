@@ -223,8 +223,9 @@ def _refusing(what: str) -> Iterator[None]:
 def _by_code(base: type[QAError]) -> dict[str, type[QAError]]:
     found = {base.code: base}
     for cls in base.__subclasses__():
-        found |= _by_code(cls)
+        if cls.__module__ == errors.__name__:
+            found |= _by_code(cls)
     return found
 
 
-_CLASSES = {code: cls for code, cls in _by_code(QAError).items() if cls.__module__ == errors.__name__}
+_CLASSES = _by_code(QAError)
