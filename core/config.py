@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     )
     worker_roles: str = Field(
         "",
-        description="Models that an inference worker serves (encoder, reranker, tagger), separated by commas; empty serves each that is named.",
+        description="Models that an inference worker serves (encoder, reranker, tagger, generator), separated by commas; empty serves each that is named.",
     )
 
     # Which class stands behind each seam
@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     def worker_role_names(self) -> tuple[str, ...]:
         """The roles that an inference worker serves."""
         named = tuple(role.strip() for role in self.worker_roles.split(",") if role.strip())
-        return named or ("encoder", "reranker", *(("tagger",) if self.tagger else ()))
+        return named or ("encoder", "reranker", *(("tagger",) if self.tagger else ()), *(("generator",) if self.generator else ()))
 
     @property
     def skill_paths(self) -> tuple[str, ...]:

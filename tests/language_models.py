@@ -13,8 +13,11 @@ TEMPLATE = "{% for message in messages %}<|begin|>{{ message['role'] + ': ' + me
 CONTEXT = 512
 
 
-def write_language_model(folder: Path, kind: str = "llama", **changes: object) -> Path:
-    """A model of this kind (llama, qwen2, qwen3, gemma2, ...) whose tokens are bytes; fills and returns `folder`."""
+def write_language_model(folder: Path, kind: str = "llama", *, endless: bool = False, **changes: object) -> Path:
+    """A model of this kind (llama, qwen2, qwen3, gemma2, ...) whose tokens are bytes; fills and returns `folder`.
+
+    An `endless` one never finds its end token the likeliest, so that greedy texts end by their limits alone.
+    """
     from transformers import AutoConfig, AutoModelForCausalLM
 
     facts = {
@@ -32,7 +35,10 @@ def write_language_model(folder: Path, kind: str = "llama", **changes: object) -
         "pad_token_id": 0,
     }
     torch.manual_seed(5)
-    AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**facts, **changes})).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**facts, **changes}))
+    if endless:
+        model.get_output_embeddings().weight.data[0] = 0
+    model.save_pretrained(folder)
     _tokenizer().save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": SPECIALS[0], "bos_token": SPECIALS[1], "chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))

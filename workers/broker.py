@@ -16,6 +16,7 @@ TASK = "wenlu.infer"
 ENCODER = "encoder"
 RERANKER = "reranker"
 TAGGER = "tagger"
+GENERATOR = "generator"
 POOL = "threads"
 
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 
 import orjson
@@ -37,11 +37,14 @@ RETRY_S = 0.25
 
 
 class Dispatcher:
-    """Sends calls over Celery and returns their replies. One a process (`shared_dispatcher`); safe for many threads."""
+    """Sends calls over Celery and returns their replies. One a process (`shared_dispatcher`); safe for many threads.
+
+    `redis` is its client, for those who read more than replies.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._app: Celery = make_app(settings)
-        self._redis = redis.Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
+        self.redis = redis.Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
         self._outbox = Outbox(settings.remote_max_waiting)
         self._workers: dict[str, tuple[str, ...]] = {}
         self._looked_at = 0.0
@@ -64,6 +67,20 @@ class Dispatcher:
         entry.future.add_done_callback(lambda future: self._outbox.forget(entry, cancelled=True) if future.cancelled() else None)
         return entry.future
 
+    def cancel(self, ids: Sequence[str]) -> bool:
+        """Tells the workers that nobody waits for these any more; False where none could be told."""
+        try:
+            return int(self.redis.publish(CANCELS, orjson.dumps({"ids": list(ids), "at": time.time()}))) > 0
+        except redis.RedisError:
+            return False
+
+    def is_alive(self, *, host: str, pid: int) -> bool:
+        """Whether this worker lives, as far as Redis knows."""
+        try:
+            return any((worker.host, worker.pid) == (host, pid) for worker in read_workers(self.redis))
+        except redis.RedisError:
+            return True
+
     def close(self) -> None:
         """Ends both threads; who waits gets ModelUnavailable. Can be called twice."""
         if self._outbox.is_closed:
@@ -73,7 +90,7 @@ class Dispatcher:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=5)
         self._reader.close()
-        self._redis.close()
+        self.redis.close()
         self._app.close()
 
     @property
@@ -97,7 +114,7 @@ class Dispatcher:
         """Waits for something to do, then sends the cancellations and at most one message."""
         cancelled = self._outbox.wait_for_work()
         if cancelled:
-            self._redis.publish(CANCELS, orjson.dumps(cancelled))
+            self.cancel(cancelled)
         if not self._outbox:
             return
         if not self._reader.wait_until_ready(RETRY_S):
@@ -129,7 +146,7 @@ class Dispatcher:
 
     def _look_for_workers(self) -> None:
         before = self._workers
-        self._workers = {worker.id: worker.roles for worker in read_workers(self._redis)}
+        self._workers = {worker.id: worker.roles for worker in read_workers(self.redis)}
         now = self._looked_at = time.monotonic()
         if before.keys() - self._workers.keys():
             self._resend(lambda entry, now: True, "worker gone")

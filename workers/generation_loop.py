@@ -74,6 +74,13 @@ class TextStream:
         finally:
             self.abandoned = True
 
+    def take_now(self) -> Chunk | QAError | None:
+        """For whoever sends the text on: what came since the last time as one, None where nothing did."""
+        try:
+            return self._merged(self._chunks.get_nowait())
+        except Empty:
+            return None
+
     def _merged(self, item: Chunk | QAError) -> Chunk | QAError:
         """The item with the chunks that wait behind it; an error is left to the next turn where text came before it."""
         while isinstance(item, Chunk) and item.finish_reason is None:
@@ -179,6 +186,11 @@ class GenerationLoop:
         self._end(ModelUnavailable("The generator was shut down."))
         if threading.current_thread() is not self._thread:
             self._thread.join()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it can serve nobody any more."""
+        return self._ended is not None
 
     @property
     def running(self) -> int:

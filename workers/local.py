@@ -160,6 +160,11 @@ class LocalGenerator:
         """The setting's name; empty where there is no generator."""
         return self._settings.generator
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the model was there and can serve nobody any more: only another process helps."""
+        return self._loop is not None and self._loop.has_ended
+
     def load(self) -> None:
         """Loads the model now, so that the first request need not wait for it."""
         self._running_loop()

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+import redis
 
 from core.config import Settings
-from core.errors import ConfigurationError
+from core.errors import ConfigurationError, ModelUnavailable, QAError
 from core.types import JSONDict, Priority
 from workers.batching import results_of
-from workers.broker import ENCODER, RERANKER, TAGGER
-from workers.local import LocalEncoder
+from workers.broker import ENCODER, GENERATOR, RERANKER, TAGGER
+from workers.cancels import Cancels
+from workers.device import choose_device
+from workers.local import LocalEncoder, LocalGenerator
 from workers.reranker import LocalReranker
 from workers.tagger import LocalTagger
+from workers.token_stream import TokenSender, claim_text, send_error
 from workers.wire import (
+    GenerateBody,
     Scores,
     Tags,
     Vectors,
+    Writer,
     encode_from_dict,
+    error_as_dict,
+    generate_from_dict,
     rerank_from_dict,
     scores_as_dict,
     tag_from_dict,
     tags_as_dict,
     vectors_as_dict,
+    writer_as_dict,
 )
 
 ReplyToCome: TypeAlias = Callable[[], JSONDict]
@@ -140,6 +151,66 @@ class TaggerService:
         return lambda: tags_as_dict(Tags(model_id=self._tagger.model_id, spans=tuple(map(tuple, spans()))))
 
 
+class GeneratorService:
+    """Texts are written. A call's reply says who writes; the text itself goes to a stream of its own, from a thread of its own.
+
+    The model is loaded with the first call: most answers need none.
+    """
+
+    role = GENERATOR
+
+    def __init__(self, generator: LocalGenerator, settings: Settings) -> None:
+        self._generator = generator
+        self._device = str(choose_device(settings.device))
+        self._redis = redis.Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=2)
+        self._cancels = Cancels(settings.redis_url)
+        self._sender = TokenSender(self._redis)
+
+    def load(self) -> None:
+        """Nothing yet."""
+
+    def close(self) -> None:
+        self._generator.close()
+        self._sender.close()
+        self._cancels.close()
+        self._redis.close()
+
+    @property
+    def model_id(self) -> str:
+        return self._generator.model_id
+
+    @property
+    def device(self) -> str:
+        return self._device
+
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+        asked = generate_from_dict(body, priority)
+        me = Writer(host=socket.gethostname(), pid=os.getpid())
+        writer = claim_text(self._redis, asked.text_id, me)
+        if writer == me:
+            try:
+                self._begin_writing(asked)
+            except ModelUnavailable as error:
+                send_error(self._redis, asked.text_id, error)
+                if self._generator.is_lost:
+                    raise
+                refusal = error_as_dict(error)  # as a reply: raised, it would end this worker, whose other models are well
+                return lambda: refusal
+            except QAError as error:
+                send_error(self._redis, asked.text_id, error)
+                raise
+        return lambda: writer_as_dict(writer)
+
+    def _begin_writing(self, asked: GenerateBody) -> None:
+        flag = self._cancels.watch(asked.text_id)
+        try:
+            stream = self._generator.submit(asked.request, flag)
+        except BaseException:
+            self._cancels.forget(asked.text_id)
+            raise
+        self._sender.send(asked.text_id, stream, flag, on_end=lambda: self._cancels.forget(asked.text_id))
+
+
 def make_services(settings: Settings) -> list[Service]:
     """The services of `QA_WORKER_ROLES`, which share what they can: late interaction uses the encoder of the same process.
 
@@ -150,6 +221,7 @@ def make_services(settings: Settings) -> list[Service]:
         ENCODER: lambda: EncoderService(encoder),
         RERANKER: lambda: RerankerService(LocalReranker(encoder), encoder),
         TAGGER: lambda: TaggerService(LocalTagger()),
+        GENERATOR: lambda: GeneratorService(LocalGenerator(), settings),
     }
     unknown = [role for role in settings.worker_role_names if role not in known]
     if unknown:

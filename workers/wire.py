@@ -7,6 +7,7 @@ machines share no monotonic clock; their clocks must agree within a fraction of 
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ import numpy as np
 
 from core import errors
 from core.errors import InferenceFailed, InvalidRequest, QAError
-from core.protocols import Span
-from core.types import FloatArray, JSONDict, JSONValue, Priority, Role
+from core.protocols import Chunk, GenerationRequest, Span, Usage
+from core.types import FinishReason, FloatArray, JSONDict, JSONValue, Priority, Role
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +87,23 @@ class Tags:
 
     model_id: str
     spans: tuple[tuple[Span, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateBody:
+    """What the generator is asked. The text goes to the stream `text_id`; `deadline_at` is its own, the call's ends with its being taken."""
+
+    text_id: str
+    request: GenerationRequest
+    deadline_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writer:
+    """What the generator answers at once: the process that writes the text."""
+
+    host: str
+    pid: int
 
 
 def request_as_dict(request: Request) -> JSONDict:
@@ -170,6 +188,64 @@ def vectors_as_dict(result: Vectors) -> JSONDict:
         row["token_counts"] = [len(tokens) for tokens in result.token_vectors]
         row["token_vectors"] = pack(np.concatenate(result.token_vectors)) if result.token_vectors else ""
     return row
+
+
+def generate_as_dict(body: GenerateBody) -> JSONDict:
+    """The body of a generator's call as JSON."""
+    request = body.request
+    return {
+        "text_id": body.text_id,
+        "deadline_at": body.deadline_at,
+        "messages": [list(message) for message in request.messages],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": list(request.stop),
+    }
+
+
+def generate_from_dict(body: Mapping[str, Any], priority: Priority) -> GenerateBody:
+    """The body again; the request has the seconds that are left. Raises InvalidRequest."""
+    with _refusing("a generator's call"):
+        deadline_at = float(body["deadline_at"])
+        request = GenerationRequest(
+            messages=tuple((str(role), str(text)) for role, text in body["messages"]),
+            max_tokens=int(body["max_tokens"]),
+            temperature=float(body["temperature"]),
+            top_p=float(body["top_p"]),
+            seed=None if body["seed"] is None else int(body["seed"]),
+            stop=tuple(map(str, body["stop"])),
+            deadline_s=max(0.001, deadline_at - time.time()),
+            priority=priority,
+        )
+        return GenerateBody(text_id=str(body["text_id"]), request=request, deadline_at=deadline_at)
+
+
+def writer_as_dict(writer: Writer) -> JSONDict:
+    """The generator's answer as JSON."""
+    return {"host": writer.host, "pid": writer.pid}
+
+
+def writer_from_dict(row: Mapping[str, Any]) -> Writer:
+    """The generator's answer again."""
+    return Writer(host=row["host"], pid=row["pid"])
+
+
+def chunk_as_dict(chunk: Chunk) -> JSONDict:
+    """A piece of text as JSON; what it does not have is left out."""
+    row: JSONDict = {"text": chunk.text}
+    if chunk.finish_reason is not None:
+        row["finish_reason"] = chunk.finish_reason.value
+    if chunk.usage is not None:
+        row["usage"] = [chunk.usage.prompt_tokens, chunk.usage.completion_tokens]
+    return row
+
+
+def chunk_from_dict(row: Mapping[str, Any]) -> Chunk:
+    """A piece of text again."""
+    usage = Usage(prompt_tokens=row["usage"][0], completion_tokens=row["usage"][1]) if "usage" in row else None
+    return Chunk(text=row["text"], finish_reason=FinishReason(row["finish_reason"]) if "finish_reason" in row else None, usage=usage)
 
 
 def error_as_dict(error: QAError) -> JSONDict:

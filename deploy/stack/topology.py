@@ -44,11 +44,13 @@ REMOTE_MODELS: Mapping[str, str] = {
     "QA_ENCODER_BACKEND": "workers.remote.RemoteEncoder",
     "QA_RERANKER_BACKEND": "workers.remote.RemoteReranker",
     "QA_TAGGER_BACKEND": "workers.remote.RemoteTagger",
+    "QA_GENERATOR_BACKEND": "workers.remote.RemoteGenerator",
 }
 LOCAL_MODELS: Mapping[str, str] = {
     "QA_ENCODER_BACKEND": "workers.local.LocalEncoder",
     "QA_RERANKER_BACKEND": "workers.reranker.LocalReranker",
     "QA_TAGGER_BACKEND": "workers.tagger.LocalTagger",
+    "QA_GENERATOR_BACKEND": "workers.local.LocalGenerator",
 }
 
 

@@ -90,7 +90,7 @@ def test_what_comes_too_late_is_dropped_before_the_model(web: Conversation) -> N
 
 def test_what_was_cancelled_is_dropped_before_the_model(web: Conversation) -> None:
     before = encoded_texts()
-    while not web.redis.publish(CANCELS, orjson.dumps(["gone"])):
+    while not web.redis.publish(CANCELS, orjson.dumps({"ids": ["gone"], "at": time.time()})):
         time.sleep(0.02)  # until the worker listens
     time.sleep(0.2)
     gone, fine = web.ask(call("gone", "reset"), call("fine", "reset"))

@@ -113,7 +113,7 @@ def test_callers_share_messages_and_forward_passes(worker: WorkerProcess, remote
 def test_a_worker_says_what_it_is(worker: WorkerProcess, remote: RemoteEncoder) -> None:
     record = worker.record()
     assert record is not None
-    assert (record.roles, record.model("encoder").model_id, record.device) == (("encoder", "reranker"), remote.model_id, "cpu")
+    assert (record.roles, record.model("encoder").model_id, record.device) == (("encoder", "reranker", "generator"), remote.model_id, "cpu")
     assert record.memory_mb > 50 and record.started_at < record.heartbeat_at <= time.time() + 1
 
 
