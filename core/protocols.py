@@ -185,6 +185,10 @@ class LexicalIndex(FollowingIndex, Protocol):
         """Like `search`, with scores from 0 to 1: BM25 over what the text itself would score as an entry."""
         ...
 
+    def term_scores(self, text: str, kb_id: int, ids: Sequence[int]) -> dict[int, dict[str, float]]:
+        """What each term of the text adds to the BM25 of each of these entries, as `search` scores them; entries without any are left out."""
+        ...
+
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         ...

@@ -46,6 +46,15 @@ def filters_for(
     )
 
 
+def filters_in_all(filters: Iterable[Filters]) -> Filters:
+    """What an entry must be to pass every one of these filters."""
+    every = tuple(filters)
+    since = [one.since_day for one in every if one.since_day is not None]
+    until = [one.until_day for one in every if one.until_day is not None]
+    any_of = tuple(group for one in every for group in one.any_of)
+    return Filters(any_of=any_of, since_day=max(since, default=None), until_day=min(until, default=None))
+
+
 def _single(document: Document) -> list[tuple[str, str]]:
     return [("category", document.category), ("lang", document.language), ("author", document.author)]
 

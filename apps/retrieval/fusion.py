@@ -91,6 +91,13 @@ def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:
     return np.asarray(weights.cosine * cosine + weights.bm25 * bm25 + weights.met * met, dtype=np.float32)
 
 
+def weighted_parts(scored: Scored, fusion: Fusion) -> dict[str, float]:
+    """What each feature of a passage counts for; they add up to its fused score, but for stretched cosines."""
+    weights = fusion.weights[evidence_of([scored])]
+    says = {"cosine": scored.cosine, "bm25": scored.bm25, "met": scored.met}
+    return {name: getattr(weights, name) * value for name, value in says.items() if value is not None}
+
+
 def evidence_of(candidates: Sequence[Scored]) -> Evidence:
     """The best evidence that every candidate has."""
     return Evidence.TOKENS if all(one.met is not None for one in candidates) else Evidence.VECTORS

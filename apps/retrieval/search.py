@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from apps.retrieval.facts import filters_for
+from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.follower import follower
 from apps.retrieval.fusion import Fusion, Scored, fuse, load_fusion
 from apps.retrieval.query_text import lexical_text
@@ -107,8 +107,7 @@ def propose(
         for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
             follower().follow(kb_id, revision, kind)
     usable, degraded = _usable(encoded, scope, mode)
-    access = filters_for(groups=scope.groups)
-    allowed = replace(filters, any_of=(*filters.any_of, *access.any_of))
+    allowed = filters_in_all((filters, filters_for(groups=scope.groups)))
     scored: dict[int, Scored] = {}
     for kind in sorted(kinds, key=list(EntryKind).index):
         found, failed = _propose_kind(kind, text, usable, scope, pool, allowed, mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,8 +12,10 @@ from rest_framework.views import APIView
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
 from apps.retrieval.encoding import encode_question_if_possible
+from apps.retrieval.explain import explain_search
 from apps.retrieval.search_page import read_search, search_page
-from apps.retrieval.selectors import kb_for, readable_scope
+from apps.retrieval.selectors import kb_for, readable_scope, scope_of
+from core.text import clean_text
 from core.types import SearchMode
 
 
@@ -81,3 +84,27 @@ class SearchView(APIView):
         scope = readable_scope(base, caller)
         encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
         return Response(search_page(search, encoded, scope).as_dict())
+
+
+class ExplainSearchView(APIView):
+    """Why documents are found, for who curates them."""
+
+    @extend_schema(
+        responses={200: OpenApiTypes.OBJECT},
+        summary="Explain a search",
+        tags=["search"],
+        parameters=[
+            OpenApiParameter("q", str, required=True, description="The question or keywords; filters and mode as in a search."),
+            OpenApiParameter("document", str, description="The id of a document: why is it where it is, or not there at all?"),
+            OpenApiParameter("groups", str, many=True, description="Explain what a person of these groups finds."),
+        ],
+    )
+    def get(self, request: Request, kb: str) -> Response:
+        """The first hits with their parts, and the place of the document named or the rule that keeps it out."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.EDIT)
+        search = read_search(request.query_params)
+        groups = request.query_params.getlist("groups")
+        scope = scope_of([base], groups=tuple(groups) if groups else None)
+        encoded = encode_question_if_possible(search.text)
+        return Response(explain_search(search, encoded, base, scope, clean_text(request.query_params.get("document", ""))))

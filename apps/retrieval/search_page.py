@@ -8,20 +8,20 @@ import calendar
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
 
 import orjson
 
-from apps.retrieval.facts import filters_for
+from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.highlights import snippets
 from apps.retrieval.search import PassageHit, search_passages
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.text import clean_text
-from core.types import NO_FILTERS, EncodedQuery, Filters, JSONDict, JSONValue, Scope, SearchMode
+from core.types import EncodedQuery, Filters, JSONDict, JSONValue, Scope, SearchMode
 
 DEFAULT_K, MAX_K = 10, 100
 WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
@@ -51,15 +51,20 @@ Place: TypeAlias = "tuple[float, float, int]"  # smaller comes first: day or not
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """A checked search. `after` is the place of the last hit on the page before."""
+    """A checked search. `narrowed` has a filter for each parameter that narrows; `after` is the place of the last hit on the page before."""
 
     text: str
     k: int = DEFAULT_K
     mode: SearchMode = SearchMode.HYBRID
     sort: Sort = Sort.RELEVANCE
     group: Group = Group.PASSAGE
-    filters: Filters = NO_FILTERS
+    narrowed: Mapping[str, Filters] = field(default_factory=dict)
     after: Place | None = None
+
+    @property
+    def filters(self) -> Filters:
+        """All of them together."""
+        return filters_in_all(self.narrowed.values())
 
 
 class Params(Protocol):
@@ -96,22 +101,13 @@ class SearchPage:
 
 def read_search(params: Params) -> Search:
     """The search that a query string asks for. Raises InvalidRequest that names the parameter."""
-    since, until = _days(params)
     return Search(
         text=_text(params.get("q", "")),
         k=_k(params.get("k", str(DEFAULT_K))),
         mode=_choice(SearchMode, "mode", params.get("mode", SearchMode.HYBRID.value)),
         sort=_choice(Sort, "sort", params.get("sort", Sort.RELEVANCE.value)),
         group=_choice(Group, "group", params.get("group", Group.PASSAGE.value)),
-        filters=filters_for(
-            groups=None,  # those of the scope are added by the search itself
-            categories=_values(params, "category"),
-            tags=_values(params, "tags"),
-            languages=_values(params, "language"),
-            authors=_values(params, "author"),
-            since=since,
-            until=until,
-        ),
+        narrowed={name: one for name, one in _narrowed(params).items() if one},
         after=_after(params.get("cursor", "")),
     )
 
@@ -211,16 +207,24 @@ def _values(params: Params, name: str) -> list[str]:
     return values
 
 
-def _days(params: Params) -> tuple[date | None, date | None]:
-    """The first and the last day; a month narrows them."""
-    since, until = _day("since", params.get("since", "")), _day("until", params.get("until", ""))
-    month = params.get("month", "")
-    if not month:
-        return since, until
-    first = _day("month", f"{month}-01" if _MONTH.fullmatch(month) else "not a month")
-    assert first is not None
-    last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
-    return max(first, since or first), min(last, until or last)
+def _narrowed(params: Params) -> dict[str, Filters]:
+    """A filter for each parameter; who may see what is added by the search itself."""
+    first, last = _month(params.get("month", ""))
+    return {
+        "category": filters_for(groups=None, categories=_values(params, "category")),
+        "tags": filters_for(groups=None, tags=_values(params, "tags")),
+        "language": filters_for(groups=None, languages=_values(params, "language")),
+        "author": filters_for(groups=None, authors=_values(params, "author")),
+        "since": filters_for(groups=None, since=_day("since", params.get("since", ""))),
+        "until": filters_for(groups=None, until=_day("until", params.get("until", ""))),
+        "month": filters_for(groups=None, since=first, until=last),
+    }
+
+
+def _month(text: str) -> tuple[date | None, date | None]:
+    """The first and the last day of a month."""
+    first = _day("month", f"{text}-01" if _MONTH.fullmatch(text) else text)
+    return first, first and first.replace(day=calendar.monthrange(first.year, first.month)[1])
 
 
 def _day(name: str, text: str) -> date | None:

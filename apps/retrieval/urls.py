@@ -10,4 +10,5 @@ urlpatterns = [
     path("kbs/<slug:kb>/passages/", document_api.PassageListView.as_view(), name="passages"),
     path("kbs/<slug:kb>/passages/<int:passage>/questions/", document_api.PassageQuestionsView.as_view(), name="passage-questions"),
     path("kbs/<slug:kb>/search", search_api.SearchView.as_view(), name="search"),
+    path("kbs/<slug:kb>/search/explain", search_api.ExplainSearchView.as_view(), name="explain-search"),
 ]

@@ -253,3 +253,13 @@ def test_a_process_killed_between_put_and_refresh_loses_only_what_was_not_refres
     assert (index.ids(1), index.state(1).revision) == ({1}, 1)
     fill(index, {2: "vacation request"}, revision=2)
     assert index.ids(1) == {1, 2}
+
+
+def test_what_the_terms_add_makes_up_the_score(index: LexicalIndex) -> None:
+    fill(index, {1: "How do I reset my password?", 2: "How do I change my address?", 3: "Where is the canteen?"})
+    parts = index.term_scores("reset the password of the canteen", 1, [1, 2, 3, 99])
+    scores = {hit.id: hit.score for hit in index.search("reset the password of the canteen", 10, KB)}
+    assert set(parts) == set(scores) == {1, 3}
+    assert set(parts[1]) == {"reset", "password"}
+    assert {id: sum(terms.values()) for id, terms in parts.items()} == pytest.approx(scores, rel=1e-4)
+    assert index.term_scores("", 1, [1]) == index.term_scores("reset", 1, []) == index.term_scores("reset", 7, [1]) == {}

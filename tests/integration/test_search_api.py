@@ -141,3 +141,45 @@ def test_a_viewer_sees_no_document_of_other_groups(client_with_role: Callable[..
     put_document(kb, "secret", "The secret bridge.", access=("staff",))
     assert "secret" in documents(get(api, q="secret bridge"))
     assert "secret" not in documents(get(client_with_role("viewer"), q="secret bridge"))
+
+
+def explain(api: APIClient, **params: object) -> dict:
+    answer = api.get(f"{PATH}/explain", params)
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_a_hits_score_is_explained_by_index_and_by_term(api: APIClient) -> None:
+    hit = explain(api, q="bridge item 3")["hits"][0]
+    assert (hit["place"], hit["document"]) == (1, "n3")
+    assert set(hit["says"]) == set(hit["counts"]) == {"cosine", "bm25"}
+    assert {"bridg", "item", "3"} == set(hit["terms"])
+    assert max(hit["terms"], key=hit["terms"].get) == "3"
+
+
+@pytest.mark.parametrize(
+    ("params", "rule"),
+    [
+        ({"document": "nowhere"}, "unknown"),
+        ({"document": "old"}, "status"),
+        ({"document": "secret", "groups": ["press"]}, "access"),
+        ({"document": "n0", "category": "city"}, "category"),
+        ({"document": "n0", "since": "2026-01-06"}, "since"),
+        ({"document": "n4", "month": "2026-01"}, "month"),
+        ({"document": "n0", "tags": "t9", "category": "world"}, "tags"),
+    ],
+)
+def test_the_rule_that_keeps_a_document_out_is_named(api: APIClient, kb: KnowledgeBase, params: dict, rule: str) -> None:
+    put_document(kb, "old", "The old bridge.", status="archived")
+    put_document(kb, "secret", "The secret bridge.", access=("staff",))
+    assert explain(api, q="bridge", **params)["document"]["rule"] == rule
+
+
+def test_a_document_that_nothing_keeps_out_has_its_places(api: APIClient) -> None:
+    named = explain(api, q="bridge item 3", document="n3")["document"]
+    assert (named["rule"], named["places"]) == ("", {"hybrid": 1, "lexical": 1, "vector": 1})
+    assert named["best"]["document"] == "n3"
+
+
+def test_only_who_edits_may_ask_why(client_with_role: Callable[..., APIClient]) -> None:
+    assert client_with_role("viewer").get(f"{PATH}/explain", {"q": "bridge"}).status_code == 403

@@ -62,6 +62,22 @@ class ElasticLexicalIndex(ElasticFollowing):
         hits = self._search({kb_id: _known_rarest(unique, statistics[kb_id]) for kb_id in ceilings}, k, filters)
         return _best({kb_id: [Hit(hit.id, min(hit.score / ceilings[kb_id], 1.0)) for hit in found] for kb_id, found in hits.items()}, k)
 
+    def term_scores(self, text: str, kb_id: int, ids: Sequence[int]) -> dict[int, dict[str, float]]:
+        """What each term adds to the BM25 of each of these entries; entries without any are left out."""
+        terms = list(dict.fromkeys(analyze(text)))
+        if not terms or not ids:
+            return {}
+        known = _known_rarest(terms, self._statistics(terms, [kb_id])[kb_id])
+        words: list[JSONValue] = [{"term": {"words": {"value": term, "_name": term}}} for term in known]
+        chosen: JSONDict = {"ids": {"values": [str(id) for id in ids]}}
+        query: JSONDict = {"bool": {"should": words, "minimum_should_match": 1, "filter": [chosen]}}
+        answer = self.connection.quick(
+            lambda client: client.search(
+                index=self.alias(kb_id), query=query, size=len(ids), source=False, include_named_queries_score=True, ignore_unavailable=True
+            )
+        )
+        return {int(hit["_id"]): dict(hit["matched_queries"]) for hit in answer["hits"]["hits"]}
+
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         waiting = self._holding(kb_id).waiting

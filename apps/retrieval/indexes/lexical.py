@@ -26,6 +26,7 @@ from apps.retrieval.indexes.tantivy_part import (
     open_part,
     open_reader,
     parse_state,
+    score_term,
     search_part,
     term_score,
 )
@@ -89,6 +90,18 @@ class EmbeddedLexicalIndex:
             found = self._hits(list(dict.fromkeys(terms)), k, one, filters) if ceiling else []
             hits += [Hit(hit.id, min(hit.score / ceiling, 1.0)) for hit in found]
         return _best(hits, k)
+
+    def term_scores(self, text: str, kb_id: int, ids: Sequence[int]) -> dict[int, dict[str, float]]:
+        """What each term adds to the BM25 of each of these entries; entries without any are left out. One small search a term."""
+        reader = self._reader(kb_id)
+        if reader is None or not reader.searcher.num_docs or not ids:
+            return {}
+        scores: dict[int, dict[str, float]] = {}
+        with _damage_named(kb_id):
+            for term in known_rarest(reader.searcher, list(dict.fromkeys(analyze(text)))):
+                for hit in score_term(reader, term, ids):
+                    scores.setdefault(hit.id, {})[term] = hit.score
+        return scores
 
     def _hits(self, terms: Sequence[str], k: int, scope: Scope, filters: Filters) -> list[Hit]:
         hits: list[Hit] = []

@@ -123,6 +123,16 @@ def search_part(reader: LexicalReader, terms: Sequence[str], k: int, filters: Fi
     return [Hit(entry_id, float(score)) for entry_id, (score, _) in zip(ids, found, strict=True)]
 
 
+def score_term(reader: LexicalReader, term: str, ids: Sequence[int]) -> list[Hit]:
+    """Those of the entries that have the term, with its BM25 in each."""
+    chosen = tantivy.Query.const_score_query(tantivy.Query.term_set_query(schema(), "id", list(ids)), 0.0)
+    word = tantivy.Query.term_query(schema(), "words", term, "freq")
+    query = tantivy.Query.boolean_query([(tantivy.Occur.Must, chosen), (tantivy.Occur.Must, word)])
+    found = reader.searcher.search(query, len(ids), count=False).hits
+    entries = ids_at(reader.searcher, [address for _, address in found])
+    return [Hit(entry, float(score)) for entry, (score, _) in zip(entries, found, strict=True)]
+
+
 def _conditions(filters: Filters) -> list[tantivy.Query]:
     """What an entry must fulfil, each with a score of 0."""
     parts = [tantivy.Query.term_set_query(schema(), "facts", [fact_key(fact) for fact in group]) for group in filters.any_of]
