@@ -20,12 +20,12 @@ _ARTICLES = frozenset({"a", "an", "the"})
 def retrieval_scores(found: Sequence[str], relevant: Collection[str]) -> dict[str, float]:
     """One question's `recall_at_1`, `_5`, `_10`, `mrr` and `ndcg_at_10`: its ids, best first, against the ids that are right.
 
-    Recall is the share of the right ids found, of at most as many as fit. MRR is 1 / place of the first right id; nDCG has
+    Recall is the share of the right ids that are among the first. MRR is 1 / place of the first right id; nDCG has
     binary gains (Järvelin and Kekäläinen 2002). All are 0 where nothing is right.
     """
     right = set(relevant)
     places = [place for place, id in enumerate(found, 1) if id in right]
-    scores = {f"recall_at_{k}": _share(sum(place <= k for place in places), min(k, len(right))) for k in RECALLS}
+    scores = {f"recall_at_{k}": _share(sum(place <= k for place in places), len(right)) for k in RECALLS}
     scores["mrr"] = 1 / places[0] if places else 0.0
     ideal = sum(1 / math.log2(place + 1) for place in range(1, min(NDCG_AT, len(right)) + 1))
     scores[f"ndcg_at_{NDCG_AT}"] = _share(sum(1 / math.log2(place + 1) for place in places if place <= NDCG_AT), ideal)

@@ -109,3 +109,28 @@ class Feedback(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vote:+d} {self.turn_id}"
+
+
+class EvaluationRun(models.Model):
+    """What `evaluate` measured once: metrics, and for comparing runs the score of each question by `compared_by`, in the order of the file."""
+
+    kb = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="evaluation_runs")
+    task = models.CharField(max_length=20)
+    data_name = models.CharField(max_length=200)
+    data_sha256 = models.CharField(max_length=64)
+    encoder = models.CharField(max_length=200, blank=True)
+    rows = models.PositiveIntegerField()
+    metrics = models.JSONField(default=dict)
+    parts = models.JSONField(default=dict)
+    intervals = models.JSONField(default=dict)
+    compared_by = models.CharField(max_length=40, blank=True)
+    questions = models.JSONField(default=list)
+    seconds = models.FloatField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["kb", "task", "data_sha256"], name="run_by_questions")]
+
+    def __str__(self) -> str:
+        return f"{self.task} on {self.data_name}"

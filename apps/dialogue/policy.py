@@ -1,4 +1,4 @@
-"""Who answers a question: every skill makes its claim, the surest accepted one speaks."""
+"""Who answers a question: every skill makes its claim, the first sure one speaks, else the surest that is accepted."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from core.types import JSONDict, Match, Query
 log = logging.getLogger(__name__)
 
 MAX_SUGGESTIONS = 4
+SURE = 0.8  # who claims this much speaks before the skills listed after it: what a curator wrote goes before what a document says
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,7 @@ def skills() -> tuple[Skill, ...]:
 
 
 def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill] | None = None) -> Choice:
-    """Asks each skill for its claim. `threshold` replaces the fitted ones where the bot sets it.
+    """Asks each skill for its claim; the first that is `SURE` answers, else the surest. `threshold` replaces the fitted ones where the bot sets it.
 
     A skill that fails is left out, said so in the trace and marked as degraded: the others still answer.
     """
@@ -54,7 +55,8 @@ def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill
             claims.append((skill, match))
             trace[skill.name] = {"confidence": round(match.confidence, 4), "accepted": _accepts(match, threshold), **match.why}
     accepted = [claim for claim in claims if _accepts(claim[1], threshold)]
-    best = max(accepted or claims, key=lambda claim: claim[1].confidence, default=None)
+    sure = (claim for claim in accepted if claim[1].confidence >= SURE)
+    best = next(sure, None) or max(accepted or claims, key=lambda claim: claim[1].confidence, default=None)
     return Choice(
         skill=best[0] if best and accepted else None,
         match=best[1] if best and accepted else None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from apps.retrieval.indexes.analysis import RUN, analyze, fold, stem
+from apps.retrieval.indexes.analysis import RUN, analyze, chinese_words, fold, is_han, stem
 from core.sentences import sentence_spans
 from core.types import JSONDict
 
@@ -34,7 +34,7 @@ def matching_spans(question: str, text: str) -> list[tuple[int, int]]:
 
     Traditional and simplified characters match, and so do widths, cases and English word forms.
     """
-    terms = frozenset(analyze(question))
+    terms = _terms(question)
     if not terms:
         return []
     folded, places = _folded(text)
@@ -56,6 +56,16 @@ def snippets(question: str, text: str) -> list[Snippet]:
     best = sorted(sorted(scored, key=lambda one: (-one[0], one[1]))[:SNIPPETS], key=lambda one: one[1])
     chosen = [sentences[number] for count, number in best if count] or sentences[:1]
     return [_snippet(text, start, end, spans) for start, end in chosen]
+
+
+def _terms(question: str) -> frozenset[str]:
+    """What to mark: whole Chinese words, and the stems of others.
+
+    Pairs of characters, which the index has too, are marked only where they are not words: 年有 of 每年有 is nothing to look at.
+    """
+    terms = frozenset(analyze(question))
+    words = frozenset(word for run in RUN.finditer(fold(question)) if run[1] for word in chinese_words(run[1]))
+    return words & terms | frozenset(term for term in terms if not is_han(term)) or terms
 
 
 def _snippet(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> Snippet:

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.accounts.permissions import Caller
+from apps.dialogue.models import EvaluationRun
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
@@ -100,6 +101,27 @@ def test_reading_counts_answers_in_what_is_shown(tmp_path: Path, kb: KnowledgeBa
     assert report["metrics"]["answer_found"] == pytest.approx(2 / 3)
     assert report["parts"]["unanswerable"]["exact_match"] == 1
     assert 0 < report["metrics"]["f1"] < 1
+
+
+def test_a_second_run_is_compared_with_the_first(tmp_path: Path, kb: KnowledgeBase) -> None:
+    rows = [{"query": f"network token {number}", "relevant": ["vpn"]} for number in range(12)]
+    put_documents(kb, other="A network token is a thing of the network, a token.")
+    _, first = evaluate("retrieval", tmp_path, rows)
+    put_documents(kb, vpn="".join(f"network token {number} " for number in range(12)))
+    _, second = evaluate("retrieval", tmp_path, rows)
+    assert "against run" not in first
+    assert "recall_at_1 +1.0000 against run" in second and "a real difference" in second
+    assert [run.metrics["recall_at_1"] for run in EvaluationRun.objects.order_by("pk")] == [0.0, 1.0]
+
+
+def test_a_metric_below_its_bound_ends_the_command_with_an_error(tmp_path: Path, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave="Ten days of annual leave.")
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"query": "annual leave", "relevant": ["leave"]}\n')
+    call_command("evaluate", "retrieval", "--kb", "hr", "--data", data, "--at-least", "recall_at_1=1", stdout=io.StringIO())
+    for bound, says in (("mrr=1.1", "mrr is 1.0000"), ("luck=1", "No metric luck"), ("mrr", "metric=value")):
+        with pytest.raises(CommandError, match=says):
+            call_command("evaluate", "retrieval", "--kb", "hr", "--data", data, "--at-least", bound, stdout=io.StringIO())
 
 
 def test_an_unknown_base_and_a_missing_file_are_named(tmp_path: Path) -> None:

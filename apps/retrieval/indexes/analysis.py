@@ -70,6 +70,25 @@ def _terms(runs: list[tuple[str, str]], *, keep_all: bool) -> list[str]:
     return terms
 
 
+def is_han(term: str) -> bool:
+    """Whether a term is of Han characters."""
+    found = RUN.match(term)
+    return found is not None and bool(found[1])
+
+
+def chinese_words(run: str) -> list[str]:
+    """The words of a run of Han characters that have two or more; single characters in a row, which are no known word, by pairs."""
+    words: list[str] = []
+    single = ""
+    for part in [*rjieba.cut(run, False), "  "]:
+        if len(part) == 1:
+            single += part
+            continue
+        words += [single[at : at + 2] for at in range(len(single) - 1)] + ([part] if part.strip() else [])
+        single = ""
+    return words
+
+
 def stem(word: str) -> str:
     """The English Snowball stem of one folded word; a word of another language mostly stays."""
     stems = _stemmer().analyze(word)

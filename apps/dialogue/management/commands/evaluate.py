@@ -13,7 +13,9 @@ import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
+from apps.dialogue.evaluations import compare_with_previous, missed_bounds, parse_bounds, store_run
 from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
+from apps.retrieval.encoding import encoder
 from apps.retrieval.evaluation import evaluate_reading, evaluate_retrieval, parse_reading, parse_search
 from apps.retrieval.selectors import kb_named, scope_of
 from core.errors import QAError
@@ -43,22 +45,35 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "task", choices=sorted(TASKS), help="faq: is the right FAQ first? abstain: are answers withheld where none is right?"
+            "task",
+            choices=sorted(TASKS),
+            help="faq: is the right FAQ first? abstain: are answers withheld where none is right? retrieval: are the right documents found? "
+            "reading: does what is read out of documents hold the answer?",
         )
         parser.add_argument("--kb", required=True, help="slug of the knowledge base")
         parser.add_argument(
             "--data",
             required=True,
             type=Path,
-            help='JSONL file with a row {"query", "relevant": [id, …]} a line; an empty list means no answer is right',
+            help='JSONL file with a row {"query", "relevant": [id, …]} a line; an empty list means no answer is right. '
+            'For reading {"question", "answers": [text, …]}',
         )
         parser.add_argument("--out", type=Path, help="file for the report: {task, rows, metrics, parts, seconds}")
+        parser.add_argument(
+            "--at-least",
+            action="append",
+            default=[],
+            metavar="METRIC=VALUE",
+            help="exit status 1 where the metric is lower; may be repeated",
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         began = time.monotonic()
         task = TASKS[options["task"]]
         try:
-            scope = scope_of([kb_named(options["kb"])], groups=None)
+            bounds = parse_bounds(options["at_least"])
+            kb = kb_named(options["kb"])
+            scope = scope_of([kb], groups=None)
             rows = list(_read(options["data"], task))
             report = self._run(task, rows, scope)
         except QAError as error:
@@ -67,6 +82,15 @@ class Command(BaseCommand):
         if options["out"]:
             options["out"].write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         self._print(report)
+        run = store_run(kb, report, options["data"], encoder=encoder().model_id)
+        if comparison := compare_with_previous(run):
+            self.stdout.write(str(comparison))
+        try:
+            missed = missed_bounds(report["metrics"], bounds)  # type: ignore[arg-type]
+        except QAError as error:
+            raise CommandError(error.message) from error
+        if missed:
+            raise CommandError("; ".join(missed), returncode=1)
 
     def _run(self, task: Task, rows: Sequence[Any], scope: Scope) -> JSONDict:
         report: JSONDict = {}
@@ -80,6 +104,7 @@ class Command(BaseCommand):
 
     def _print(self, report: JSONDict) -> None:
         columns: dict[str, Any] = {"all": report["metrics"], **report["parts"]}  # type: ignore[dict-item]
+        intervals: Any = report.get("intervals", {})
         names = list(columns["all"])
         width = max(map(len, names)) + 2
         self.stdout.write(f"{report['task']}: {report['rows']} rows in {report['seconds']} s")
@@ -88,7 +113,8 @@ class Command(BaseCommand):
         self.stdout.write(" " * width + "".join(f"{column:>10}" for column in columns))
         for name in names:
             cells = "".join(f"{values[name]:>10.4f}" if name in values else " " * 10 for values in columns.values())
-            self.stdout.write(f"{name:<{width}}{cells}")
+            within = "  95 %: {:.4f} to {:.4f}".format(*intervals[name]) if name in intervals else ""
+            self.stdout.write(f"{name:<{width}}{cells}{within}")
 
 
 def _read(path: Path, task: Task) -> Iterator[Any]:
