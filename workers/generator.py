@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from core.errors import ConfigurationError, ModelUnavailable
+from core.errors import ModelUnavailable
 from core.types import JSONDict
 from workers.chat_tokens import ChatTokenizer
 from workers.device import choose_device, choose_dtype, set_threads
@@ -47,10 +47,10 @@ class TorchGenerator:
     ) -> None:
         verify(folder, hashes=False)
         self.device = choose_device(device)
-        self._dtype = choose_dtype(precision, self.device)
+        self.dtype = choose_dtype(precision, self.device)
         set_threads(threads)
         self._chat = ChatTokenizer(folder)
-        self._stack = _load_stack(folder, self.device, self._dtype)
+        self._stack = _load_stack(folder, self.device, self.dtype)
         self.name = folder.name
         self.max_streams = max_streams
         self.end_ids = _end_ids(folder, self._chat.end_id)
@@ -60,7 +60,7 @@ class TorchGenerator:
             head_dim=self._stack.head_dim,
             max_rows=max_streams,
             max_bytes=cache_mb * 2**20,
-            dtype=self._dtype,
+            dtype=self.dtype,
             device=self.device,
         )
 
@@ -95,7 +95,9 @@ def _load_stack(folder: Path, device: torch.device, dtype: torch.dtype) -> _Stac
     if not files:
         raise ModelUnavailable(f"{folder} holds no weights (*.safetensors).", folder=str(folder))
     if not is_lean(config):
-        raise ConfigurationError(f"The generator {folder.name} has an architecture ({config.get('model_type')}) that is not supported.")
+        from workers.any_causal import AnyCausal
+
+        return AnyCausal(folder, device, dtype)
     return LeanLlama(config, {name: tensor for file in files for name, tensor in load_file(file).items()}, device, dtype)
 
 

@@ -17,7 +17,9 @@ from pathlib import Path
 import redis
 from prometheus_client import REGISTRY
 
+from core.metrics import GENERATION_STOP_SECONDS
 from core.worker_registry import HEARTBEAT_S, ServedModel, WorkerRecord, remove_worker, write_worker
+from workers.broker import GENERATOR
 from workers.device import device_memory_mb
 
 log = logging.getLogger(__name__)
@@ -119,6 +121,7 @@ class Heartbeat:
             requests=self._load.requests(role),
             batches=batches,
             texts=texts,
+            stop_p95_ms=_stop_p95_ms() if role == GENERATOR else 0.0,
         )
 
     def _recent_mean_batch(self, role: str, batches: int, texts: int) -> float:
@@ -132,6 +135,18 @@ class Heartbeat:
 
 def _count(name: str, role: str) -> int:
     return int(REGISTRY.get_sample_value(name, {"model": role}) or 0)
+
+
+def _stop_p95_ms() -> float:
+    """The bucket of the histogram below which 95 % of the stops lie; 0 before the first."""
+    buckets = sorted(
+        (float(sample.labels["le"]), sample.value)
+        for metric in GENERATION_STOP_SECONDS.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_bucket")
+    )
+    count = buckets[-1][1]
+    return next(1000 * seconds for seconds, below in buckets if below >= 0.95 * count) if count else 0.0
 
 
 def memory_mb() -> int:

@@ -46,7 +46,7 @@ def claim_text(client: redis.Redis, text_id: str, writer: Writer) -> Writer:
     key, mine = f"{text_key(text_id)}:writer", orjson.dumps(writer_as_dict(writer))
     if client.set(key, mine, nx=True, ex=CLAIM_S):
         return writer
-    return writer_from_dict(orjson.loads(client.get(key) or mine))  # type: ignore[arg-type] # redis has no types for sync alone
+    return writer_from_dict(orjson.loads(client.get(key) or mine))
 
 
 def send_error(client: redis.Redis, text_id: str, error: QAError) -> None:

@@ -13,6 +13,7 @@ from core.protocols import GenerationRequest
 from tests.language_models import write_language_model
 from workers.generation_loop import GenerationLoop
 from workers.generator import TorchGenerator
+from workers.llama import LeanLlama
 
 QUESTION = "Where do I reset my password? 我忘了密码"
 
@@ -52,11 +53,36 @@ def expected(folder: Path, question: str, tokens: int = 24) -> str:
     return "".join(map(detokenizer.push, ids[len(prompt) :])) + detokenizer.flush()
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral"])
-def test_the_text_is_the_one_that_transformers_writes(kind: str, tmp_path: Path) -> None:
-    folder = write_language_model(tmp_path, kind, **({"sliding_window": None} if kind == "mistral" else {}))
-    with closing(GenerationLoop(load(folder))) as loop:
+@pytest.mark.parametrize(
+    ("kind", "changes", "is_lean"),
+    [
+        ("llama", {}, True),
+        ("llama", {"tie_word_embeddings": True, "num_key_value_heads": 4}, True),
+        ("qwen2", {}, True),
+        ("qwen3", {}, True),
+        ("mistral", {"sliding_window": None}, True),
+        ("mistral", {"sliding_window": 200}, False),
+        ("gemma2", {"query_pre_attn_scalar": 8}, False),
+        ("gpt_neox", {"num_key_value_heads": 4}, False),
+    ],
+)
+def test_the_text_is_the_one_that_transformers_writes(kind: str, changes: dict[str, object], is_lean: bool, tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path, kind, **changes)
+    model = load(folder)
+    assert isinstance(model._stack, LeanLlama) == is_lean
+    with closing(GenerationLoop(model)) as loop:
         assert write(loop, QUESTION) == expected(folder, QUESTION)
+
+
+def test_sixteen_texts_of_a_model_in_transformers_modules_are_what_each_is_alone(tmp_path: Path) -> None:
+    with closing(GenerationLoop(load(write_language_model(tmp_path, "gemma2", query_pre_attn_scalar=8)))) as loop:
+        test_sixteen_texts_of_different_lengths_are_what_each_is_alone(loop)
+
+
+def test_a_model_without_keys_and_values_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_language_model(tmp_path / "no-attention", "mamba", state_size=4, time_step_rank=4)
+    with pytest.raises(ConfigurationError, match="no-attention"):
+        load(folder)
 
 
 def test_sixteen_texts_of_different_lengths_are_what_each_is_alone(loop: GenerationLoop) -> None:
