@@ -146,6 +146,9 @@ class Settings(BaseSettings):
     vector_exact_max: int = Field(
         20_000, ge=0, description="Vectors of one knowledge base up to which search is exact; more use a graph index (HNSW)."
     )
+    vector_clusters_min: int = Field(
+        100_000, ge=0, description="Vectors of one knowledge base beyond which clusters with short codes (IVF-PQ) replace the graph."
+    )
 
     # Files
     parse_processes: int = Field(2, ge=1, le=64, description="Processes that read files for one process of the server, at most.")

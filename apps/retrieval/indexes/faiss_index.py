@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from apps.retrieval.indexes.enlarging import enlarged, is_due
+from apps.retrieval.indexes.large_part import BuildStopped
 from apps.retrieval.indexes.snapshot import SnapshotFolder
-from apps.retrieval.indexes.vector_graph import BuildStopped
-from apps.retrieval.indexes.vector_view import MAX_DEAD_SHARE, VectorView, empty_view, extend_graph
+from apps.retrieval.indexes.vector_view import VectorView, empty_view
 from core.config import get_settings
 from core.errors import IndexMismatch
 from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArray, Hit, IndexState, Scope
@@ -28,17 +29,28 @@ _NOTHING = IndexState(revision=0, built_with="")
 
 
 class FaissIndex:
-    """VectorIndex in memory: exact up to `exact_max` entries of a knowledge base, a graph (HNSW) beyond.
+    """VectorIndex in memory: exact up to `exact_max` entries of a knowledge base, a graph (HNSW) beyond, and clusters
+    (IVF-PQ, refined by stored rows) from more than `clusters_min` on.
 
     Searches take no lock and wait for nobody: refresh and the maintenance thread put new immutable views in place.
-    The maintenance thread builds graphs and writes snapshots; until a graph is ready, its entries are scanned exactly.
+    The maintenance thread builds them and writes snapshots; until one is ready, its entries are scanned exactly.
     Each process follows the database with an index of its own; the snapshot on disk is shared.
     """
 
-    def __init__(self, kind: EntryKind = EntryKind.FAQ, *, folder: Path | None = None, exact_max: int | None = None) -> None:
-        settings = get_settings() if folder is None or exact_max is None else None
-        self._folder = (folder or settings.data_dir / "indexes") / kind.value  # type: ignore[union-attr]
-        self._exact_max = settings.vector_exact_max if exact_max is None else exact_max  # type: ignore[union-attr]
+    def __init__(
+        self,
+        kind: EntryKind = EntryKind.FAQ,
+        *,
+        folder: Path | None = None,
+        exact_max: int | None = None,
+        clusters_min: int | None = None,
+    ) -> None:
+        settings = get_settings()
+        self._folder = (folder or settings.data_dir / "indexes") / kind.value
+        self._limits = (
+            settings.vector_exact_max if exact_max is None else exact_max,
+            settings.vector_clusters_min if clusters_min is None else clusters_min,
+        )
         self._mutex = threading.Lock()
         self._kbs: dict[int, _KnowledgeBaseVectors] = {}
         self._due: queue.Queue[_KnowledgeBaseVectors | None] = queue.Queue()
@@ -60,7 +72,7 @@ class FaissIndex:
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))[: max(k, 0)]
 
     def vectors(self, kb_id: int, ids: Sequence[int]) -> dict[int, FloatArray]:
-        """float32[dim] of each visible entry among `ids`; those in a graph are rounded to half precision."""
+        """float32[dim] of each visible entry among `ids`; those beyond an exact scan are rounded to half precision."""
         view = self._kb(kb_id).view
         return {} if view is None else view.vectors(np.array(list(ids), dtype=np.int64))
 
@@ -95,7 +107,7 @@ class FaissIndex:
         self._held(kb_id).delete(ids)
 
     def refresh(self, kb_id: int, revision: int) -> None:
-        """Puts a view with all changes in place, and leaves graph and snapshot to the maintenance thread."""
+        """Puts a view with all changes in place, and leaves the rest to the maintenance thread."""
         kb = self._held(kb_id)
         kb.refresh(revision)
         self._maintain_if_due(kb)
@@ -113,7 +125,7 @@ class FaissIndex:
     # Maintenance
 
     def wait_for_maintenance(self) -> None:
-        """Returns when every graph and snapshot that is due has been made: for benchmarks, tests and bulk loads."""
+        """Returns when every build and snapshot that is due has been made: for benchmarks, tests and bulk loads."""
         self._due.join()
 
     def close(self) -> None:
@@ -135,7 +147,7 @@ class FaissIndex:
         if kb is None:
             with self._mutex:
                 if kb_id not in self._kbs:
-                    self._kbs[kb_id] = _KnowledgeBaseVectors(kb_id, self._folder / str(kb_id) / "vectors", self._exact_max)
+                    self._kbs[kb_id] = _KnowledgeBaseVectors(kb_id, self._folder / str(kb_id) / "vectors", *self._limits)
                 kb = self._kbs[kb_id]
         if kb.load_once():
             self._maintain_if_due(kb)
@@ -148,7 +160,7 @@ class FaissIndex:
         return kb
 
     def _maintain_if_due(self, kb: _KnowledgeBaseVectors) -> None:
-        if not (kb.needs_graph() or kb.needs_snapshot()):
+        if not (kb.is_too_large() or kb.needs_snapshot()):
             return
         self._due.put(kb)
         with self._mutex:
@@ -162,7 +174,7 @@ class FaissIndex:
             try:
                 if kb is None:
                     return
-                kb.build_graph()
+                kb.enlarge()
                 kb.save_if_due()
             except BuildStopped:
                 continue
@@ -178,14 +190,14 @@ class _KnowledgeBaseVectors:
     `exclusive` is held by whoever changes entries, for as long as encoding takes; `swap` only while a view is replaced.
     """
 
-    def __init__(self, kb_id: int, folder: Path, exact_max: int) -> None:
+    def __init__(self, kb_id: int, folder: Path, exact_max: int, clusters_min: int) -> None:
         self.kb_id = kb_id
         self.exclusive = threading.RLock()
         self.depth = 0
         self.view: VectorView | None = None
         self.state = _NOTHING
         self.stop_building = threading.Event()
-        self._exact_max = exact_max
+        self._exact_max, self._clusters_min = exact_max, clusters_min
         self._snapshot = SnapshotFolder(folder)
         self._swap = threading.RLock()
         self._loaded = False
@@ -247,28 +259,23 @@ class _KnowledgeBaseVectors:
             self.stop_building = threading.Event()
         self._snapshot.remove()
 
-    def needs_graph(self) -> bool:
-        """Rows beyond what is scanned exactly: all of it before there is a graph, a quarter beside one."""
+    def is_too_large(self) -> bool:
         view = self.view
-        if view is None:
-            return False
-        if view.graph is None:
-            return len(view.row_ids) > self._exact_max
-        return len(view.row_ids) > self._exact_max // 4 or view.dead_share > MAX_DEAD_SHARE
+        return view is not None and is_due(view, self._exact_max)
 
-    def build_graph(self) -> None:
+    def enlarge(self) -> None:
         """Builds aside while searches and changes go on, then takes what changed meanwhile into account."""
         with self._swap:
-            if not self.needs_graph() or self.view is None:
+            if not self.is_too_large() or self.view is None:
                 return
             view, stop, self._changed_while_building = self.view, self.stop_building, set()
         try:
-            graph, alive = extend_graph(view, stop)
+            large, alive = enlarged(view, self._clusters_min, stop)
             with self._swap:
                 changed = self._changed_while_building
                 if self.view is not None and changed is not None and not stop.is_set():
-                    self.view = self.view.with_graph(graph, alive, changed)
-                    self._unsaved += SNAPSHOT_CHANGES  # a graph is what a restart must not make again
+                    self.view = self.view.with_large(large, alive, changed)
+                    self._unsaved += SNAPSHOT_CHANGES  # what a restart must not make again
         finally:
             self._changed_while_building = None
 

@@ -19,13 +19,16 @@ import numpy as np
 
 from apps.retrieval.indexes.durable import FolderLock, replace_file, sync_folder
 from apps.retrieval.indexes.fact_table import FactTable
+from apps.retrieval.indexes.large_part import LargePart
+from apps.retrieval.indexes.vector_clusters import Clusters
+from apps.retrieval.indexes.vector_gpu import GpuRows, gpu_is_there
 from apps.retrieval.indexes.vector_graph import Graph
 from apps.retrieval.indexes.vector_view import VectorView
 from core.types import IndexState
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # a snapshot of another format counts as none
+FORMAT = 3  # a snapshot of another format counts as none
 _BLOCK = 1 << 20
 _FACTS = ("starts", "codes", "days")
 
@@ -46,8 +49,8 @@ class SnapshotFolder:
         self._folder = folder
         self._manifest = folder / "manifest.json"
         self._lock = FolderLock(folder / "lock")
-        self._graph: Graph | None = None
-        self._graph_file: SavedFile | None = None
+        self._large: LargePart | None = None
+        self._large_file: SavedFile | None = None
 
     def load(self) -> tuple[VectorView, IndexState] | None:
         """What was saved last, or None where there is nothing whole: what is damaged is logged and removed."""
@@ -69,11 +72,11 @@ class SnapshotFolder:
                 "row_ids": self._write_array(view.row_ids),
                 **self._write_facts("row", view.row_facts),
             }
-            if view.graph is not None and view.alive is not None:
-                files["graph"] = self._write_graph(view.graph)
-                files["graph_ids"] = self._write_array(view.graph.ids)
+            if view.large is not None and view.alive is not None:
+                files["large"] = self._write_large(view.large)
+                files["large_ids"] = self._write_array(view.large.ids)
                 files["alive"] = self._write_array(view.alive)
-                files |= self._write_facts("graph", view.graph.facts)
+                files |= self._write_facts("large", view.large.facts)
             sync_folder(self._folder)
             self._write_manifest(view, state, files)
             self._remove_others({file.name for file in files.values()})
@@ -100,12 +103,13 @@ class SnapshotFolder:
         files = {part: SavedFile(**row) for part, row in manifest["files"].items()}
         for file in files.values():
             self._check(file)
-        arrays = {part: np.load(self._folder / file.name, allow_pickle=False) for part, file in files.items() if part != "graph"}
-        graph = None
-        if "graph" in files:
-            graph = Graph(faiss.read_index(str(self._folder / files["graph"].name)), arrays["graph_ids"], _facts("graph", arrays))
-            self._graph, self._graph_file = graph, files["graph"]
-        view = VectorView(int(manifest["dim"]), arrays["rows"], arrays["row_ids"], _facts("row", arrays), graph, arrays.get("alive"))
+        arrays = {part: np.load(self._folder / file.name, allow_pickle=False) for part, file in files.items() if part != "large"}
+        large = None
+        if "large" in files:
+            index = faiss.read_index(str(self._folder / files["large"].name), faiss.IO_FLAG_MMAP_IFC)
+            large = _kind_of(index)(index, arrays["large_ids"], _facts("large", arrays))
+            self._large, self._large_file = large, files["large"]
+        view = VectorView(int(manifest["dim"]), arrays["rows"], arrays["row_ids"], _facts("row", arrays), large, arrays.get("alive"))
         return view, IndexState(revision=int(manifest["revision"]), built_with=str(manifest["built_with"]))
 
     def _check(self, file: SavedFile) -> None:
@@ -132,16 +136,16 @@ class SnapshotFolder:
     def _write_facts(self, part: str, facts: FactTable) -> dict[str, SavedFile]:
         return {f"{part}_{name}": self._write_array(getattr(facts, name)) for name in _FACTS}
 
-    def _write_graph(self, graph: Graph) -> SavedFile:
-        """The file of this very graph where it is already there: a graph is large and changes rarely."""
-        if self._graph is graph and self._graph_file is not None and (self._folder / self._graph_file.name).exists():
-            return self._graph_file
+    def _write_large(self, large: LargePart) -> SavedFile:
+        """The file of this very part where it is already there: it is large and changes rarely."""
+        if self._large is large and self._large_file is not None and (self._folder / self._large_file.name).exists():
+            return self._large_file
         path = self._folder / f"{uuid.uuid4().hex[:16]}.faiss"
-        faiss.write_index(graph.index, str(path))
+        faiss.write_index(large.index, str(path))
         with path.open("rb+") as file:
             os.fsync(file.fileno())
-        self._graph, self._graph_file = graph, _described(path)
-        return self._graph_file
+        self._large, self._large_file = large, _described(path)
+        return self._large_file
 
     def _write_manifest(self, view: VectorView, state: IndexState, files: dict[str, SavedFile]) -> None:
         row = {
@@ -159,6 +163,14 @@ class SnapshotFolder:
             for path in self._folder.glob(pattern):
                 if path.name not in keep:
                     path.unlink(missing_ok=True)
+
+
+def _kind_of(index: faiss.Index) -> type[LargePart]:
+    if isinstance(index, faiss.IndexScalarQuantizer):
+        if not gpu_is_there():
+            raise ValueError("it was made for a GPU, and there is none")
+        return GpuRows
+    return Clusters if isinstance(index, faiss.IndexRefine) else Graph
 
 
 def _facts(part: str, arrays: dict[str, np.ndarray]) -> FactTable:

@@ -1,13 +1,12 @@
 """Which vectors are nearest to a question's? One immutable state of one knowledge base's vectors.
 
-A view has two parts. `rows` are scanned exactly. `graph` holds what has grown beyond an exact scan; its replaced and
-deleted nodes stay as dead ones that no search returns. Nothing in a view ever changes, so searches take no lock: a change
-makes a new view.
+A view has two parts. `rows` are scanned exactly. `large`, a graph or clusters, holds what has grown beyond an exact scan;
+its replaced and deleted nodes stay as dead ones that no search returns. Nothing in a view ever changes, so searches take no
+lock: a change makes a new view.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,23 +15,21 @@ import faiss
 import numpy as np
 
 from apps.retrieval.indexes.fact_table import FactTable, Mask, table_of, without_facts
-from apps.retrieval.indexes.vector_graph import Graph, IdArray, extended_graph, new_graph
+from apps.retrieval.indexes.large_part import IdArray, LargePart
 from core.types import NO_FILTERS, Facts, Filters, FloatArray, Hit
-
-MAX_DEAD_SHARE = 0.2
 
 Put = Mapping[int, tuple[FloatArray, Facts]]
 
 
 @dataclass(frozen=True, eq=False)
 class VectorView:
-    """`rows` float32[n, dim] with `row_ids` int64[n] and the facts of each, and `graph` with `alive` bool[nodes] where there is one."""
+    """`rows` float32[n, dim] with `row_ids` int64[n] and the facts of each, and `large` with `alive` bool[nodes] where there is one."""
 
     dim: int
     rows: FloatArray
     row_ids: IdArray
     row_facts: FactTable
-    graph: Graph | None = None
+    large: LargePart | None = None
     alive: Mask | None = None
 
     @property
@@ -42,12 +39,12 @@ class VectorView:
 
     @property
     def nodes(self) -> int:
-        """Nodes of the graph, dead ones too."""
-        return 0 if self.graph is None else len(self.graph.ids)
+        """Nodes of the large part, dead ones too."""
+        return 0 if self.large is None else len(self.large.ids)
 
     @property
     def dead_share(self) -> float:
-        """Share of the graph's nodes that no search returns any more."""
+        """Share of the nodes that no search returns any more."""
         return self._dead / self.nodes if self.nodes else 0.0
 
     def search(self, vector: FloatArray, k: int, filters: Filters = NO_FILTERS) -> list[Hit]:
@@ -57,25 +54,25 @@ class VectorView:
         """
         faiss.omp_set_num_threads(1)
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
-        return self._search_rows(query, k, filters) + self._search_graph(query, k, filters)
+        return self._search_rows(query, k, filters) + self._search_large(query, k, filters)
 
     def vectors(self, ids: IdArray) -> dict[int, FloatArray]:
-        """float32[dim] of each id that is here; those of a graph in half precision."""
+        """float32[dim] of each id that is here; those of the large part in half precision."""
         places = _lookup(self._sorted_rows, ids)
         found = dict(zip(self.row_ids[places].tolist(), self.rows[places], strict=True))
         nodes = self.nodes_of(ids)
-        if self.graph is not None and len(nodes):
-            found |= dict(zip(self.graph.ids[nodes].tolist(), self.graph.rows_at(nodes), strict=True))
+        if self.large is not None and len(nodes):
+            found |= dict(zip(self.large.ids[nodes].tolist(), self.large.rows_at(nodes), strict=True))
         return found
 
     def ids(self) -> set[int]:
         """Every id that can be found."""
-        graph_ids = self.graph.ids[self.alive] if self.graph is not None else np.empty(0, np.int64)
-        return set(self.row_ids.tolist()) | set(graph_ids.tolist())
+        large_ids = self.large.ids[self.alive] if self.large is not None else np.empty(0, np.int64)
+        return set(self.row_ids.tolist()) | set(large_ids.tolist())
 
     def nodes_of(self, ids: IdArray) -> IdArray:
-        """The living graph nodes of those ids that have one."""
-        return _lookup(self._living, ids) if self.graph is not None else np.empty(0, np.int64)
+        """The living nodes of those ids that have one."""
+        return _lookup(self._living, ids) if self.large is not None else np.empty(0, np.int64)
 
     def changed(self, put: Put, deleted: set[int]) -> VectorView:
         """The view after these changes. Copies `rows` (10 ms for 20,000 of 384), so that nobody waits for anybody."""
@@ -84,14 +81,14 @@ class VectorView:
         rows = np.concatenate([self.rows[keep], *(vector[None] for vector, _ in put.values())])
         row_ids = np.concatenate([self.row_ids[keep], np.fromiter(put.keys(), dtype=np.int64)])
         row_facts = self.row_facts.taken(keep).followed_by(table_of([facts for _, facts in put.values()]))
-        return VectorView(self.dim, rows, row_ids, row_facts, self.graph, self._without(self.nodes_of(touched)))
+        return VectorView(self.dim, rows, row_ids, row_facts, self.large, self._without(self.nodes_of(touched)))
 
-    def with_graph(self, graph: Graph, alive: Mask, changed_since: set[int]) -> VectorView:
-        """The view once `graph`, built from an earlier view, takes over all that has not changed since then."""
+    def with_large(self, large: LargePart, alive: Mask, changed_since: set[int]) -> VectorView:
+        """The view once `large`, built from an earlier view, takes over all that has not changed since then."""
         changed = np.fromiter(changed_since, dtype=np.int64)
         keep = np.isin(self.row_ids, changed)
-        alive = alive & ~np.isin(graph.ids, changed)
-        return VectorView(self.dim, self.rows[keep], self.row_ids[keep], self.row_facts.taken(keep), graph, alive)
+        alive = alive & ~np.isin(large.ids, changed)
+        return VectorView(self.dim, self.rows[keep], self.row_ids[keep], self.row_facts.taken(keep), large, alive)
 
     def _search_rows(self, query: FloatArray, k: int, filters: Filters) -> list[Hit]:
         if not len(self.row_ids):
@@ -105,13 +102,13 @@ class VectorView:
         best = np.argpartition(-products, k)[:k] if len(products) > k else np.arange(len(products))
         return _as_hits(products[best], admitted[best], self.row_ids)
 
-    def _search_graph(self, query: FloatArray, k: int, filters: Filters) -> list[Hit]:
-        if self.graph is None or self.alive is None:
+    def _search_large(self, query: FloatArray, k: int, filters: Filters) -> list[Hit]:
+        if self.large is None or self.alive is None:
             return []
         mask = self.alive if self._dead else None
         if filters:
-            mask = self.graph.facts.admitted(filters) & self.alive
-        return _as_hits(*self.graph.nearest(query, k, mask), self.graph.ids)
+            mask = self.large.facts.admitted(filters) & self.alive
+        return _as_hits(*self.large.nearest(query, k, mask), self.large.ids)
 
     def _without(self, nodes: IdArray) -> Mask | None:
         if self.alive is None or not len(nodes):
@@ -133,28 +130,15 @@ class VectorView:
     @cached_property
     def _living(self) -> tuple[IdArray, IdArray]:
         """Ids of living nodes in order, and their nodes."""
-        assert self.graph is not None and self.alive is not None
+        assert self.large is not None and self.alive is not None
         nodes = np.flatnonzero(self.alive)
-        order = np.argsort(self.graph.ids[nodes], kind="stable")
-        return self.graph.ids[nodes][order], nodes[order]
+        order = np.argsort(self.large.ids[nodes], kind="stable")
+        return self.large.ids[nodes][order], nodes[order]
 
 
 def empty_view(dim: int) -> VectorView:
     """A view of nothing."""
     return VectorView(dim, np.empty((0, dim), np.float32), np.empty(0, np.int64), without_facts(0))
-
-
-def extend_graph(view: VectorView, stop: threading.Event) -> tuple[Graph, Mask]:
-    """The view's graph with its rows added, on a copy; raises BuildStopped once `stop` is set.
-
-    Where the view has no graph, or more than a fifth of its nodes are dead, a new one is built of all that lives.
-    """
-    added = view.rows, view.row_ids, view.row_facts
-    if view.graph is None or view.alive is None or view.dead_share > MAX_DEAD_SHARE:
-        graph = new_graph(view.graph, view.alive, *added, stop)
-        return graph, np.ones(len(graph.ids), np.bool_)
-    alive = np.concatenate([view.alive, np.ones(len(view.row_ids), np.bool_)])
-    return extended_graph(view.graph, *added, stop), alive
 
 
 def _as_hits(scores: FloatArray, places: IdArray, ids: IdArray) -> list[Hit]:

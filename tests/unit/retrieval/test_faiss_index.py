@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.retrieval.indexes.enlarging import enlarged
 from apps.retrieval.indexes.faiss_index import FaissIndex
-from apps.retrieval.indexes.vector_view import empty_view, extend_graph
+from apps.retrieval.indexes.vector_view import empty_view
 from core.types import NO_FACTS, Facts, Filters, FloatArray, IndexState, Scope
 
 KB = Scope(kb_ids=(1,))
-DIM = 16
+DIM, CLUSTERS_MIN = 16, 1_000_000
 
 
 def unit_rows(count: int, *, seed: int = 0) -> FloatArray:
@@ -48,7 +49,7 @@ def test_a_graph_finds_what_an_exact_scan_finds(tmp_path: Path) -> None:
     shared = [
         len({hit.id for hit in index.search(query, 10, KB)} & set(truth.tolist())) for query, truth in zip(queries, exact, strict=True)
     ]
-    assert index._kb(1).view.graph is not None  # type: ignore[union-attr]
+    assert index._kb(1).view.large is not None  # type: ignore[union-attr]
     assert np.mean(shared) / 10 >= 0.97
     index.close()
 
@@ -69,9 +70,9 @@ def test_replacing_many_entries_rebuilds_the_graph_without_its_dead(tmp_path: Pa
 def test_what_changes_while_a_graph_is_built_is_neither_lost_nor_revived() -> None:
     rows, newer = unit_rows(300), unit_rows(2, seed=3)
     before = empty_view(DIM).changed(with_no_facts(dict(enumerate(rows))), set())
-    graph, alive = extend_graph(before, threading.Event())
+    graph, alive = enlarged(before, CLUSTERS_MIN, threading.Event())
     meanwhile = before.changed(with_no_facts({0: newer[0], 900: newer[1]}), {1})
-    after = meanwhile.with_graph(graph, alive, {0, 900, 1})
+    after = meanwhile.with_large(graph, alive, {0, 900, 1})
     assert after.ids() == (set(range(300)) - {1}) | {900}
     assert max(after.search(newer[0], 5), key=lambda hit: hit.score).id == 0
     assert max(after.search(newer[1], 5), key=lambda hit: hit.score).id == 900
@@ -82,9 +83,9 @@ def test_an_entry_replaced_twice_in_a_graph_has_its_last_vector() -> None:
     rows = unit_rows(300)
     view = empty_view(DIM).changed(with_no_facts(dict(enumerate(rows))), set())
     for seed in (4, 5):
-        view = view.with_graph(*extend_graph(view, threading.Event()), set())
+        view = view.with_large(*enlarged(view, CLUSTERS_MIN, threading.Event()), set())
         view = view.changed(with_no_facts({7: unit_rows(1, seed=seed)[0]}), set())
-    view = view.with_graph(*extend_graph(view, threading.Event()), set())
+    view = view.with_large(*enlarged(view, CLUSTERS_MIN, threading.Event()), set())
     assert view.vectors(np.array([7]))[7] == pytest.approx(unit_rows(1, seed=5)[0], abs=1e-3)
     assert (view.nodes, view.count) == (302, 300)
 
@@ -212,7 +213,7 @@ def test_a_filter_that_shuts_out_the_neighbourhood_loses_no_recall(share: str) -
     admitted = {"tenth": clusters == 3, "half": clusters % 2 == 1, "far": clusters != 0, "one": np.arange(count) == 77}[share]
     facts = [Facts(terms=("yes",) if yes else ("no",)) for yes in admitted]
     view = empty_view(DIM).changed({n: (row, facts[n]) for n, row in enumerate(rows)}, set())
-    view = view.with_graph(*extend_graph(view, threading.Event()), set())
+    view = view.with_large(*enlarged(view, CLUSTERS_MIN, threading.Event()), set())
     for query in rows[:200:10]:  # all of cluster 0, which none of the filters lets in
         truth = np.flatnonzero(admitted)[np.argsort(-(rows[admitted] @ query))[:10]]
         hits = view.search(query, 10, Filters(any_of=(frozenset({"yes"}),)))
@@ -222,7 +223,7 @@ def test_a_filter_that_shuts_out_the_neighbourhood_loses_no_recall(share: str) -
 def test_deleting_a_whole_neighbourhood_leaves_the_rest_findable() -> None:
     rows = clustered_rows(5_000)
     view = empty_view(DIM).changed(with_no_facts(dict(enumerate(rows))), set())
-    view = view.with_graph(*extend_graph(view, threading.Event()), set())
+    view = view.with_large(*enlarged(view, CLUSTERS_MIN, threading.Event()), set())
     left = view.changed({}, set(range(0, 5_000, 10)))
     truth = [n for n in np.argsort(-(rows @ rows[0])) if n % 10][:10]
     assert len({hit.id for hit in left.search(rows[0], 10)} & set(truth)) >= 9
