@@ -1,4 +1,7 @@
-"""How failures look over HTTP: `{"error": {"code", "message", "retryable", "details"}}` with the right status."""
+"""How failures look over HTTP: `{"error": {"code", "message", "retryable", "details"}}` with the right status.
+
+Below /v1/ they look as OpenAI's clients expect them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from apps.dialogue.openai.wire import error_as_dict
 from core.errors import Forbidden, InvalidRequest, NotAuthenticated, NotFound, QAError, RateLimited
 
 log = logging.getLogger(__name__)
+
+_OPENAI = "/v1/"
 
 
 class MethodNotAllowed(QAError):
@@ -66,7 +72,15 @@ def as_qa_error(error: Exception) -> QAError | None:
 def as_response(error: Exception, context: Mapping[str, object]) -> Response | None:
     """REST framework's exception handler."""
     known = as_qa_error(error)
-    return None if known is None else Response({"error": known.as_dict()}, status=known.status, headers=_headers(known))
+    if known is None:
+        return None
+    request = context.get("request")
+    return Response(error_body(known, getattr(request, "path", "")), status=known.status, headers=_headers(known))
+
+
+def error_body(error: QAError, path: str) -> dict[str, object]:
+    """The body of a failed request to this address."""
+    return {**error_as_dict(error)} if path.startswith(_OPENAI) else {"error": error.as_dict()}
 
 
 def _headers(error: QAError) -> dict[str, str]:
@@ -80,26 +94,29 @@ def _headers(error: QAError) -> dict[str, str]:
 
 
 def _speaks_json(request: HttpRequest) -> bool:
-    return request.path.startswith(("/api/", "/v1/"))
+    return request.path.startswith(("/api/", _OPENAI))
+
+
+def _as_json(error: QAError, request: HttpRequest) -> JsonResponse:
+    return JsonResponse(error_body(error, request.path), status=error.status)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """404 for addresses that no route knows: JSON below /api/ and /v1/, a page elsewhere."""
     if _speaks_json(request):
-        return JsonResponse({"error": NotFound(_("Nothing is at this address.")).as_dict()}, status=404)
+        return _as_json(NotFound(_("Nothing is at this address.")), request)
     return defaults.page_not_found(request, exception)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """400 for requests that Django itself refuses."""
     if _speaks_json(request):
-        known = as_qa_error(exception) or InvalidRequest("The request cannot be used.")
-        return JsonResponse({"error": known.as_dict()}, status=known.status)
+        return _as_json(as_qa_error(exception) or InvalidRequest("The request cannot be used."), request)
     return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500 for what nobody expected; the log has the trace."""
     if _speaks_json(request):
-        return JsonResponse({"error": QAError("Something went wrong on our side; it has been logged.").as_dict()}, status=500)
+        return _as_json(QAError("Something went wrong on our side; it has been logged."), request)
     return defaults.server_error(request)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import IO, Any
 
 from django.core import signals
@@ -21,15 +23,47 @@ from django.http import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
 from core.config import get_settings
-from qa_project.errors import PayloadTooLarge
+from qa_project.errors import PayloadTooLarge, error_body
 
 SPOOL_BYTES = 2**20
+
+
+class Departure:
+    """When does the client of a request leave? Listens once somebody asks: most requests are over too soon to matter."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._left = threading.Event()
+        self._listening: asyncio.Task[None] | None = None
+
+    def watch(self) -> threading.Event:
+        """Is set when the client leaves; to be called by the request's thread."""
+        self._loop.call_soon_threadsafe(self.listen)
+        return self._left
+
+    def listen(self) -> asyncio.Task[None]:
+        """Ends when the client has left; to be called in the event loop."""
+        if self._listening is None:
+            self._listening = self._loop.create_task(self._listen())
+        return self._listening
+
+    def close(self) -> None:
+        """The request is over."""
+        if self._listening is not None:
+            self._listening.cancel()
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._left.set()
 
 
 class ThreadedHandler(ASGIHandler):
     """Django's ASGI handler with the synchronous request cycle inside.
 
-    A client that leaves does not end its request: what a request began, it finishes.
+    A client that leaves does not end its request: what a request began, it finishes, unless its view watches for the
+    departure (`request.watch_departure`). What a stream would still say is not sent to a client that left.
     """
 
     def __init__(self) -> None:
@@ -50,18 +84,34 @@ class ThreadedHandler(ASGIHandler):
             return
         if body is None:
             error = PayloadTooLarge("The request body is over the limit (QA_UPLOAD_MAX_MB).")
-            await self.send_response(JsonResponse({"error": error.as_dict()}, status=error.status), send)
+            await self.send_response(JsonResponse(error_body(error, scope["path"]), status=error.status), send)
             return
         with body:
             set_script_prefix(get_script_prefix(scope))
             request, refused = self.create_request(_with_length(scope, body), body)
-            response = refused if request is None else await self._answer(request)
+            departure = Departure(receive)
             try:
-                await self.send_response(response, send)
+                response = refused if request is None else await self._answer(request, departure)
+                try:
+                    await (self._send_stream(response, send, departure) if response.streaming else self.send_response(response, send))
+                finally:
+                    response.close()
             finally:
-                response.close()
+                departure.close()
 
-    async def _answer(self, request: ASGIRequest) -> HttpResponseBase:
+    async def _send_stream(self, response: HttpResponseBase, send: Any, departure: Departure) -> None:
+        """Sends until the end of the stream, or until the client has left: uvicorn tells a sender nothing of it."""
+        sending, leaving = asyncio.ensure_future(self.send_response(response, send)), departure.listen()
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not sending.done():
+                sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+
+    async def _answer(self, request: ASGIRequest, departure: Departure) -> HttpResponseBase:
+        request.watch_departure = departure.watch
         context = contextvars.copy_context()
         return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, self._respond, request)
 

@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/v1/", include("apps.dialogue.urls")),
     path("api/v1/", include("apps.faq.urls")),
     path("api/v1/", include("apps.retrieval.urls")),
+    path("v1/", include("apps.dialogue.openai.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -144,6 +145,20 @@ async def in_thread(function: Callable[..., T], *args: object) -> T:
             close_old_connections()
 
     return await asyncio.get_running_loop().run_in_executor(_threads()[0], run)
+
+
+def finish_in_thread(events: Iterator[object]) -> None:
+    """Lets what was begun, and has no listener any more, come to its own end in one of the turn threads."""
+
+    def run() -> None:
+        try:
+            deque(events, maxlen=0)
+        except QAError as error:
+            log.info("unheard error=%s", error.code)
+        finally:
+            close_old_connections()
+
+    _threads()[0].submit(contextvars.copy_context().run, run)
 
 
 async def iterate_in_thread(make: Callable[[], Iterator[JSONDict]], *, to_the_end: bool) -> AsyncIterator[JSONDict]:

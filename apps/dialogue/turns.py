@@ -32,6 +32,7 @@ class TurnRequest:
     """A checked question to a bot that the caller may ask. `turn` is the id that the turn will have.
 
     `streamed` says that somebody sees the turn before it ends: it is then stored at once, else with its answer.
+    `history` is what was said before, oldest first, where the caller keeps the conversation itself.
     """
 
     bot: Bot
@@ -40,6 +41,7 @@ class TurnRequest:
     conversation: str | None = None
     turn: str = field(default_factory=new_id)
     streamed: bool = True
+    history: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ def require_conversation(request: TurnRequest) -> Conversation | None:
 
 
 def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[TurnEvent]:
-    query = understand(request.text, bot=request.bot, turn=request.turn, groups=request.caller.groups)
+    query = understand(request.text, bot=request.bot, turn=request.turn, groups=request.caller.groups, history=request.history)
     outcome.timings_ms["encode"] = query.encoded.encode_ms if query.encoded else 0.0
     matching = time.perf_counter()
     with gate():

@@ -23,7 +23,9 @@ def check_question(text: object) -> str:
     return text
 
 
-def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = ()) -> Query:
+def understand(
+    text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = (), history: tuple[str, ...] = ()
+) -> Query:
     """The question cleaned, its language guessed, its vector computed once; without a vector where no encoder answers."""
     cleaned = clean_text(text)
     return Query(
@@ -33,4 +35,5 @@ def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = ()) 
         scope=scope_of(bot.kbs.all(), groups),
         turn=turn,
         encoded=encode_question_if_possible(cleaned),
+        history=history,
     )

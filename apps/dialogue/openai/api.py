@@ -1,0 +1,144 @@
+"""The OpenAI-compatible routes: chat completions, embeddings, models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from threading import Event
+
+import orjson
+from django.http import HttpResponseBase, StreamingHttpResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.authentication import caller_of
+from apps.accounts.permissions import Caller
+from apps.accounts.rates import take_ask
+from apps.dialogue.api import body_of
+from apps.dialogue.models import Bot, new_id
+from apps.dialogue.openai.catalogue import chat_model_for, model_row, models_for, require_encoder
+from apps.dialogue.openai.completions import answer_as_pieces, generate_as_pieces, generation_of, prompt_tokens_of, turn_of
+from apps.dialogue.openai.parameters import ChatRequest, EmbeddingsRequest, parse_chat, parse_embeddings
+from apps.dialogue.openai.schema import ChatSchema, CompletionSchema, EmbeddingsSchema, ModelSchema, ModelsSchema, VectorsSchema
+from apps.dialogue.openai.wire import Completion, Piece, embeddings_as_dict, error_as_dict, model_as_dict, models_as_dict
+from apps.dialogue.streaming import finish_in_thread, iterate_in_thread
+from apps.retrieval.encoding import encoder
+from core.errors import InvalidRequest, QAError
+from core.tokens import estimate_all
+from core.types import JSONDict
+
+_NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def departure_of(request: Request) -> Event:
+    """Is set when the client leaves before it has its answer, where the server can tell."""
+    watch = getattr(request._request, "watch_departure", Event)
+    left: Event = watch()
+    return left
+
+
+class ChatCompletionsView(APIView):
+    """A chat with a bot or a generator."""
+
+    @extend_schema(request=ChatSchema, responses={200: CompletionSchema}, summary="Complete a chat", tags=["openai"])
+    def post(self, request: Request) -> HttpResponseBase:
+        """The completion in one piece, or with `stream` its chunks as server-sent events, `[DONE]` at the end.
+
+        What fails before the first text is an error with its own status, also of a stream.
+        """
+        caller = caller_of(request)
+        wanted = parse_chat(body_of(request))
+        completion, cancel = Completion(id=new_id(), model=wanted.model), departure_of(request)
+        pieces = _pieces(wanted, caller, request, completion.id, cancel)
+        if not wanted.streamed:
+            return Response(completion.whole(pieces))
+        begun = chain([next(pieces)], pieces)
+        stream = _ServerSent(completion.chunks(begun, wants_usage=wanted.wants_usage), cancel)
+        return StreamingHttpResponse(stream, content_type="text/event-stream", headers=_NO_BUFFER)
+
+
+def _pieces(wanted: ChatRequest, caller: Caller, request: Request, completion: str, cancel: Event) -> Iterator[Piece]:
+    """The pieces of the completion, everything about the request checked and counted before the first."""
+    model = chat_model_for(wanted.model, caller)
+    if isinstance(model, Bot):
+        turn = turn_of(wanted, model, caller, completion)
+        _take(caller, request)
+        return answer_as_pieces(turn, prompt_tokens_of(wanted.messages), cancel)
+    generation = generation_of(wanted)
+    _take(caller, request)
+    return generate_as_pieces(model, generation, cancel)
+
+
+def _take(caller: Caller, request: Request) -> None:
+    take_ask(caller.name or request.META.get("REMOTE_ADDR", "unknown"))
+
+
+class _ServerSent:
+    """The body of a streamed completion. Whoever leaves cancels it; what was begun is ended properly in any case."""
+
+    def __init__(self, chunks: Iterator[JSONDict], cancel: Event) -> None:
+        self._chunks = chunks
+        self._cancel = cancel
+        self._begun = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in iterate_in_thread(self._begin, to_the_end=True):
+                yield b"data: %s\n\n" % orjson.dumps(chunk)
+            yield b"data: [DONE]\n\n"
+        except QAError as error:
+            yield b"data: %s\n\n" % orjson.dumps(error_as_dict(error))
+        finally:
+            self._cancel.set()
+
+    def _begin(self) -> Iterator[JSONDict]:
+        self._begun = True
+        return self._chunks
+
+    def close(self) -> None:
+        """Called by Django when the response is done with, whether anybody read it or not."""
+        self._cancel.set()
+        if not self._begun:
+            finish_in_thread(self._begin())
+
+
+class EmbeddingsView(APIView):
+    """The vectors of texts."""
+
+    @extend_schema(request=EmbeddingsSchema, responses={200: VectorsSchema}, summary="Embed texts", tags=["openai"])
+    def post(self, request: Request) -> Response:
+        """One vector of unit length for each text, in their order."""
+        caller = caller_of(request)
+        wanted = parse_embeddings(body_of(request))
+        require_encoder(wanted.model, caller)
+        _check_dimensions(wanted)
+        _take(caller, request)
+        vectors = encoder().encode(wanted.texts, wanted.role)
+        tokens = estimate_all(wanted.texts)
+        return Response(embeddings_as_dict(vectors, model=wanted.model, as_base64=wanted.base64, prompt_tokens=tokens))
+
+
+def _check_dimensions(wanted: EmbeddingsRequest) -> None:
+    dim = encoder().dim
+    if wanted.dimensions not in (None, dim):
+        raise InvalidRequest(f"Vectors of this encoder have {dim} numbers; leave `dimensions` out.", field="dimensions")
+
+
+class ModelsView(APIView):
+    """What can be named as a model."""
+
+    @extend_schema(responses={200: ModelsSchema}, summary="List models", tags=["openai"])
+    def get(self, request: Request) -> Response:
+        """The bots, deployments and roles that the caller may use."""
+        return Response(models_as_dict(models_for(caller_of(request))))
+
+
+class ModelView(APIView):
+    """One model."""
+
+    @extend_schema(responses={200: ModelSchema}, summary="Read a model", tags=["openai"])
+    def get(self, request: Request, model: str) -> Response:
+        """The model's row in the list."""
+        return Response(model_as_dict(model_row(model, caller_of(request))))
