@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.net import parse_private_hosts
 
 PREFIX = "QA_"
 
@@ -48,6 +49,9 @@ class Settings(BaseSettings):
 
     # Web
     secret_key: str = Field("", repr=False, description="Django's secret key; empty generates one and keeps it in the data folder.")
+    old_secret_keys: str = Field(
+        "", repr=False, description="Secret keys of before, separated by blanks: what they signed or sealed can still be read."
+    )
     debug: bool = Field(False, description="Django's debug pages. Never in production.")
     allowed_hosts: str = Field("*", description="Host names to serve, separated by commas.")
     trusted_origins: str = Field(
@@ -128,6 +132,12 @@ class Settings(BaseSettings):
         description="Models that an inference worker serves (encoder, reranker, tagger, generator), separated by commas; empty serves each that is named.",
     )
 
+    # Other servers
+    private_hosts: str = Field(
+        "",
+        description="Hosts, addresses and networks of your own that this server may fetch from and generate at, separated by commas; all others must be public.",
+    )
+
     # Which class stands behind each seam
     encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
     generator_backend: str = Field("workers.local.LocalGenerator", description="Dotted path of the Generator.")
@@ -173,6 +183,10 @@ class Settings(BaseSettings):
             raise ValueError(f"QA_ELASTICSEARCH_CA names {self.elasticsearch_ca}, which is no file.")
         if self.database_url and not self.database_url.startswith(("postgres://", "postgresql://", "sqlite:///")):
             raise ValueError("QA_DATABASE_URL must begin with postgres:// or sqlite:///.")
+        try:
+            parse_private_hosts(self.private_hosts)
+        except ValueError as error:
+            raise ValueError(f"QA_PRIVATE_HOSTS: {error}.") from error
         return self
 
     @property

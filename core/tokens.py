@@ -19,7 +19,7 @@ def estimate_tokens(text: str) -> int:
     """
     words = _LATIN_WORD.findall(text)
     letters = sum(map(len, words))
-    others = sum(not char.isspace() for char in text) - letters
+    others = len("".join(text.split())) - letters
     return math.ceil(_PER_WORD * len(words) + _PER_LETTER * letters + _PER_OTHER * others)
 
 

@@ -7,6 +7,7 @@ import gc
 import logging
 from typing import Any
 
+from apps.accounts.usage import UsageWriter
 from apps.retrieval.encoding import encoder
 from apps.retrieval.follower import follower
 from apps.retrieval.registry import close_indexes
@@ -15,6 +16,8 @@ from core.backends import close_backends
 from core.errors import QAError
 
 log = logging.getLogger(__name__)
+
+_usage: list[UsageWriter] = []
 
 
 class Lifespan:
@@ -40,6 +43,7 @@ def start() -> None:
         log.error("encoder not loaded error=%s %s", error.code, error.message)
     warm_up()
     follower().watch()
+    _usage.append(UsageWriter())
     _settle()
 
 
@@ -52,6 +56,8 @@ def _settle() -> None:
 
 def stop() -> None:
     """Ends the background work and writes what lies in memory."""
+    while _usage:
+        _usage.pop().close()
     follower().close()
     close_indexes()
     close_backends()

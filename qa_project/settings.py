@@ -69,6 +69,7 @@ def _database(url: str) -> dict[str, object]:
 
 
 SECRET_KEY = QA.secret_key or _kept_secret_key()
+SECRET_KEY_FALLBACKS = QA.old_secret_keys.split()
 DEBUG = QA.debug
 ALLOWED_HOSTS = [host.strip() for host in QA.allowed_hosts.split(",") if host.strip()]
 CSRF_TRUSTED_ORIGINS = [origin.strip() for origin in QA.trusted_origins.split(",") if origin.strip()]

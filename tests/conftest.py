@@ -12,7 +12,10 @@ from django.db import connections
 from rest_framework.test import APIClient
 
 from apps.accounts.keys import create_key
+from apps.accounts.limits import forget_limits
 from apps.accounts.permissions import AccessRole, Caller
+from apps.accounts.rates import forget_counts
+from apps.accounts.usage import forget_usage
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import skills
 from apps.faq.density import forget_densities
@@ -53,6 +56,9 @@ def forget_process_state() -> None:
     follower.cache_clear()
     forget_densities()
     forget_kinds()
+    forget_usage()
+    forget_limits()
+    forget_counts()
     close_indexes()
     shutil.rmtree(get_settings().data_dir / "indexes", ignore_errors=True)
     close_backends()

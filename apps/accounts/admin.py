@@ -20,6 +20,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from apps.accounts import admin_usage  # noqa: F401 - registers its pages
 from apps.accounts.audit import record
 from apps.accounts.keys import create_key
 from apps.accounts.models import ApiKey, AuditEntry, Membership, User
@@ -35,6 +36,8 @@ ACTIONS = {
     "create_bot": gettext_lazy("made a bot"), "change_bot": gettext_lazy("changed a bot"), "delete_bot": gettext_lazy("deleted a bot"),
     "create_user": gettext_lazy("added a person"), "change_user": gettext_lazy("changed a person"), "delete_user": gettext_lazy("deleted a person"),
     "set_role": gettext_lazy("gave a role"), "remove_role": gettext_lazy("took a role away"),
+    "set_limit": gettext_lazy("set a limit"), "remove_limit": gettext_lazy("removed a limit"),
+    "create_deployment": gettext_lazy("added a generator"), "change_deployment": gettext_lazy("changed a generator"), "delete_deployment": gettext_lazy("deleted a generator"),
     "create_key": gettext_lazy("made a key"), "revoke_key": gettext_lazy("revoked a key"), "delete_key": gettext_lazy("deleted a key"),
     "delete_turn": gettext_lazy("deleted turns"), "delete_conversation": gettext_lazy("deleted conversations"), "delete_feedback": gettext_lazy("deleted feedback"),
 }  # fmt: skip

@@ -68,6 +68,50 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class Limit(models.Model):
+    """How much a key, or all who ask a bot, may use. Empty sets no limit."""
+
+    key = models.OneToOneField(ApiKey, verbose_name=_("API key"), null=True, blank=True, on_delete=models.CASCADE, related_name="limit")
+    bot = models.OneToOneField("dialogue.Bot", verbose_name=_("bot"), null=True, blank=True, on_delete=models.CASCADE, related_name="limit")
+    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    requests_per_day = models.PositiveIntegerField(_("requests a day"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens a minute"), null=True, blank=True)
+    tokens_per_day = models.PositiveIntegerField(_("tokens a day"), null=True, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("limit"), _("limits")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(key=None, bot__isnull=False) | models.Q(key__isnull=False, bot=None), name="limit_of_a_key_or_a_bot"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.key or self.bot)
+
+
+class UsageDay(models.Model):
+    """What one caller asked of one bot or model in one day. `times` is a histogram, see `apps.accounts.usage`."""
+
+    day = models.DateField(_("day"))
+    caller = models.CharField(_("who"), max_length=160, blank=True)
+    model = models.CharField(_("bot or model"), max_length=160)
+    is_bot = models.BooleanField(_("bot"), default=True)
+    requests = models.PositiveBigIntegerField(_("requests"), default=0)
+    failed = models.PositiveBigIntegerField(_("failed"), default=0)
+    refused = models.PositiveBigIntegerField(_("refused by a limit"), default=0)
+    prompt_tokens = models.PositiveBigIntegerField(_("tokens in"), default=0)
+    completion_tokens = models.PositiveBigIntegerField(_("tokens out"), default=0)
+    times = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("usage"), _("usage")
+        constraints = [models.UniqueConstraint(fields=["day", "caller", "model", "is_bot"], name="one_row_a_day_caller_and_model")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.caller} {self.model}"
+
+
 class AuditEntry(models.Model):
     """One change that somebody made. Written with the change, never edited."""
 

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
-from apps.accounts.rates import take_ask
+from apps.accounts.limits import Account, take_request
 from apps.dialogue.schema import AnswerSchema, AskSchema, ConversationSchema, ExplanationSchema, FeedbackSchema
 from apps.dialogue.selectors import bot_for, conversation_for, history_of, require_trace, turn_as_dict, turn_for
 from apps.dialogue.services import vote_on
@@ -43,7 +43,7 @@ class AskView(APIView):
         conversation = data.get("conversation")
         if conversation is not None and not isinstance(conversation, str):
             raise InvalidRequest("`conversation` must be the id that an earlier answer gave.", field="conversation")
-        take_ask(caller.name or request.META.get("REMOTE_ADDR", "unknown"))
+        take_request(Account(caller=caller, model=found.slug, bot_id=found.pk, address=request.META.get("REMOTE_ADDR", "")))
         streamed = "text/event-stream" in request.headers.get("accept", "")
         turn = TurnRequest(bot=found, caller=caller, text=text, conversation=conversation, streamed=streamed)
         if not streamed:

@@ -13,8 +13,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from apps.accounts.authentication import key_in_header
 from apps.accounts.keys import caller_of_key, caller_of_user
+from apps.accounts.limits import Account, take_request
 from apps.accounts.permissions import ANYBODY, Caller
-from apps.accounts.rates import take_ask
 from apps.dialogue.models import Bot
 from apps.dialogue.selectors import bot_for, turn_for
 from apps.dialogue.streaming import in_thread, iterate_in_thread, replay_turn, run_turn, turn_log
@@ -66,7 +66,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def _handle(self, frame: JSONDict) -> None:
         match frame.get("type"):
             case "ask":
-                self._ask(frame)
+                await self._ask(frame)
             case "stop":
                 await in_thread(self._stop, _text(frame, "turn"))
             case "resume":
@@ -78,13 +78,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             case _:
                 raise InvalidRequest("`type` must be ask, stop or resume.", field="type")
 
-    def _ask(self, frame: JSONDict) -> None:
+    async def _ask(self, frame: JSONDict) -> None:
         text = check_question(frame.get("text"))
         conversation = frame.get("conversation")
         if conversation is not None and not isinstance(conversation, str):
             raise InvalidRequest("`conversation` must be the id that turn_started gave.", field="conversation")
-        take_ask(self.caller.name or self._address())
         assert self.bot is not None
+        await in_thread(take_request, Account(caller=self.caller, model=self.bot.slug, bot_id=self.bot.pk, address=self._address()))
         request = TurnRequest(bot=self.bot, caller=self.caller, text=text, conversation=conversation)
         self._start(lambda: run_turn(request), to_the_end=True)
 

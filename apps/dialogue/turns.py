@@ -10,6 +10,7 @@ from threading import Event
 
 from django.db import transaction
 
+from apps.accounts.limits import Account, charge_use
 from apps.accounts.permissions import Caller
 from apps.dialogue.gate import gate
 from apps.dialogue.inserting import insert_row
@@ -21,7 +22,9 @@ from core.config import get_settings
 from core.errors import DeadlineExceeded, NotFound, QAError
 from core.events import SkillChosen, SourcesFound, TextDelta, TurnEvent, TurnFailed, TurnFinished, TurnStarted, split_into_deltas
 from core.metrics import LIVE_TURNS, TURN_SECONDS, TURNS
+from core.protocols import Usage
 from core.text import clean_answer
+from core.tokens import estimate_all
 from core.types import JSONDict, Locale, Source
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ class _Outcome:
 
     began: float = field(default_factory=time.perf_counter)
     text: list[str] = field(default_factory=list)
+    failed: bool = False
     sources: tuple[Source, ...] = ()
     choice: Choice | None = None
     stopped: bool = False
@@ -73,12 +77,14 @@ def answer_turn(request: TurnRequest, cancel: Event) -> Iterator[TurnEvent]:
     with LIVE_TURNS.track_inprogress():
         try:
             yield from _answer(request, outcome, cancel)
-            yield finish_turn(turn, outcome)
+            ended: TurnEvent = finish_turn(turn, outcome)
         except QAError as error:
-            yield fail_turn(turn, outcome, error)
+            ended = fail_turn(turn, outcome, error)
         except Exception:  # whatever broke, the stored turn must end too
             log.exception("turn broke turn=%s", turn.pk)
-            yield fail_turn(turn, outcome, QAError("Something went wrong on our side; it has been logged."))
+            ended = fail_turn(turn, outcome, QAError("Something went wrong on our side; it has been logged."))
+        _charge(request, outcome)
+    yield ended
 
 
 def begin_turn(request: TurnRequest) -> Turn:
@@ -181,6 +187,7 @@ def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
 def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
     """Stores why the turn failed and what was said until then, and returns the event that ends it."""
     _time(outcome)
+    outcome.failed = True
     shown: JSONDict = error.as_dict()  # type: ignore[assignment]
     choice = outcome.choice
     _store(
@@ -197,6 +204,13 @@ def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
     TURNS.labels(skill="none", end="failed").inc()
     log.warning("turn failed turn=%s error=%s total_ms=%.0f", turn.pk, error.code, outcome.timings_ms["total"])
     return TurnFailed(error=shown)
+
+
+def _charge(request: TurnRequest, outcome: _Outcome) -> None:
+    """Counts what the turn cost its caller and its bot: an estimate from what was asked and said."""
+    usage = Usage(prompt_tokens=estimate_all((request.text, *request.history)), completion_tokens=estimate_all(outcome.text))
+    account = Account(caller=request.caller, model=request.bot.slug, bot_id=request.bot.pk)
+    charge_use(account, usage, seconds=time.perf_counter() - outcome.began, failed=outcome.failed)
 
 
 def _store(turn: Turn, **values: object) -> None:

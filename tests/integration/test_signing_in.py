@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.test import Client
 
-from apps.accounts import rates
 from apps.accounts.models import User
 from apps.accounts.signing_in import TRIES
 
@@ -15,10 +12,8 @@ PASSWORD = "the right one"
 
 
 @pytest.fixture(autouse=True)
-def person(db: None) -> Iterator[User]:
-    rates._buckets.clear()
-    yield User.objects.create_superuser("ada", password=PASSWORD)
-    rates._buckets.clear()
+def person(db: None) -> User:
+    return User.objects.create_superuser("ada", password=PASSWORD)
 
 
 def try_password(password: str, address: str = "192.0.2.1") -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from threading import Event
@@ -14,18 +15,19 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
+from apps.accounts.limits import Account, charge_use, take_request
 from apps.accounts.permissions import Caller
-from apps.accounts.rates import take_ask
 from apps.dialogue.api import body_of
 from apps.dialogue.models import Bot, new_id
 from apps.dialogue.openai.catalogue import chat_model_for, model_row, models_for, require_encoder
-from apps.dialogue.openai.completions import answer_as_pieces, generate_as_pieces, generation_of, prompt_tokens_of, turn_of
+from apps.dialogue.openai.completions import answer_as_pieces, charged, generate_as_pieces, generation_of, prompt_tokens_of, turn_of
 from apps.dialogue.openai.parameters import ChatRequest, EmbeddingsRequest, parse_chat, parse_embeddings
 from apps.dialogue.openai.schema import ChatSchema, CompletionSchema, EmbeddingsSchema, ModelSchema, ModelsSchema, VectorsSchema
 from apps.dialogue.openai.wire import Completion, Piece, embeddings_as_dict, error_as_dict, model_as_dict, models_as_dict
 from apps.dialogue.streaming import finish_in_thread, iterate_in_thread
 from apps.retrieval.encoding import encoder
 from core.errors import InvalidRequest, QAError
+from core.protocols import Usage
 from core.tokens import estimate_all
 from core.types import JSONDict
 
@@ -62,17 +64,18 @@ class ChatCompletionsView(APIView):
 def _pieces(wanted: ChatRequest, caller: Caller, request: Request, completion: str, cancel: Event) -> Iterator[Piece]:
     """The pieces of the completion, everything about the request checked and counted before the first."""
     model = chat_model_for(wanted.model, caller)
+    account = _account(caller, request, wanted.model, bot_id=model.pk if isinstance(model, Bot) else None)
     if isinstance(model, Bot):
         turn = turn_of(wanted, model, caller, completion)
-        _take(caller, request)
+        take_request(account)
         return answer_as_pieces(turn, prompt_tokens_of(wanted.messages), cancel)
     generation = generation_of(wanted)
-    _take(caller, request)
-    return generate_as_pieces(model, generation, cancel)
+    take_request(account)
+    return charged(generate_as_pieces(model, generation, cancel), account, prompt_tokens_of(wanted.messages))
 
 
-def _take(caller: Caller, request: Request) -> None:
-    take_ask(caller.name or request.META.get("REMOTE_ADDR", "unknown"))
+def _account(caller: Caller, request: Request, model: str, bot_id: int | None = None) -> Account:
+    return Account(caller=caller, model=model, bot_id=bot_id, address=request.META.get("REMOTE_ADDR", ""))
 
 
 class _ServerSent:
@@ -114,9 +117,10 @@ class EmbeddingsView(APIView):
         wanted = parse_embeddings(body_of(request))
         require_encoder(wanted.model, caller)
         _check_dimensions(wanted)
-        _take(caller, request)
-        vectors = encoder().encode(wanted.texts, wanted.role)
-        tokens = estimate_all(wanted.texts)
+        account, began = _account(caller, request, wanted.model), time.perf_counter()
+        take_request(account)
+        vectors, tokens = encoder().encode(wanted.texts, wanted.role), estimate_all(wanted.texts)
+        charge_use(account, Usage(prompt_tokens=tokens, completion_tokens=0), seconds=time.perf_counter() - began)
         return Response(embeddings_as_dict(vectors, model=wanted.model, as_base64=wanted.base64, prompt_tokens=tokens))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Event
 
+from apps.accounts.limits import Account, charge_use
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
 from apps.dialogue.openai.parameters import ChatRequest, Message
@@ -103,6 +105,23 @@ def generate_as_pieces(generator: Generator, request: GenerationRequest, cancel:
         yield Piece(text=chunk.text, finish_reason=_REASONS[chunk.finish_reason], usage=chunk.usage or _estimate(request, texts))
         return
     raise QAError("The generator ended without a finish reason.")
+
+
+def charged(pieces: Iterator[Piece], account: Account, prompt_tokens: int) -> Iterator[Piece]:
+    """The pieces, their cost counted at the end, whichever end it is; estimated where they do not say it."""
+    began, said, failed = time.perf_counter(), 0, False
+    usage: Usage | None = None
+    try:
+        for piece in pieces:
+            said += estimate_tokens(piece.text)
+            usage = piece.usage or usage
+            yield piece
+    except QAError:
+        failed = True
+        raise
+    finally:
+        spent = usage or Usage(prompt_tokens=prompt_tokens, completion_tokens=said)
+        charge_use(account, spent, seconds=time.perf_counter() - began, failed=failed)
 
 
 def _estimate(request: GenerationRequest, texts: list[str]) -> Usage:
