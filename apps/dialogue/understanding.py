@@ -23,9 +23,7 @@ def check_question(text: object) -> str:
     return text
 
 
-def understand(
-    text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = (), history: tuple[str, ...] = ()
-) -> Query:
+def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = (), history: tuple[str, ...] = ()) -> Query:
     """The question cleaned, its language guessed, its vector computed once; without a vector where no encoder answers."""
     cleaned = clean_text(text)
     return Query(
