@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.panel import caller_of
+from apps.serving.panel import may_see_models
 from qa_project.dashboard import in_review
 
 
@@ -41,12 +42,17 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _list(request, "accounts.AuditEntry", _("Audit trail"), "history"),
             _link("docs", _("API description"), "api"),
         ]),
+        (_("Operation"), [_page("models", _("Models and workers"), "memory", may_see_models(request))]),
     ]  # fmt: skip
     return [{"title": title, "separator": title is not None, "items": items} for title, items in groups]
 
 
 def _link(name: str, title: Promise, icon: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse(name), **({} if name == "admin:index" else {"active": False})}
+
+
+def _page(name: str, title: Promise, icon: str, permitted: bool) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(name), "permission": lambda _request: permitted}
 
 
 def _list(request: HttpRequest, model: str, title: Promise, icon: str, **more: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.dialogue.pages import chat_page
+from apps.serving.panel import models_page
 from qa_project import health
 
 urlpatterns = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("api/v1/", include("apps.retrieval.urls")),
     path("v1/", include("apps.dialogue.openai.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/serving/models/", admin.site.admin_view(models_page), name="models"),
     path("admin/", admin.site.urls),
 ]
 

@@ -6,3 +6,8 @@ class ServingConfig(AppConfig):
     name = "apps.serving"
     label = "serving"
     verbose_name = _("Models in service")
+
+    def ready(self) -> None:
+        from apps.serving.worker_metrics import register_worker_metrics
+
+        register_worker_metrics()

@@ -1,0 +1,100 @@
+"""The panel's page of models and the workers in /metrics: what runs where, from the heartbeats in Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+from django.test import Client
+
+from apps.accounts.models import User
+from core.worker_registry import ServedModel, WorkerRecord, write_worker
+from tests.inference_workers import redis_url
+
+PAGE = "/admin/serving/models/"
+
+
+@pytest.fixture
+def sign_in(db: None) -> Callable[..., Client]:
+    """A browser of somebody with a role everywhere: `sign_in("admin")`."""
+
+    def make(role: str, language: str = "en") -> Client:
+        client = Client(headers={"accept-language": language})
+        client.force_login(User.objects.create_user(role, is_staff=True, role=role))
+        return client
+
+    return make
+
+
+@pytest.fixture
+def worker(configure: Callable[..., None]) -> WorkerRecord:
+    """A worker that was heard of just now."""
+    url, now = redis_url(5), time.time()
+    encoder = ServedModel(role="encoder", model_id="e5@1", waiting=2, mean_batch=7.5, p95_ms=12.5, requests=10, batches=4, texts=3012)
+    record = WorkerRecord(
+        id="gpu-1", host="machine-7", pid=4711, device="cuda:0", memory_mb=900, device_memory_mb=700, concurrency=32, running=1,
+        models=(encoder,), started_at=now - 600, heartbeat_at=now,
+    )  # fmt: skip
+    with redis.Redis.from_url(url) as client:
+        write_worker(client, record)
+    configure(redis_url=url, encoder_backend="workers.remote.RemoteEncoder")
+    return record
+
+
+def test_an_administrator_sees_each_worker_and_its_models(worker: WorkerRecord, sign_in: Callable[..., Client]) -> None:
+    page = sign_in("admin").get(PAGE).content.decode()
+    for shown in ("machine-7", "4711", "cuda:0", "900 MiB", "700 MiB", "1 / 32", "10 min", "Encoder", "e5@1", "7.5", "12.5 ms", "3012"):
+        assert shown in page, shown
+
+
+def test_the_part_that_renews_itself_comes_alone(worker: WorkerRecord, sign_in: Callable[..., Client]) -> None:
+    part = sign_in("admin").get(PAGE, {"part": 1}).content.decode()
+    assert "machine-7" in part and "<html" not in part
+
+
+def test_it_speaks_chinese(worker: WorkerRecord, sign_in: Callable[..., Client]) -> None:
+    page = sign_in("admin", language="zh-hans").get(PAGE).content.decode()
+    assert "模型与工作进程" in page and "平均批量" in page
+
+
+def test_without_a_worker_it_says_what_that_means(sign_in: Callable[..., Client], configure: Callable[..., None]) -> None:
+    configure(redis_url=redis_url(5), encoder_backend="workers.remote.RemoteEncoder")
+    assert "No worker is alive" in sign_in("admin").get(PAGE).content.decode()
+
+
+def test_without_redis_it_says_so(sign_in: Callable[..., Client], configure: Callable[..., None]) -> None:
+    configure(redis_url="redis://127.0.0.1:1/0", encoder_backend="workers.remote.RemoteEncoder")
+    assert "Redis does not answer" in sign_in("admin").get(PAGE).content.decode()
+
+
+def test_models_of_the_web_process_are_shown_where_no_workers_are_used(sign_in: Callable[..., Client]) -> None:
+    page = sign_in("admin").get(PAGE).content.decode()
+    assert "In this web process" in page and "multilingual-e5-small" in page and "the encoder&#x27;s token vectors" in page
+
+
+@pytest.mark.parametrize("role", ["editor", "reviewer", "viewer"])
+def test_others_may_not_see_it(role: str, sign_in: Callable[..., Client]) -> None:
+    client = sign_in(role)
+    assert client.get(PAGE).status_code == 403
+    assert PAGE not in client.get("/admin/").content.decode()
+
+
+def test_a_stranger_is_sent_to_sign_in(db: None) -> None:
+    assert Client().get(PAGE).status_code == 302
+
+
+def test_metrics_tell_of_every_worker(worker: WorkerRecord, db: None) -> None:
+    text = Client().get("/metrics").content.decode()
+    labels = 'model="e5@1",role="encoder",worker="gpu-1"'
+    assert "wenlu_workers_alive 1.0" in text and "wenlu_workers_readable 1.0" in text
+    assert f"wenlu_worker_p95_seconds{{{labels}}} 0.0125" in text
+    assert f"wenlu_worker_texts_total{{{labels}}} 3012.0" in text
+    assert 'wenlu_worker_memory_bytes{device="cuda:0",host="machine-7",worker="gpu-1"}' in text
+
+
+def test_metrics_answer_without_redis(configure: Callable[..., None], db: None) -> None:
+    configure(redis_url="redis://127.0.0.1:1/0")
+    text = Client().get("/metrics").content.decode()
+    assert "wenlu_workers_readable 0.0" in text and "wenlu_workers_alive" not in text
