@@ -33,15 +33,18 @@ class LeanBert:
     """The encoder stack of one model on one device. `weights` are named as in transformers, with any prefix.
 
     Word embeddings, most of a multilingual model, keep the number format and the mapped file they come in: only the rows
-    of a batch are converted, and processes of one machine share the file's pages.
+    of a batch are converted, and processes of one machine share the file's pages. With `quantised` the linear layers, all
+    that is multiplied by weights, are int8 with a scale for each output.
     """
 
-    def __init__(self, config: JSONDict, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, config: JSONDict, weights: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, *, quantised: bool = False
+    ) -> None:
         prefix = next(name for name in weights if name.endswith("embeddings.word_embeddings.weight")).removesuffix(
             "embeddings.word_embeddings.weight"
         )
         self._weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
-        self._device, self._dtype = device, dtype
+        self._device, self._dtype, self._quantised = device, dtype, quantised
         self._packs = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         self.dim = int(str(config["hidden_size"]))
         first = int(str(config.get("pad_token_id", 1))) + 1 if config.get("model_type") in _ROBERTA_TYPES else 0
@@ -68,8 +71,9 @@ class LeanBert:
         base = f"encoder.layer.{index}."
         parts = [f"{base}attention.self.{name}" for name in ("query", "key", "value")]
         return [
-            self._packed(torch.cat([self._get(f"{part}.weight") for part in parts])),
-            torch.cat([self._get(f"{part}.bias") for part in parts]),
+            *self._laid_out(
+                torch.cat([self._get(f"{part}.weight") for part in parts]), torch.cat([self._get(f"{part}.bias") for part in parts])
+            ),
             *self._linear(f"{base}attention.output.dense"),
             *self._norm(f"{base}attention.output.LayerNorm"),
             *self._linear(f"{base}intermediate.dense"),
@@ -78,13 +82,22 @@ class LeanBert:
         ]
 
     def _linear(self, name: str) -> list[Tensor]:
-        return [self._packed(self._get(f"{name}.weight")), self._get(f"{name}.bias")]
+        return self._laid_out(self._get(f"{name}.weight"), self._get(f"{name}.bias"))
 
     def _norm(self, name: str) -> list[Tensor]:
         return [self._get(f"{name}.weight"), self._get(f"{name}.bias")]
 
-    def _packed(self, weight: Tensor) -> Tensor:
-        return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS_HINT) if self._packs else weight
+    def _laid_out(self, weight: Tensor, bias: Tensor) -> list[Tensor]:
+        if self._quantised:
+            return quantise(weight, bias)
+        return [torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS_HINT) if self._packs else weight, bias]
 
     def _get(self, name: str) -> Tensor:
         return self._weights[name].to(device=self._device, dtype=self._dtype)
+
+
+def quantise(weight: Tensor, bias: Tensor) -> list[Tensor]:
+    """int8 [in, out] and float32 [2, out], the bias above the scale of each output: `weight` is its int8 transposed, times the scale."""
+    scales = weight.float().abs().amax(1).clamp_min(1e-12) / 127.0
+    rounded = torch.round(weight.float() / scales[:, None]).to(torch.int8)
+    return [rounded.t().contiguous(), torch.stack([bias.float(), scales])]

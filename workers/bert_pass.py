@@ -16,19 +16,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def _linear_int8(x: Tensor, weight: Tensor, affine: Tensor) -> Tensor:
+    """A linear layer in 8 bits: each token has a scale of its own, so what shares its batch changes nothing of it.
+
+    `weight` is int8 [in, out], `affine` [2, out] the bias and the scale of each output (LLM.int8, Dettmers et al. 2022).
+    """
+    rows = x.reshape(-1, x.size(-1)).float()
+    scales = rows.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127.0
+    product = torch._int_mm(torch.round(rows / scales).to(torch.int8), weight)
+    result = product.float() * scales * affine[1] + affine[0]
+    return result.to(x.dtype).view(x.size(0), x.size(1), weight.size(1))
+
+
 def _linear(x: Tensor, weight: Tensor, bias: Tensor, packed: bool) -> Tensor:
+    if weight.dtype == torch.int8:
+        return _linear_int8(x, weight, bias)
     if packed:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
     return F.linear(x, weight, bias)
 
 
 def _linear_gelu(x: Tensor, weight: Tensor, bias: Tensor, packed: bool) -> Tensor:
+    if weight.dtype == torch.int8:
+        return F.gelu(_linear_int8(x, weight, bias))
     if packed:
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")  # type: ignore[no-any-return]
     return F.gelu(F.linear(x, weight, bias))
 
 
 def _linear_add(x: Tensor, residual: Tensor, weight: Tensor, bias: Tensor, packed: bool) -> Tensor:
+    if weight.dtype == torch.int8:
+        return _linear_int8(x, weight, bias) + residual
     if packed:
         return torch.ops.mkldnn._linear_pointwise(x, residual, weight, bias, "add")  # type: ignore[no-any-return]
     return F.linear(x, weight, bias) + residual
@@ -102,5 +120,5 @@ run_pass = _compiled()
 """`(ids, lengths, embeddings, layers, heads, eps, packed, pooling, wants_tokens)` to (vectors, token vectors); see `LeanBert.embed`.
 
 `embeddings` are those of words and positions and their norm; `layers` twelve tensors for each layer; `packed` says that
-weights are laid out for oneDNN; `pooling` is a value of `Pooling`.
+weights are laid out for oneDNN (those in int8 never are, and have their scales below the bias); `pooling` is a value of `Pooling`.
 """

@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The number format of weights and activations.
+    """The number format of weights and activations; with int8 that of everything but the linear layers.
 
     `auto` is bf16 on GPUs and on CPUs that multiply it (AVX512-BF16, AMX), else fp32: without such instructions bf16 is
     emulated and slower. Raises ConfigurationError for what would be wrong or unreasonably slow.
@@ -33,9 +33,8 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bf16(device) else torch.float32
     if precision == "int8":
-        raise ConfigurationError(
-            "QA_ENCODER_PRECISION=int8 is not offered: dynamic int8 moves vectors to a cosine of .97 and so changes answers. Use auto."
-        )
+        _refuse_slow_int8(device)
+        return choose_dtype("auto", device)
     if precision == "fp16" and device.type == "cpu":
         raise ConfigurationError("QA_ENCODER_PRECISION=fp16 needs a GPU: CPUs emulate it slowly. Use auto, bf16 or fp32.")
     return _DTYPES[precision]
@@ -64,6 +63,13 @@ def is_device_lost(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError):
         return False
     return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+
+
+def _refuse_slow_int8(device: torch.device) -> None:
+    if device.type != "cpu":
+        raise ConfigurationError("QA_ENCODER_PRECISION=int8 is for CPUs: a GPU is faster in bf16 or fp16, and exact. Use auto.")
+    if not any(torch.cpu.get_capabilities().get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8")):
+        raise ConfigurationError("QA_ENCODER_PRECISION=int8 needs a CPU that multiplies int8 (VNNI, AMX), and this one does not. Use auto.")
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.errors import ConfigurationError
 from core.types import FloatArray, Role
 from workers.bert import LeanBert, is_lean
 from workers.bert_pass import finish_pass, padding_of
@@ -58,8 +59,8 @@ class TorchEncoder:
         self.threads = set_threads(threads)
         self._model = read_sentence_model(folder, query_prefix=query_prefix, passage_prefix=passage_prefix)
         self._tokenizer = TextTokenizer(self._model)
-        self._stack = _load_stack(self._model, self.device, self.dtype)
-        self.model_id = _model_id(self._model)
+        self._stack = _load_stack(self._model, self.device, self.dtype, quantised=precision == "int8")
+        self.model_id = _model_id(self._model, quantised=precision == "int8")
         self.dim = self._stack.dim
 
     def tokenize(self, texts: Sequence[str], role: Role, *, wants_tokens: bool = False) -> list[TokenizedText]:
@@ -111,19 +112,26 @@ class _AnyTransformer:
         return finish_pass(hidden, lengths, pooling.value, wants_tokens)
 
 
-def _load_stack(model: SentenceModel, device: torch.device, dtype: torch.dtype) -> _Stack:
+def _load_stack(model: SentenceModel, device: torch.device, dtype: torch.dtype, *, quantised: bool) -> _Stack:
     from safetensors.torch import load_file
 
     path = model.folder / "model.safetensors"
     if is_lean(model.config) and path.is_file():
-        return LeanBert(model.config, load_file(path), device, dtype)
+        return LeanBert(model.config, load_file(path), device, dtype, quantised=quantised)
+    if quantised:
+        raise ConfigurationError(
+            f"QA_ENCODER_PRECISION=int8 is for BERT and XLM-RoBERTa with safetensors; {model.name} is another. Use auto."
+        )
     return _AnyTransformer(model, device, dtype)
 
 
-def _model_id(model: SentenceModel) -> str:
+def _model_id(model: SentenceModel, *, quantised: bool) -> str:
     """Name, first 12 digits of the weights' sha256, and 8 digits that stand for prefixes, pooling and length.
 
-    The number format is not in it: vectors made in fp32 and bf16 are interchangeable (cosine above .9999).
+    The number format is not in it: vectors made in fp32 and bf16 are interchangeable (cosine above .9999). int8 is
+    told apart by the name, so that an index is searched with what built it; what was fitted to the weights holds for both.
     """
     facts = "\n".join([*(f"{role}={model.prefixes[role]}" for role in Role), model.pooling, str(model.max_tokens)])
-    return f"{model.name}@{weights_sha256(model.folder)[:12]}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
+    return (
+        f"{model.name}{'-int8' if quantised else ''}@{weights_sha256(model.folder)[:12]}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
+    )

@@ -105,10 +105,39 @@ def test_a_step_that_is_not_run_here_is_refused(tiny_folder: Path, tmp_path: Pat
         TorchEncoder(folder, device="cpu")
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp16"])
-def test_a_precision_that_would_be_wrong_or_slow_is_refused(tiny_folder: Path, precision: str) -> None:
-    with pytest.raises(ConfigurationError, match=precision):
-        TorchEncoder(tiny_folder, device="cpu", precision=precision)
+def test_int8_vectors_lie_near_those_of_fp32_alone_and_in_company(
+    tiny_folder: Path, encoder: TorchEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
+    coarse = TorchEncoder(tiny_folder, device="cpu", precision="int8", threads=1)
+    together = coarse.encode(TEXTS, Role.QUERY)
+    alone = np.stack([coarse.encode([text], Role.QUERY)[0] for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-3)
+    assert (together * encoder.encode(TEXTS, Role.QUERY)).sum(1).min() > 0.98
+
+
+def test_an_int8_index_is_not_mixed_with_another(tiny_folder: Path, encoder: TorchEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx_vnni": True})
+    name, _, facts = TorchEncoder(tiny_folder, device="cpu", precision="int8", threads=1).model_id.partition("@")
+    assert name == "tiny-int8" and encoder.model_id == f"tiny@{facts}"
+
+
+def test_a_precision_that_would_be_slow_is_refused(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    for precision in ("int8", "fp16"):
+        with pytest.raises(ConfigurationError, match=precision):
+            TorchEncoder(tiny_folder, device="cpu", precision=precision)
+
+
+def test_int8_of_an_architecture_that_is_not_computed_here_is_refused(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_vnni": True})
+    folder = copy_of(tiny_folder, tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "hidden_act": "relu"}))
+    with pytest.raises(ConfigurationError, match="int8"):
+        TorchEncoder(folder, device="cpu", precision="int8")
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
