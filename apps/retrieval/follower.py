@@ -33,7 +33,9 @@ REFRESH_EVERY = 20_000
 
 
 class IndexFollower:
-    """Brings the indexes of every knowledge base and kind that were ever searched here up to the database's revision.
+    """Brings the indexes up to the database's revision: of every base that was searched here, or that changed while this process ran.
+
+    Whoever loads a base is about to ask it: its index grows along with the load, not at the first question after it.
 
     Kinds are followed apart, each with a lock and a thread of its own: a question does not wait for a hundred thousand
     passages. A kind that a base has no entries of costs one look at the database a revision, and nothing on disk.
@@ -41,6 +43,7 @@ class IndexFollower:
 
     def __init__(self) -> None:
         self._followed: dict[_Place, int] = {}
+        self._met_at: dict[_Place, int] = {}  # the revision at which a base was first seen here
         self._built_by: dict[_Place, tuple[str, str]] = {}
         self._generations: dict[_Place, int] = {}
         self._locks: dict[_Place, threading.Lock] = {}
@@ -89,6 +92,7 @@ class IndexFollower:
         for thread in self._threads:
             thread.join(timeout=5)
         self._followed.clear()
+        self._met_at.clear()
 
     def _lock_of(self, place: _Place) -> threading.Lock:
         with self._guard:
@@ -108,19 +112,22 @@ class IndexFollower:
                 close_old_connections()
 
     def _follow_all(self, kind: EntryKind) -> None:
-        known = [kb_id for kb_id, one in list(self._followed) if one is kind]
-        if not known or self._stopped.is_set():
-            return
-        revisions = dict(KnowledgeBase.objects.filter(pk__in=known).values_list("pk", "revision"))
-        for kb_id in known:
-            if kb_id not in revisions:
-                self._forget(kb_id, kind)
+        revisions = dict(KnowledgeBase.objects.values_list("pk", "revision"))
+        for kb_id in {kb_id for kb_id, one in [*self._followed, *self._met_at] if one is kind}.difference(revisions):
+            self._forget(kb_id, kind)
+        for kb_id, revision in revisions.items():
+            met_at = self._met_at.setdefault((kb_id, kind), revision)
+            if self._stopped.is_set():
+                return
+            if (kb_id, kind) not in self._followed and revision == met_at:
                 continue
-            INDEX_LAG.labels(kb=str(kb_id), kind=kind.value).set(revisions[kb_id] - self._followed.get((kb_id, kind), 0))
-            self.follow(kb_id, revisions[kb_id], kind)
+            INDEX_LAG.labels(kb=str(kb_id), kind=kind.value).set(revision - self._followed.get((kb_id, kind), 0))
+            self.follow(kb_id, revision, kind)
 
     def _forget(self, kb_id: int, kind: EntryKind) -> None:
-        self._followed.pop((kb_id, kind), None)
+        self._met_at.pop((kb_id, kind), None)
+        if self._followed.pop((kb_id, kind), None) is None:
+            return
         pair = indexes_for(kind)
         for index in (pair.lexical, pair.vector):
             empty_index(index, kb_id, "gone")

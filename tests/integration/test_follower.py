@@ -125,6 +125,17 @@ def test_what_another_process_writes_is_followed_unasked(kb: KnowledgeBase, conf
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_base_that_is_being_loaded_is_followed_before_anybody_asks(kb: KnowledgeBase, configure: Callable) -> None:
+    configure(index_poll_ms=20)
+    put(kb, n1="annual leave")  # before the process began: nothing says that it will be asked
+    follower().watch()
+    time.sleep(0.1)
+    assert pair().lexical.ids(kb.pk) == set()
+    put(kb, n2="meal vouchers")
+    until(lambda: pair().lexical.ids(kb.pk) == pair().vector.ids(kb.pk) == {1, 2})
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_base_that_is_gone_is_emptied(kb: KnowledgeBase, configure: Callable) -> None:
     configure(index_poll_ms=20)
     pk = kb.pk
