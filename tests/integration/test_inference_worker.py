@@ -13,13 +13,24 @@ import redis
 from prometheus_client import REGISTRY
 
 from core.config import get_settings
-from core.errors import InvalidRequest
+from core.errors import ConfigurationError, InvalidRequest, ModelUnavailable
 from core.types import Priority, Role
 from tests.inference_workers import redis_url
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
 from workers.dispatch import CANCELS
+from workers.remote import RemoteReranker
 from workers.tasks import InferenceWorker
-from workers.wire import Call, EncodeBody, Request, encode_as_dict, request_as_dict, vectors_from_dict
+from workers.wire import (
+    Call,
+    EncodeBody,
+    Request,
+    RerankBody,
+    encode_as_dict,
+    request_as_dict,
+    rerank_as_dict,
+    scores_from_dict,
+    vectors_from_dict,
+)
 
 
 class Conversation:
@@ -65,6 +76,10 @@ def web(environ: pytest.MonkeyPatch) -> Iterator[Conversation]:
 def call(name: str, *texts: str, seconds: float = 5.0) -> Call:
     body = encode_as_dict(EncodeBody(texts=texts, text_role=Role.QUERY, wants_tokens=False))
     return Call(id=name, body=body, deadline_at=time.time() + seconds)
+
+
+def rerank_call(name: str, *passages: str, seconds: float = 5.0) -> Call:
+    return Call(id=name, body=rerank_as_dict(RerankBody(query="reset", passages=passages)), deadline_at=time.time() + seconds)
 
 
 def encoded_texts() -> float:
@@ -126,6 +141,48 @@ def test_a_call_that_cannot_be_read_spoils_no_other(web: Conversation) -> None:
 def test_a_role_that_it_does_not_serve_is_refused_by_name(web: Conversation) -> None:
     (row,) = web.ask(call("a", "reset"), role="painter")
     assert code(row) == "invalid_request" and "painter" in row["error"]["message"]
+
+
+def test_passages_are_reranked_under_the_same_rules(web: Conversation) -> None:
+    while not web.redis.publish(CANCELS, orjson.dumps({"ids": ["gone"], "at": time.time()})):
+        time.sleep(0.02)  # until the worker listens
+    time.sleep(0.2)
+    before = encoded_texts()
+    late, gone = web.ask(rerank_call("late", "how", seconds=-0.1), rerank_call("gone", "how"), role="reranker")
+    assert (code(late), code(gone)) == ("deadline_exceeded", "cancelled") and encoded_texts() == before
+    broken = Call(id="broken", body={"query": "a"}, deadline_at=time.time() + 5)
+    unread, fine = web.ask(broken, rerank_call("fine", "how", "reset the password"), role="reranker")
+    assert code(unread) == "invalid_request"
+    assert scores_from_dict(fine).scores.shape == (2,) and scores_from_dict(fine).model_id.startswith("late-interaction:tiny@")
+
+
+def test_more_passages_than_may_wait_are_refused_at_once(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("QA_BATCH_MAX_WAITING", "3")
+    get_settings.cache_clear()
+    web = Conversation(get_settings().redis_url)
+    (refused,) = web.ask(rerank_call("a", *(f"reset {number}" for number in range(50))), role="reranker")
+    assert code(refused) == "overloaded" and refused["error"]["details"]["retry_after_s"] > 0
+    web.close()
+
+
+def test_a_role_that_no_worker_knows_stops_the_start(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("QA_WORKER_ROLES", "encoder, painter")
+    get_settings.cache_clear()
+    with pytest.raises(ConfigurationError, match="painter"):
+        InferenceWorker(get_settings())
+
+
+def test_a_role_that_no_worker_alive_serves_is_refused_at_once(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("QA_WORKER_ROLES", "encoder")
+    get_settings.cache_clear()
+    web = Conversation(get_settings().redis_url)
+    time.sleep(0.3)  # until its first heartbeat
+    reranker, began = RemoteReranker(), time.monotonic()
+    with pytest.raises(ModelUnavailable, match="serves the role reranker"):
+        reranker.score("reset", ["how"])
+    assert time.monotonic() - began < 5
+    reranker.close()
+    web.close()
 
 
 def test_a_message_without_an_address_is_an_error_in_the_log(web: Conversation) -> None:

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, Overloaded, QAError
+from core.protocols import Span
 from core.types import Priority, Role
 from workers.wire import (
     Call,
     EncodeBody,
     Request,
+    RerankBody,
+    Scores,
+    TagBody,
+    Tags,
     Vectors,
     encode_as_dict,
     encode_from_dict,
@@ -23,6 +28,14 @@ from workers.wire import (
     pack,
     request_as_dict,
     request_from_dict,
+    rerank_as_dict,
+    rerank_from_dict,
+    scores_as_dict,
+    scores_from_dict,
+    tag_as_dict,
+    tag_from_dict,
+    tags_as_dict,
+    tags_from_dict,
     unpack,
     vectors_as_dict,
     vectors_from_dict,
@@ -87,6 +100,32 @@ def test_no_texts_still_tell_model_and_dimension() -> None:
     sent = Vectors(model_id="m", vectors=np.empty((0, 384), np.float32), token_vectors=())
     arrived = vectors_from_dict(over_the_wire(vectors_as_dict(sent)))
     assert arrived.vectors.shape == (0, 384) and arrived.token_vectors == ()
+
+
+def test_a_rerankers_call_and_scores_arrive() -> None:
+    body = RerankBody(query="怎么", passages=("a", ""))
+    assert rerank_from_dict(over_the_wire(rerank_as_dict(body))) == body
+    arrived = scores_from_dict(over_the_wire(scores_as_dict(Scores(model_id="m", scores=np.array([0.1, -3.0], np.float32)))))
+    assert arrived.model_id == "m" and arrived.scores.tolist() == np.array([0.1, -3.0], np.float32).tolist()
+
+
+def test_a_taggers_call_and_spans_arrive() -> None:
+    body = TagBody(texts=("张三", ""))
+    assert tag_from_dict(over_the_wire(tag_as_dict(body))) == body
+    sent = Tags(model_id="m", spans=((Span(0, 2, "PER", 0.5), Span(3, 4, "LOC", 1.0)), ()))
+    assert tags_from_dict(over_the_wire(tags_as_dict(sent))) == sent
+
+
+@pytest.mark.parametrize("body", [{}, {"query": 1, "passages": []}, {"query": "a", "passages": [1]}, {"query": "a", "passages": None}])
+def test_a_rerankers_call_that_cannot_be_read_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="reranker"):
+        rerank_from_dict(body)
+
+
+@pytest.mark.parametrize("body", [{}, {"texts": 3}, {"texts": [None]}])
+def test_a_taggers_call_that_cannot_be_read_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="tagger"):
+        tag_from_dict(body)
 
 
 @pytest.mark.parametrize("error", [Overloaded("later", retry_after_s=1.5), DeadlineExceeded("late"), QAError("odd", names=["a"])])
