@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 Answer = Callable[["Exchange"], None]
@@ -104,12 +106,16 @@ def hangs_up(exchange: Exchange) -> None:
 
 
 @contextmanager
-def upstream(*answers: Answer) -> Iterator[Script]:
-    """The server while the block runs; its address is `script.url`."""
+def upstream(*answers: Answer, certificate: tuple[Path, Path] | None = None) -> Iterator[Script]:
+    """The server while the block runs, over TLS where it has a certificate; its address is `script.url`."""
     script = Script(list(answers))
     handler = type("Scripted", (Exchange,), {"script": script})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     script.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

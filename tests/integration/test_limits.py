@@ -99,7 +99,8 @@ def test_without_limits_nothing_is_refused(key: tuple[ApiKey, APIClient], bot: B
         take_request(account(key[0], bot))
 
 
-def test_a_day_goes_on_after_a_restart(key: tuple[ApiKey, APIClient]) -> None:
+def test_a_day_goes_on_after_a_restart_of_the_only_process(key: tuple[ApiKey, APIClient], configure: Callable) -> None:
+    configure(redis_url="")
     Limit.objects.create(key=key[0], tokens_per_day=10)
     charge_use(account(key[0]), TEN, seconds=0.1)
     flush_usage()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpcore2
 import pytest
 
 from apps.serving import connections
-from apps.serving.connections import GuardedBackend, fetch
+from apps.serving.connections import GuardedBackend, Unreachable, fetch
 from core.errors import InvalidRequest
 from core.net import AddressRefused, parse_private_hosts
-from tests.openai_server import Exchange, fails, upstream
+from tests.certificates import certificate_for
+from tests.openai_server import Exchange, Script, fails, upstream
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +88,40 @@ def test_the_next_address_is_tried_where_one_takes_no_connection(monkeypatch: py
         monkeypatch.setattr("core.net._lookup", lambda host, port: ["127.0.0.9", "127.0.0.1"])
         backend = GuardedBackend(parse_private_hosts("two.internal"), float("inf"), None)
         backend.connect_tcp("two.internal", port, 5).close()
+
+
+@pytest.fixture
+def trust(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], tuple[Path, Path]]]:
+    """Makes a certificate that this process trusts: `trust("vllm.internal")`."""
+
+    def make(host: str) -> tuple[Path, Path]:
+        files = certificate_for(host, tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(files[0]))
+        connections._tls.cache_clear()
+        return files
+
+    yield make
+    connections._tls.cache_clear()
+
+
+def at_host(script: Script, host: str) -> str:
+    return script.url.replace("http://127.0.0.1", f"https://{host}")
+
+
+def test_a_certificate_is_checked_against_the_name_and_not_the_address(trust: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.net._lookup", lambda host, port: ["127.0.0.1"])
+    with upstream(gives(b"hi"), certificate=trust("vllm.internal")) as script:
+        assert fetch(at_host(script, "vllm.internal"), max_bytes=10).body == b"hi"
+        with pytest.raises(Unreachable):
+            fetch(at_host(script, "other.internal"), max_bytes=10)
+    assert len(script.requests) == 1
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(trust: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.net._lookup", lambda host, port: ["127.0.0.1"])
+    certificate = trust("vllm.internal")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    connections._tls.cache_clear()
+    with upstream(gives(b"hi"), certificate=certificate) as script, pytest.raises(Unreachable):
+        fetch(at_host(script, "vllm.internal"), max_bytes=10)
+    assert script.requests == []
