@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from threading import Event
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from apps.accounts.keys import create_key
 from apps.accounts.permissions import AccessRole, Caller
 from apps.dialogue.models import Bot, Turn, new_id
+from apps.dialogue.openai import api
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
@@ -239,6 +241,22 @@ def test_a_full_generator_says_when_to_come_back(client: openai.OpenAI, generate
     with pytest.raises(openai.InternalServerError) as refused:
         client.chat.completions.create(model="generator", messages=QUESTION, stream=True)
     assert refused.value.response.headers["retry-after"] == "2"
+
+
+def test_models_take_half_of_the_threads_and_no_more(client: openai.OpenAI, generate: Callable) -> None:
+    generate("free again")
+    places = api._places()
+    with ExitStack() as taken:
+        while places.acquire(blocking=False):
+            taken.callback(places.release)
+        for ask in (
+            lambda: client.chat.completions.create(model="generator", messages=QUESTION),
+            lambda: client.embeddings.create(model="encoder", input="a"),
+        ):
+            with pytest.raises(openai.InternalServerError) as refused:
+                ask()
+            assert (refused.value.status_code, refused.value.code) == (503, "overloaded")
+    assert client.chat.completions.create(model="generator", messages=QUESTION).choices[0].message.content == "free again"
 
 
 def test_what_only_bots_or_only_generators_have_is_refused(client: openai.OpenAI, generate: Callable) -> None:
