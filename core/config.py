@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     time_zone: str = Field("Asia/Shanghai", description="Time zone of dates on pages and of validity dates.")
     http_threads: int = Field(40, ge=1, le=1000, description="Threads that answer HTTP requests and run turns in one web process.")
     match_threads: int = Field(
-        0, ge=0, description="Questions that are matched at the same time in one web process; 0 takes one less than the cores, at least one."
+        0,
+        ge=0,
+        description="Questions that are matched at the same time in one web process; 0 takes one less than the cores, at least one.",
     )
     upload_max_mb: int = Field(50, ge=1, description="Largest upload, in MiB.")
     max_question_chars: int = Field(10_000, ge=1, description="Longest question, in characters.")

@@ -9,6 +9,7 @@ from functools import cache
 
 from core.backends import get_backend
 from core.config import get_settings
+from core.errors import SearchUnavailable
 from core.protocols import Skill
 from core.types import JSONDict, Match, Query
 
@@ -47,6 +48,10 @@ def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill
     for skill in skills() if among is None else among:
         try:
             match = skill.match(query)
+        except SearchUnavailable as error:
+            log.warning("skill could not search turn=%s skill=%s reason=%s", query.turn, skill.name, error.message)
+            failed, trace[skill.name] = True, {"failed": True}
+            continue
         except Exception:  # one broken skill must not silence the others
             log.exception("skill failed to match turn=%s skill=%s", query.turn, skill.name)
             failed, trace[skill.name] = True, {"failed": True}

@@ -9,6 +9,7 @@ import numpy as np
 from apps.faq.features import settled_density
 from apps.faq.models import FAQQuestion
 from apps.retrieval.registry import indexes_for
+from core.errors import SearchUnavailable
 from core.remembered import Remembered
 from core.types import EntryKind, FloatArray, Scope
 
@@ -18,12 +19,15 @@ KEEP_S = 600.0
 
 
 def base_density(scope: Scope, typical: float) -> float:
-    """The density of what is in scope (`features.settled_density`); for a base that is too small to tell, `typical`.
+    """The density of what is in scope (`features.settled_density`); for a base that is too small to tell, or cannot be reached, `typical`.
 
     Measured on a sample of phrasings and remembered for ten minutes, or until the revision has doubled: an edit moves it little.
     """
     stage = sum(scope.revisions).bit_length()
-    mean, faqs = _measured.get((scope.kb_ids, stage))
+    try:
+        mean, faqs = _measured.get((scope.kb_ids, stage))
+    except SearchUnavailable:
+        mean, faqs = None, 0
     return settled_density(mean, faqs, typical)
 
 

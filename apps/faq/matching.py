@@ -34,7 +34,7 @@ class FAQMatches:
     """The FAQs that a question may mean, best first; how sure the first is (0..1) and whether that is enough.
 
     `reasons` are the terms of the confidence's logit; `exact` says that a phrasing is the very question; `degraded` that
-    the vectors could not be searched.
+    words or vectors could not be searched.
     """
 
     faqs: tuple[MatchedFAQ, ...]
@@ -71,7 +71,7 @@ def match_faqs(query: Query) -> FAQMatches:
 
 def rank_by_one_index(query: Query, mode: SearchMode) -> list[str]:
     """The ids of the FAQs by words alone or by vectors alone, best first: what the whole is compared with."""
-    scores = find_candidates(query.text, query.encoded, kind=EntryKind.FAQ, scope=query.scope, k=CANDIDATES, mode=mode)
+    scores = find_candidates(query.text, query.encoded, kind=EntryKind.FAQ, scope=query.scope, k=CANDIDATES, mode=mode).entries
     order = {one.id: one.bm25 if mode is SearchMode.LEXICAL else one.cosine or 0.0 for one in scores}
     found = phrasings(list(order), "", query.scope)
     found.sort(key=lambda one: order[one.id], reverse=True)
@@ -84,11 +84,12 @@ def _asked(query: Query, calibration: Calibration) -> Asked:
 
 
 def _candidates(text: str, encoded: EncodedQuery | None, scope: Scope) -> tuple[list[EntryScores], bool]:
-    """Candidates by words and vectors; by words alone, and marked so, where the vectors were made by another encoder."""
+    """Candidates by words and vectors; by what is left, and marked so, where one cannot be reached or another encoder made the vectors."""
     try:
-        return find_candidates(text, encoded, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES), encoded is None
+        found = find_candidates(text, encoded, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES)
+        return found.entries, found.degraded or encoded is None
     except IndexMismatch:
-        return find_candidates(text, None, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES, mode=SearchMode.LEXICAL), True
+        return find_candidates(text, None, kind=EntryKind.FAQ, scope=scope, k=CANDIDATES, mode=SearchMode.LEXICAL).entries, True
 
 
 def _pairs(scores: Sequence[EntryScores], found: Sequence[StoredPhrasing]) -> list[Candidate]:

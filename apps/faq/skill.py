@@ -7,6 +7,7 @@ from threading import Event
 
 from apps.faq.matching import FAQMatches, MatchedFAQ, match_faqs
 from apps.faq.selectors import answer_text
+from core.errors import SearchUnavailable
 from core.events import AnswerEvent, SourcesFound, split_into_deltas
 from core.types import JSONDict, Match, Query, SkillName, Source
 
@@ -21,8 +22,13 @@ class FAQSkill:
     name = SkillName.FAQ.value
 
     def match(self, query: Query) -> Match | None:
-        """The best FAQ with its calibrated confidence; None where nothing comes near at all."""
+        """The best FAQ with its calibrated confidence; None where nothing comes near at all.
+
+        Raises SearchUnavailable where nothing was found by what is left of words and vectors: that says little.
+        """
         matches = match_faqs(query)
+        if not matches.faqs and matches.degraded and query.encoded is not None:
+            raise SearchUnavailable("Words or vectors cannot be searched at the moment, and the rest found nothing.")
         if not matches.faqs:
             return None
         return Match(

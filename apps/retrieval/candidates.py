@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from apps.retrieval.follower import follower
 from apps.retrieval.registry import IndexPair, indexes_for
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import unpack_tokens
+from core.errors import SearchUnavailable
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, FloatArray, Hit, Scope, SearchMode
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +33,14 @@ class EntryScores:
     tokens: NDArray[np.int8] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What was found, in no order; `degraded` where an index could not be asked, or not be brought up to the database."""
+
+    entries: list[EntryScores]
+    degraded: bool = False
+
+
 def find_candidates(
     text: str,
     encoded: EncodedQuery | None,
@@ -38,25 +50,34 @@ def find_candidates(
     k: int,
     mode: SearchMode = SearchMode.HYBRID,
     filters: Filters = NO_FILTERS,
-) -> list[EntryScores]:
+) -> Candidates:
     """Up to `k` entries that the filters admit from each index that the mode asks, in no order.
 
-    The indexes first catch up with the database.
-
-    Raises IndexMismatch where vectors would be searched that another encoder made. In hybrid mode, lexical finds get their
-    cosine from the stored vectors, and all get what else is stored, so that both kinds can be compared.
+    The indexes first catch up with the database. One that cannot be reached is left out: with neither of them nothing is
+    found. In hybrid mode, lexical finds get their cosine from the stored vectors, and all get what else is stored, so that
+    both kinds can be compared. Raises IndexMismatch where vectors would be searched that another encoder made.
     """
-    for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
-        follower().follow(kb_id, revision, kind)
-    pair = indexes_for(kind)
+    followed = [follower().follow(kb_id, revision, kind) for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False)]
+    pair, behind = indexes_for(kind), not all(followed)
+    words, no_words = asked(lambda: pair.lexical.search_normalized(text, k, scope, filters) if mode is not SearchMode.VECTOR else [])
     if encoded is None or mode is SearchMode.LEXICAL:
-        return [EntryScores(hit.id, None, hit.score) for hit in pair.lexical.search_normalized(text, k, scope, filters)]
+        return Candidates([EntryScores(hit.id, None, hit.score) for hit in words], behind or no_words)
     for kb_id in scope.kb_ids:
         follower().check_encoder(kb_id, kind, encoded.encoder)
-    near = pair.vector.search(encoded.vector, k, scope, filters)
+    near, no_vectors = asked(lambda: pair.vector.search(encoded.vector, k, scope, filters))
     if mode is SearchMode.VECTOR:
-        return [EntryScores(hit.id, hit.score, 0.0) for hit in near]
-    return _joined(pair, encoded, kind, scope, near, pair.lexical.search_normalized(text, k, scope, filters))
+        return Candidates([EntryScores(hit.id, hit.score, 0.0) for hit in near], behind or no_vectors)
+    joined, unread = asked(lambda: _joined(pair, encoded, kind, scope, near, words))
+    left = [EntryScores(hit.id, None, hit.score) for hit in words] if unread else joined
+    return Candidates(left, behind or no_words or no_vectors or unread)
+
+
+def asked(search: Callable[[], list[T]]) -> tuple[list[T], bool]:
+    """What an index gives, and whether it could not be reached."""
+    try:
+        return search(), False
+    except SearchUnavailable:
+        return [], True
 
 
 def _joined(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
@@ -19,7 +20,7 @@ from apps.retrieval.indexing import mismatch, unpack_vectors
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from apps.retrieval.registry import IndexPair, indexes_for
 from core.config import get_settings
-from core.errors import IndexMismatch
+from core.errors import IndexMismatch, SearchUnavailable
 from core.metrics import INDEX_LAG
 from core.protocols import FollowingIndex
 from core.types import EntryKind, Facts, IndexEntry
@@ -30,6 +31,7 @@ _Place = tuple[int, EntryKind]
 
 CHUNK = 2000
 REFRESH_EVERY = 20_000
+UNREACHABLE_S = 1.0
 
 
 class IndexFollower:
@@ -46,19 +48,34 @@ class IndexFollower:
         self._met_at: dict[_Place, int] = {}  # the revision at which a base was first seen here
         self._built_by: dict[_Place, tuple[str, str]] = {}
         self._generations: dict[_Place, int] = {}
+        self._unreachable_until: dict[_Place, float] = {}
         self._locks: dict[_Place, threading.Lock] = {}
         self._guard = threading.Lock()
         self._wake = {kind: threading.Event() for kind in EntryKind}
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def follow(self, kb_id: int, revision: int, kind: EntryKind | None = None) -> None:
-        """Returns once the indexes of this knowledge base and kind (None: of all kinds) hold everything up to `revision`."""
-        for one in EntryKind if kind is None else (kind,):
-            if self._followed.get((kb_id, one), -1) < revision:
-                with self._lock_of((kb_id, one)):
-                    if self._followed.get((kb_id, one), -1) < revision:
-                        self._catch_up(kb_id, one)
+    def follow(self, kb_id: int, revision: int, kind: EntryKind | None = None) -> bool:
+        """Returns once the indexes of this knowledge base and kind (None: of all kinds) hold everything up to `revision`.
+
+        False where one of them cannot be reached; the others have come. Callers do not queue for it: for a second after a
+        failure nobody tries.
+        """
+        come = [self._follow_kind((kb_id, one), revision) for one in (EntryKind if kind is None else (kind,))]
+        return all(come)
+
+    def _follow_kind(self, place: _Place, revision: int) -> bool:
+        if self._followed.get(place, -1) >= revision:
+            return True
+        if self._is_unreachable(place):
+            return False
+        with self._lock_of(place):
+            if self._followed.get(place, -1) < revision and not self._is_unreachable(place):
+                self._catch_up(*place)
+        return not self._is_unreachable(place)
+
+    def _is_unreachable(self, place: _Place) -> bool:
+        return time.monotonic() < self._unreachable_until.get(place, 0.0)
 
     def check_encoder(self, kb_id: int, kind: EntryKind, model_id: str) -> None:
         """Raises IndexMismatch where another encoder built the vectors followed here: they must not be searched."""
@@ -125,12 +142,14 @@ class IndexFollower:
             self.follow(kb_id, revision, kind)
 
     def _forget(self, kb_id: int, kind: EntryKind) -> None:
+        """Empties what was followed here; an index that cannot be reached is emptied in a later round."""
+        if (kb_id, kind) in self._followed:
+            pair = indexes_for(kind)
+            words = _reached(lambda: empty_index(pair.lexical, kb_id, "gone"))
+            if not (_reached(lambda: empty_index(pair.vector, kb_id, "gone")) and words):
+                return
+            self._followed.pop((kb_id, kind), None)
         self._met_at.pop((kb_id, kind), None)
-        if self._followed.pop((kb_id, kind), None) is None:
-            return
-        pair = indexes_for(kind)
-        for index in (pair.lexical, pair.vector):
-            empty_index(index, kb_id, "gone")
 
     def _catch_up(self, kb_id: int, kind: EntryKind) -> None:
         """Applies what changed. The revision is read first: whatever commits meanwhile comes with the next call."""
@@ -139,11 +158,13 @@ class IndexFollower:
             return
         generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
         last = Entry.objects.filter(kb=kb, kind=kind.value).aggregate(last=Max("revision"))["last"]
-        if last is not None:
-            _bring_up(kb, kind, generation, last)
+        complete = last is None or _bring_up(kb, kind, generation, last)
         self._built_by[kb_id, kind] = (kb.slug, generation.encoder if generation else "")
         self._generations[kb_id, kind] = generation.pk if generation else 0
-        self._followed[kb_id, kind] = kb.revision
+        if complete:
+            self._followed[kb_id, kind] = kb.revision
+        else:
+            self._unreachable_until[kb_id, kind] = time.monotonic() + UNREACHABLE_S
 
 
 def built_with(generation: IndexGeneration | None) -> str:
@@ -162,17 +183,37 @@ def empty_index(index: FollowingIndex, kb_id: int, built_with: str) -> None:
             index.clear(kb_id, built_with)
 
 
-def _bring_up(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, last: int) -> None:
-    """Both indexes of the kind; `last` is the revision of its latest change, and an index that has it is left alone."""
+def _bring_up(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, last: int) -> bool:
+    """Both indexes of the kind; `last` is the revision of its latest change, and an index that has it is left alone.
+
+    Whether both could be reached: one that cannot does not keep the other back.
+    """
     pair = indexes_for(kind)
+    words = _reached(lambda: _bring_up_words(kb, kind, pair, last))
+    return (generation is None or _reached(lambda: _bring_up_vectors(kb, kind, pair, generation, last))) and words
+
+
+def _bring_up_words(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, last: int) -> None:
     if not _has_come(pair.lexical, kb.pk, LEXICAL_ANALYSIS, last):
         with pair.lexical.exclusive(kb.pk):
             since = _start(pair.lexical, kb.pk, LEXICAL_ANALYSIS)
             _apply(kb, kind, since, pair.lexical, lambda entries: _put_texts(pair, kb.pk, entries))
-    if generation is not None and not _has_come(pair.vector, kb.pk, built_with(generation), last):
+
+
+def _bring_up_vectors(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, generation: IndexGeneration, last: int) -> None:
+    if not _has_come(pair.vector, kb.pk, built_with(generation), last):
         with pair.vector.exclusive(kb.pk):
             since = _start(pair.vector, kb.pk, built_with(generation))
             _apply(kb, kind, since, pair.vector, lambda entries: _put_vectors(pair, kb.pk, entries, generation))
+
+
+def _reached(work: Callable[[], None]) -> bool:
+    try:
+        work()
+    except SearchUnavailable as error:
+        log.warning("index not followed reason=%s", error.message)
+        return False
+    return True
 
 
 def _has_come(index: FollowingIndex, kb_id: int, wanted: str, last: int) -> bool:

@@ -73,8 +73,8 @@ def repair(kb: KnowledgeBase, drifts: Iterable[Drift]) -> None:
         if entries or vectors:
             fill_missing_vectors(kb)
         for place in ("lexical", "vector"):
-            if (kind, place) in found:
-                _empty_index(kb, kind, place)
+            if drift := found.get((kind, place)):
+                _mend_index(kb, drift)
     with transaction.atomic():
         revision = lock_next_revision(kb)
     follower().follow(kb.pk, revision)
@@ -149,7 +149,20 @@ def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
         delete_entries(kb, drift.kind, stray[start : start + MEND_CHUNK])
 
 
-def _empty_index(kb: KnowledgeBase, kind: EntryKind, place: str) -> None:
-    pair = indexes_for(kind)
-    index: FollowingIndex = pair.lexical if place == "lexical" else pair.vector
-    empty_index(index, kb.pk, "")
+def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
+    """Takes out what is astray and lets the index follow once more what it lacks; one that cannot be read is filled anew."""
+    pair = indexes_for(drift.kind)
+    index: FollowingIndex = pair.lexical if drift.place == "lexical" else pair.vector
+    if drift.damage or len(drift.missing) > drift.expected // 2:
+        empty_index(index, kb.pk, "")
+        return
+    if drift.stray:
+        with index.exclusive(kb.pk):
+            index.delete(kb.pk, sorted(drift.stray))
+            index.refresh(kb.pk, index.state(kb.pk).revision)
+    missing = sorted(drift.missing)
+    with transaction.atomic():
+        revision = lock_next_revision(kb)
+        for start in range(0, len(missing), MEND_CHUNK):
+            owners = missing[start : start + MEND_CHUNK]
+            Entry.objects.filter(kb=kb, kind=drift.kind.value, owner_id__in=owners, deleted=False).update(revision=revision)

@@ -53,6 +53,8 @@ LOCAL_MODELS: Mapping[str, str] = {
     "QA_GENERATOR_BACKEND": "workers.local.LocalGenerator",
 }
 
+ELASTIC_INDEXES = {"QA_LEXICAL_INDEX": "apps.retrieval.indexes.elastic_lexical.ElasticLexicalIndex"}
+
 
 def worker_command(name: str) -> Command:
     """A worker's command: the same but for the name in its log."""
@@ -70,14 +72,20 @@ def stack_processes(data: Path, addresses: Addresses, *, checkout: Path, port: i
         "QA_DATABASE_URL": database_url(addresses.postgres, addresses.password),
         "QA_REDIS_URL": redis_url(addresses.redis, addresses.password),
         **{name: os.environ.get(name, backend) for name, backend in REMOTE_MODELS.items()},
-        **({"QA_ELASTICSEARCH_URL": elasticsearch_url(addresses.elasticsearch)} if search else {}),
+        **(_elastic(addresses) if search else {}),
     }
     ours = [
         _prepare(settings),
         *(_worker(name, settings) for name in WORKERS),
-        *(_web(name, settings, port + place) for place, name in enumerate(WEBS)),
+        *(_web(name, settings, port + place, search) for place, name in enumerate(WEBS)),
     ]
     return [database, broker, *([search] if search else []), *ours], settings
+
+
+def _elastic(addresses: Addresses) -> dict[str, str]:
+    """Words are searched in Elasticsearch, unless the environment names another index."""
+    indexes = {name: os.environ.get(name, path) for name, path in ELASTIC_INDEXES.items()}
+    return {"QA_ELASTICSEARCH_URL": elasticsearch_url(addresses.elasticsearch), **indexes}
 
 
 def _prepare(settings: Mapping[str, str]) -> Process:
@@ -98,14 +106,15 @@ def _worker(name: str, settings: Mapping[str, str]) -> Process:
     )
 
 
-def _web(name: str, settings: Mapping[str, str], port: int) -> Process:
+def _web(name: str, settings: Mapping[str, str], port: int, search: Process | None) -> Process:
     """A web process. The first one comes last: once `QA_PORT` answers, everything does."""
+    servers = (search.name,) if search else ()
     return Process(
         name=name,
         command=resolved(WEB),
         environment={**settings, **_share_of_cores(len(WORKERS)), "QA_PORT": str(port)},
         needs=NEEDS[name],
-        after=WEBS[1:] if name == WEBS[0] else (),
+        after=(*servers, *(WEBS[1:] if name == WEBS[0] else ())),
         ready=lambda pid: http_ok(port, "/readyz"),
         grace_s=6,
     )

@@ -42,7 +42,7 @@ def pair() -> IndexPair:
 def found(kb: KnowledgeBase, text: str, mode: SearchMode = SearchMode.LEXICAL) -> list[int]:
     """The ids that a question finds by words or by vectors, best first, once the index has caught up."""
     encoded = get_backend(get_settings().encoder_backend, Encoder).encode_query(text)  # type: ignore[type-abstract]
-    scores = find_candidates(text, encoded, kind=FAQ, scope=scope_of([kb]), k=5, mode=mode)
+    scores = find_candidates(text, encoded, kind=FAQ, scope=scope_of([kb]), k=5, mode=mode).entries
     return [one.id for one in sorted(scores, key=lambda one: one.bm25 + (one.cosine or 0), reverse=True)]
 
 
@@ -111,7 +111,7 @@ def test_a_search_for_one_kind_does_not_wait_for_another(kb: KnowledgeBase) -> N
     put_entries(kb, EntryKind.PASSAGE, [(5, "annual report")], None)
     assert found(kb, "annual leave") == [1]
     assert indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk) == set()
-    assert [hit.id for hit in find_candidates("annual", None, kind=EntryKind.PASSAGE, scope=scope_of([kb]), k=5)] == [5]
+    assert [hit.id for hit in find_candidates("annual", None, kind=EntryKind.PASSAGE, scope=scope_of([kb]), k=5).entries] == [5]
 
 
 @pytest.mark.django_db(transaction=True)

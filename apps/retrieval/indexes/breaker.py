@@ -16,8 +16,8 @@ class CircuitBreaker:
     success lets everybody through again.
     """
 
-    def __init__(self, *, failures: int = FAILURES, pause_s: float = PAUSE_S) -> None:
-        self._most, self._pause_s = failures, pause_s
+    def __init__(self, *, failures: int = FAILURES, pause_s: float | None = None) -> None:
+        self._most, self._pause_s = failures, PAUSE_S if pause_s is None else pause_s
         self._failures = 0
         self._next_try = 0.0
         self._lock = threading.Lock()
@@ -33,14 +33,17 @@ class CircuitBreaker:
             self._next_try = now + self._pause_s
             return True
 
-    def succeeded(self) -> None:
-        """The server answers."""
-        if self._failures:
-            with self._lock:
-                self._failures = 0
+    def succeeded(self) -> bool:
+        """The server answers. Returns whether it had been left alone."""
+        if not self._failures:
+            return False
+        with self._lock:
+            failures, self._failures = self._failures, 0
+        return failures >= self._most
 
-    def failed(self) -> None:
-        """The server did not answer, or not in time."""
+    def failed(self) -> bool:
+        """The server did not answer, or not in time. Returns whether it is left alone from now on."""
         with self._lock:
             self._failures += 1
             self._next_try = time.monotonic() + self._pause_s
+            return self._failures == self._most

@@ -57,13 +57,13 @@ class ElasticConnection:
             result = call(client)
         except elasticsearch.ConnectionTimeout as error:
             if not patient:
-                self._breaker.failed()
+                self._failed("timeout")
             raise _unavailable("timeout", "Elasticsearch did not answer in time.") from error
         except elasticsearch.TransportError as error:
-            self._breaker.failed()
+            self._failed(type(error).__name__)
             raise _unavailable("connection", f"Elasticsearch cannot be reached ({type(error).__name__}).") from error
         except elasticsearch.ApiError as error:
-            self._breaker.succeeded()
+            self._succeeded()
             if error.status_code in OVERLOADED:
                 raise _unavailable("overloaded", f"Elasticsearch cannot take this now ({error.status_code} {error.error}).") from error
             if error.status_code in (401, 403):
@@ -72,8 +72,16 @@ class ElasticConnection:
                 )
                 raise _unavailable("refused", message) from error
             raise
-        self._breaker.succeeded()
+        self._succeeded()
         return result
+
+    def _failed(self, reason: str) -> None:
+        if self._breaker.failed():
+            log.warning("elasticsearch is away, searches go on without it reason=%s", reason)
+
+    def _succeeded(self) -> None:
+        if self._breaker.succeeded():
+            log.warning("elasticsearch answers again")
 
 
 def _unavailable(reason: str, message: str) -> SearchUnavailable:

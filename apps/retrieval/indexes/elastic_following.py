@@ -23,7 +23,7 @@ from typing import Any
 import elasticsearch
 
 from apps.retrieval.indexes.elastic_bulk import Action, send_bulk
-from apps.retrieval.indexes.elastic_connection import ElasticConnection, shared_connection, unavailable_item
+from apps.retrieval.indexes.elastic_connection import ElasticConnection, close_shared_connection, shared_connection, unavailable_item
 from apps.retrieval.indexes.elastic_lease import Lease
 from core.errors import SearchUnavailable
 from core.types import EntryKind, Hit, IndexState, JSONDict, JSONValue
@@ -60,6 +60,7 @@ class ElasticFollowing:
     def __init__(self, kind: EntryKind = EntryKind.FAQ, *, connection: ElasticConnection | None = None) -> None:
         self.kind = kind
         self.connection = connection or shared_connection()
+        self._uses_shared = connection is None
         self._state_index = f"{self.connection.prefix}-{STATE}"
         self._has_state_index = False
         self._mutex = threading.Lock()
@@ -133,7 +134,9 @@ class ElasticFollowing:
         return found
 
     def close(self) -> None:
-        """Nothing to let go of: the connection is the process's."""
+        """Closes the process's connection, where it is that one: all indexes are closed together."""
+        if self._uses_shared:
+            close_shared_connection()
 
     # For the subclasses
 

@@ -61,7 +61,7 @@ def test_a_service_is_given_settings_that_exist(name: str) -> None:
     given = SERVICES[name]["environment"]
     assert unknown_names(given) == []
     backends = topology.LOCAL_MODELS if name == "prepare" else topology.REMOTE_MODELS
-    assert {setting: given[setting] for setting in backends} == backends
+    assert {setting: given[setting] for setting in (*backends, *topology.ELASTIC_INDEXES)} == {**backends, **topology.ELASTIC_INDEXES}
 
 
 def test_the_worker_command_says_what_workers_need() -> None:
