@@ -58,7 +58,8 @@ class Settings(BaseSettings):
         "", description="Origins (https://host) that may post forms and open sockets, separated by commas; the server's own always may."
     )
     https_only: bool = Field(
-        False, description="People come over HTTPS alone (a proxy ends TLS): cookies are marked Secure, and browsers are told to stay there."
+        False,
+        description="People come over HTTPS alone (a proxy ends TLS): cookies are marked Secure, and browsers are told to stay there.",
     )
     language: Literal["zh", "en"] = Field("zh", description="Language of pages whose reader states none.")
     time_zone: str = Field("Asia/Shanghai", description="Time zone of dates on pages and of validity dates.")
@@ -155,6 +156,9 @@ class Settings(BaseSettings):
 
     # Indexes
     index_poll_ms: int = Field(300, ge=10, description="How often a process looks for changes that its indexes must follow.")
+    index_check_minutes: float = Field(
+        30.0, ge=0, description="How often a process compares its indexes with the database and mends what differs; 0 is never."
+    )
     vector_exact_max: int = Field(
         20_000, ge=0, description="Vectors of one knowledge base up to which search is exact; more use a graph index (HNSW)."
     )

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from apps.accounts.usage import UsageWriter
+from apps.retrieval.checking import checker
 from apps.retrieval.encoding import encoder
 from apps.retrieval.follower import follower
 from apps.retrieval.registry import close_indexes
@@ -44,6 +45,7 @@ def start() -> None:
     warm_up()
     follower().watch()
     _usage.append(UsageWriter())
+    checker().watch()
     _settle()
 
 
@@ -58,6 +60,7 @@ def stop() -> None:
     """Ends the background work and writes what lies in memory."""
     while _usage:
         _usage.pop().close()
+    checker().close()
     follower().close()
     close_indexes()
     close_backends()

@@ -87,6 +87,10 @@ class IndexFollower:
         """Primary keys of the generations that the vectors followed here belong to."""
         return [generation for kb_id in kb_ids if (generation := self._generations.get((kb_id, kind)))]
 
+    def followed_kbs(self) -> set[int]:
+        """Primary keys of the knowledge bases that were ever searched here."""
+        return {kb_id for kb_id, _ in list(self._followed)}
+
     def watch(self) -> None:
         """Starts the background threads, once."""
         with self._guard:

@@ -56,7 +56,17 @@ def find_drift(kb: KnowledgeBase) -> list[Drift]:
     """Every comparison of a knowledge base, with the metric set. The indexes first follow what was committed, as a search would."""
     kb.refresh_from_db()
     damage = _follow(kb)
-    drifts = [drift for kind in EntryKind for drift in _drifts(kb, kind, damage)]
+    return _counted(kb, [drift for kind in EntryKind for drift in _drifts(kb, kind, damage)])
+
+
+def find_index_drift(kb: KnowledgeBase) -> list[Drift]:
+    """What `find_drift` says of the indexes alone: cheap enough to be asked now and then while questions are answered."""
+    kb.refresh_from_db()
+    damage = _follow(kb)
+    return _counted(kb, [drift for kind in EntryKind for drift in _index_drifts(kb, kind, damage)])
+
+
+def _counted(kb: KnowledgeBase, drifts: list[Drift]) -> list[Drift]:
     for drift in drifts:
         INDEX_DRIFT.labels(kb=kb.slug, kind=drift.kind.value, index=drift.place).set(drift.count)
     return drifts
@@ -96,18 +106,29 @@ def _follow(kb: KnowledgeBase) -> str:
 
 
 def _drifts(kb: KnowledgeBase, kind: EntryKind, damage: str) -> Iterator[Drift]:
-    live = dict(Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", "pk"))
     if kind in _content:
         yield _entry_drift(kb, kind)
-    generation = active_generation(kb)
-    vectors = EntryVector.objects.filter(generation=generation, entry__kb=kb, entry__kind=kind.value)
-    with_vector = set(vectors.values_list("entry__owner_id", flat=True))
-    yield _compare(kind, "vectors", set(live), with_vector)
-    pair = indexes_for(kind)
-    yield _index_drift(kb, kind, "lexical", pair.lexical, set(live), damage)
+    yield _compare(kind, "vectors", _expected(kb, kind, "lexical"), _with_vector(kb, kind))
+    yield from _index_drifts(kb, kind, damage)
+
+
+def _index_drifts(kb: KnowledgeBase, kind: EntryKind, damage: str) -> Iterator[Drift]:
+    pair, generation = indexes_for(kind), active_generation(kb)
+    yield _index_drift(kb, kind, "lexical", pair.lexical, damage)
     if generation is not None:
         stale = pair.vector.state(kb.pk).built_with != built_with(generation)
-        yield _index_drift(kb, kind, "vector", pair.vector, with_vector & set(live), damage if stale else "")
+        yield _index_drift(kb, kind, "vector", pair.vector, damage if stale else "")
+
+
+def _expected(kb: KnowledgeBase, kind: EntryKind, place: str) -> set[int]:
+    """The owners that an index must hold: of all live entries, or of those with a vector."""
+    live = set(Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", flat=True))
+    return live if place == "lexical" else live & _with_vector(kb, kind)
+
+
+def _with_vector(kb: KnowledgeBase, kind: EntryKind) -> set[int]:
+    vectors = EntryVector.objects.filter(generation=active_generation(kb), entry__kb=kb, entry__kind=kind.value)
+    return set(vectors.values_list("entry__owner_id", flat=True))
 
 
 def _entry_drift(kb: KnowledgeBase, kind: EntryKind) -> Drift:
@@ -124,7 +145,8 @@ def _entry_drift(kb: KnowledgeBase, kind: EntryKind) -> Drift:
     )
 
 
-def _index_drift(kb: KnowledgeBase, kind: EntryKind, place: str, index: FollowingIndex, expected: set[int], damage: str) -> Drift:
+def _index_drift(kb: KnowledgeBase, kind: EntryKind, place: str, index: FollowingIndex, damage: str) -> Drift:
+    expected = _expected(kb, kind, place)
     try:
         return _compare(kind, place, expected, index.ids(kb.pk), damage)
     except IndexMismatch as error:
@@ -158,7 +180,8 @@ def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
         return
     if drift.stray:
         with index.exclusive(kb.pk):
-            index.delete(kb.pk, sorted(drift.stray))
+            stray = drift.stray - _expected(kb, drift.kind, drift.place)  # without what has come in since they were compared
+            index.delete(kb.pk, sorted(stray))
             index.refresh(kb.pk, index.state(kb.pk).revision)
     missing = sorted(drift.missing)
     with transaction.atomic():

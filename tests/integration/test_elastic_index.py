@@ -194,6 +194,14 @@ def test_a_lease_that_nobody_renews_is_taken_over_and_its_holder_hears_of_it(con
                 stopped.check()
 
 
+def test_a_limit_of_the_cluster_is_said_in_its_own_words(connection: ElasticConnection) -> None:
+    index = ElasticLexicalIndex(connection=connection)
+    index.extra_settings = {**index.extra_settings, "number_of_shards": 1_001}
+    with pytest.raises(SearchUnavailable, match="maximum normal shards"):
+        fill(index, {1: "vacation days"})
+    assert index.state(1) == IndexState(revision=0, built_with="a")
+
+
 def test_other_kinds_and_parts_have_indexes_of_their_own(connection: ElasticConnection) -> None:
     faqs, passages = (
         ElasticLexicalIndex(EntryKind.FAQ, connection=connection),

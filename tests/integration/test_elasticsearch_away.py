@@ -15,6 +15,7 @@ from apps.dialogue.models import Bot
 from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
+from apps.retrieval.checking import IndexChecker
 from apps.retrieval.follower import follower
 from apps.retrieval.indexes import breaker
 from apps.retrieval.indexes.elastic_connection import open_client, shared_connection
@@ -109,7 +110,18 @@ def test_verify_index_says_that_it_cannot_compare(gate: Gate, bot: Bot, kb: Know
         call_command("verify_index", "--kb", kb.slug, stdout=io.StringIO())
 
 
-def test_drift_in_elasticsearch_is_counted_and_mended(gate: Gate, bot: Bot, kb: KnowledgeBase, admin_caller: Caller) -> None:
+def by_command(kb: KnowledgeBase) -> None:
+    call_command("verify_index", "--kb", kb.slug, "--repair", stdout=io.StringIO())
+
+
+def in_the_background(kb: KnowledgeBase) -> None:
+    IndexChecker().check_all()
+
+
+@pytest.mark.parametrize("mend", [by_command, in_the_background])
+def test_drift_in_elasticsearch_is_counted_and_mended(
+    gate: Gate, bot: Bot, kb: KnowledgeBase, admin_caller: Caller, mend: Callable[[KnowledgeBase], None]
+) -> None:
     add(kb, admin_caller, **{f"q{n}": f"Question number {n}?" for n in range(8)})
     ask(bot, "Question number 3?")
     index = indexes_for(EntryKind.FAQ).lexical
@@ -121,5 +133,5 @@ def test_drift_in_elasticsearch_is_counted_and_mended(gate: Gate, bot: Bot, kb: 
         index.refresh(kb.pk, index.state(kb.pk).revision)
     (drift,) = [drift for drift in find_drift(kb) if drift.count]
     assert (drift.place, sorted(drift.missing), drift.stray) == ("lexical", lost, {999_999})
-    call_command("verify_index", "--kb", kb.slug, "--repair", stdout=io.StringIO())
+    mend(kb)
     assert [drift for drift in find_drift(kb) if drift.count] == []

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import elasticsearch
 import orjson
 
 from apps.retrieval.indexes.elastic_connection import ElasticConnection
@@ -79,8 +78,6 @@ def _refused(connection: ElasticConnection, index: str, part: list[Action], *, a
         if last or error.details.get("reason") != "overloaded":
             raise
         return part
-    except elasticsearch.BadRequestError as error:
-        raise _refusal(index, "request", {"type": error.error}) from error
     return _to_repeat(index, part, [next(iter(item.values())) for item in answer["items"]], last=last) if answer["errors"] else []
 
 

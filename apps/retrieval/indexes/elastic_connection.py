@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 PATIENT_TIMEOUT_S = 60.0
 OVERLOADED = frozenset({429, 502, 503, 504})
+TO_JUDGE = frozenset({404, 409})
+EXISTS = "resource_already_exists_exception"
 
 T = TypeVar("T")
 Call = Callable[[Elasticsearch], T]
@@ -28,8 +30,8 @@ class ElasticConnection:
     """A client with a circuit breaker. `quick` waits `timeout_s` at most, `patient` longer; neither tries twice.
 
     Both raise SearchUnavailable where no node answers, it is overloaded, a shard is not up, or the credentials are refused;
-    its message holds no address, no credentials and no text of a query. Other answers of the server (`NotFoundError`,
-    `ConflictError`, `BadRequestError`) are the caller's to judge.
+    or it refuses for another reason; the message holds no address, no credentials and no text of a query. What is not there,
+    is there already, or has changed meanwhile (`NotFoundError`, `ConflictError`, `EXISTS`) is the caller's to judge.
     """
 
     def __init__(self, client: Elasticsearch, *, prefix: str, timeout_s: float, breaker: CircuitBreaker | None = None) -> None:
@@ -71,7 +73,11 @@ class ElasticConnection:
                     "Elasticsearch refuses the credentials: check QA_ELASTICSEARCH_API_KEY, or user and password in QA_ELASTICSEARCH_URL."
                 )
                 raise _unavailable("refused", message) from error
-            raise
+            if error.status_code in TO_JUDGE or error.error == EXISTS:
+                raise
+            raise _unavailable(
+                "refused", f"Elasticsearch refuses this ({error.status_code} {error.error}). {_limit(error)}".strip()
+            ) from error
         self._succeeded()
         return result
 
@@ -87,6 +93,12 @@ class ElasticConnection:
 def _unavailable(reason: str, message: str) -> SearchUnavailable:
     SEARCH_UNAVAILABLE.labels(server="elasticsearch", reason=reason).inc()
     return SearchUnavailable(message, server="elasticsearch", reason=reason)
+
+
+def _limit(error: elasticsearch.ApiError) -> str:
+    """What a limit of the cluster says of itself, such as that on shards; other reasons may quote what was sent."""
+    body = error.body if isinstance(error.body, dict) else {}
+    return str(body["error"].get("reason", "")) if error.error == "validation_exception" else ""
 
 
 def unavailable_item(error: object) -> SearchUnavailable:

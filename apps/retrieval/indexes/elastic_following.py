@@ -23,7 +23,13 @@ from typing import Any
 import elasticsearch
 
 from apps.retrieval.indexes.elastic_bulk import Action, send_bulk
-from apps.retrieval.indexes.elastic_connection import ElasticConnection, close_shared_connection, shared_connection, unavailable_item
+from apps.retrieval.indexes.elastic_connection import (
+    EXISTS,
+    ElasticConnection,
+    close_shared_connection,
+    shared_connection,
+    unavailable_item,
+)
 from apps.retrieval.indexes.elastic_lease import Lease
 from core.errors import SearchUnavailable
 from core.types import EntryKind, Hit, IndexState, JSONDict, JSONValue
@@ -129,8 +135,9 @@ class ElasticFollowing:
             while page := self._page(point, after):
                 found.update(int(hit["sort"][0]) for hit in page)
                 after = page[-1]["sort"]
-        finally:
             self.connection.patient(lambda client: client.close_point_in_time(id=point))
+        except elasticsearch.NotFoundError as error:
+            raise SearchUnavailable(f"The index {alias} was dropped while it was read.") from error
         return found
 
     def close(self) -> None:
@@ -221,7 +228,7 @@ class ElasticFollowing:
         try:
             self.connection.patient(lambda client: client.indices.create(index=self._state_index, settings=SETTINGS, mappings=body))
         except elasticsearch.BadRequestError as error:
-            if error.error != "resource_already_exists_exception":
+            if error.error != EXISTS:
                 raise
         self._has_state_index = True
 
