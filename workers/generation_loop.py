@@ -28,7 +28,6 @@ from workers.llama import Piece
 from workers.sampling import Sampler
 
 NAME = "generator"
-PREFILL_TOKENS = 256
 LIVE_PER_BULK = 8
 WORTH_WAITING_TOKENS = 64
 
@@ -37,6 +36,7 @@ class Model(Protocol):
     """What the loop needs of a generator (`workers.generator.TorchGenerator`)."""
 
     max_streams: int
+    prefill_tokens: int
     end_ids: frozenset[int]
 
     @property
@@ -254,8 +254,8 @@ class GenerationLoop:
         return coming >= WORTH_WAITING_TOKENS + self._cache.longest_shared(text.ids)[1]
 
     def _step(self) -> None:
-        """One pass: the next token of every text, and up to `PREFILL_TOKENS` of new prompts."""
-        texts, pieces, left = [], [], PREFILL_TOKENS
+        """One pass: the next token of every text, and up to `prefill_tokens` of new prompts."""
+        texts, pieces, left = [], [], self._model.prefill_tokens
         for text in self._running:
             pending = len(text.ids) - text.computed
             if pending > 1 and left <= 0:

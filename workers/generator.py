@@ -19,6 +19,8 @@ from workers.kv_cache import CacheShape, KeyValueCache
 from workers.llama import LeanLlama, Piece, is_lean
 from workers.weights import verify
 
+CPU_PREFILL_TOKENS, GPU_PREFILL_TOKENS = 256, 2048  # of new prompts in one step: the texts being written wait for it
+
 
 class _Stack(Protocol):
     layers: int
@@ -53,6 +55,7 @@ class TorchGenerator:
         self._stack = _load_stack(folder, self.device, self.dtype)
         self.name = folder.name
         self.max_streams = max_streams
+        self.prefill_tokens = CPU_PREFILL_TOKENS if self.device.type == "cpu" else GPU_PREFILL_TOKENS
         self.end_ids = _end_ids(folder, self._chat.end_id)
         self._shape = CacheShape(
             layers=self._stack.layers,

@@ -142,7 +142,10 @@ class TokenSender:
 
 
 class TokenReader:
-    """The web process's end of one text. `is_alive` tells whether its writer still lives, `stop` tells the writer to end it."""
+    """The web process's end of one text.
+
+    `is_alive` tells whether its writer still lives; `stop` tells the writer to end it, and returns whether anybody heard that.
+    """
 
     def __init__(self, client: redis.Redis, text_id: str, *, is_alive: Callable[[], bool], stop: Callable[[], bool]) -> None:
         self._redis = client
@@ -151,7 +154,8 @@ class TokenReader:
         self._stop = stop
         self._last_id = "0"
         self._read = 0
-        self._stopped_at: float | None = None
+        self._stopping_since: float | None = None
+        self._is_told = False
 
     def chunks(self, cancel: threading.Event, deadline: float) -> Iterator[Chunk]:
         """The chunks to the last, what came meanwhile as one. `deadline` is on `time.monotonic()`'s clock.
@@ -171,14 +175,19 @@ class TokenReader:
                     yield Chunk(text="", finish_reason=FinishReason.CANCELLED)
                 else:
                     heard_at = self._look_after(heard_at, deadline)
-                if cancel.is_set() and self._stopped_at is None and self._stop():
-                    self._stopped_at = time.monotonic()
+                if cancel.is_set():
+                    self._say_stop()
         finally:
-            if not has_ended and self._stopped_at is None:
-                self._stop()
+            if not has_ended:
+                self._say_stop()
+
+    def _say_stop(self) -> None:
+        """Until a worker has heard it."""
+        self._stopping_since = self._stopping_since or time.monotonic()
+        self._is_told = self._is_told or self._stop()
 
     def _is_overdue(self) -> bool:
-        return self._stopped_at is not None and time.monotonic() - self._stopped_at > GRACE_S
+        return self._stopping_since is not None and time.monotonic() - self._stopping_since > GRACE_S
 
     def _look_after(self, heard_at: float, deadline: float) -> float:
         """After a while without news: is there still somebody who writes?"""

@@ -13,7 +13,7 @@ from torch import Tensor
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
 from core.protocols import Chunk, GenerationRequest
 from core.types import FinishReason, Priority
-from workers.generation_loop import PREFILL_TOKENS, GenerationLoop, TextStream
+from workers.generation_loop import GenerationLoop, TextStream
 from workers.incremental_text import Detokenizer
 from workers.kv_cache import CacheShape, KeyValueCache
 from workers.llama import Piece
@@ -26,6 +26,7 @@ class Alphabet:
 
     end_ids = frozenset({ord("{")})
     context = 600
+    prefill_tokens = 256
 
     def __init__(self, max_streams: int = 4) -> None:
         self.max_streams = max_streams
@@ -280,10 +281,10 @@ def test_an_error_after_text_leaves_the_text(make: Make) -> None:
 
 def test_a_long_prompt_is_read_in_stretches_while_others_write(make: Make) -> None:
     model, loop = make(free=False)
-    short, long = submit(loop, "a", max_tokens=9), submit(loop, "x" * (2 * PREFILL_TOKENS + 5), max_tokens=1)
+    short, long = submit(loop, "a", max_tokens=9), submit(loop, "x" * (2 * Alphabet.prefill_tokens + 5), max_tokens=1)
     model.run_free()
     assert text_of(short)[1] is FinishReason.LENGTH and text_of(long)[0] == "y"
-    assert max(len(piece.ids) for step in model.steps for piece in step) == PREFILL_TOKENS
+    assert max(len(piece.ids) for step in model.steps for piece in step) == Alphabet.prefill_tokens
     assert sum(len(step) == 2 for step in model.steps) >= 2
 
 
