@@ -71,7 +71,8 @@ def start_worker(url: str, environ: Mapping[str, str]) -> Iterator[WorkerProcess
     """Starts a worker as the documents say and ends it after the block; `wait_until_alive` tells when it serves."""
     settings = {"QA_REDIS_URL": url, "QA_DEVICE": "cpu", "QA_MODEL_THREADS": "1", "QA_LOG_LEVEL": "WARNING", **environ}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("QA_", "DJANGO_"))}
-    command = [sys.executable, "-m", "celery", "-A", "qa_project.celery", *worker_arguments(Settings(redis_url=url))]
+    roles = environ.get("QA_WORKER_ROLES", "")
+    command = [sys.executable, "-m", "celery", "-A", "qa_project.celery", *worker_arguments(Settings(redis_url=url, worker_roles=roles))]
     process = subprocess.Popen(command, cwd=ROOT, env={**inherited, **settings})
     try:
         yield WorkerProcess(process, url)
