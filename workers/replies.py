@@ -76,7 +76,14 @@ class ChannelReader:
                 elif message["type"] == "subscribe":
                     self._begin()
                 elif message["type"] == "message" and message["data"]:
-                    self._on_message(message["data"])
+                    self._deliver(message["data"])
+
+    def _deliver(self, payload: bytes) -> None:
+        """A message of another release, as there is while servers are renewed, must not end the thread that hears the next one."""
+        try:
+            self._on_message(payload)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("message not understood channel=%s error=%r", self.channel, error)
 
     def _begin(self) -> None:
         self._listening.set()

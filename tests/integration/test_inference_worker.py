@@ -113,6 +113,15 @@ def test_what_was_cancelled_is_dropped_before_the_model(web: Conversation) -> No
     assert encoded_texts() == before + 1
 
 
+def test_a_cancellation_of_another_release_does_not_end_the_listening(web: Conversation) -> None:
+    for message in (b"nonsense", b'["gone"]', b"3", orjson.dumps({"ids": ["gone"], "at": time.time()})):
+        while not web.redis.publish(CANCELS, message):
+            time.sleep(0.02)  # until the worker listens
+    time.sleep(0.2)
+    (gone,) = web.ask(call("gone", "reset"))
+    assert code(gone) == "cancelled"
+
+
 def test_more_texts_than_may_wait_are_refused_at_once(environ: pytest.MonkeyPatch) -> None:
     environ.setenv("QA_BATCH_MAX_WAITING", "3")
     get_settings.cache_clear()
