@@ -13,8 +13,10 @@ from apps.retrieval.encoding import encoder
 from apps.retrieval.follower import follower
 from apps.retrieval.registry import close_indexes
 from apps.retrieval.warmup import warm_up
-from core.backends import close_backends
+from core.backends import close_backends, get_backend
+from core.config import get_settings
 from core.errors import QAError
+from core.protocols import Reranker
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +39,26 @@ class Lifespan:
 
 
 def start() -> None:
-    """Loads the encoder and the indexes. A missing model does not stop the server: it answers by words, and says so."""
+    """Loads the models that questions need and the indexes. A missing one does not stop the server: it answers without, and says so."""
     try:
         encoder().encode_query("你好")
     except QAError as error:
         log.error("encoder not loaded error=%s %s", error.code, error.message)
+    _load_reranker()
     warm_up()
     follower().watch()
     _usage.append(UsageWriter())
     checker().watch()
     _settle()
+
+
+def _load_reranker() -> None:
+    settings = get_settings()
+    try:
+        if settings.reranker:
+            get_backend(settings.reranker_backend, Reranker).score("你好", ["你好"])  # type: ignore[type-abstract]
+    except QAError as error:
+        log.error("reranker not loaded error=%s %s", error.code, error.message)
 
 
 def _settle() -> None:

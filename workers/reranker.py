@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import ModelUnavailable
+from core.errors import ConfigurationError, ModelUnavailable
 from core.protocols import Encoder
 from core.types import FloatArray, Priority, Role
 from workers.batching import results_of
@@ -18,13 +19,14 @@ from workers.late_interaction import LateInteraction, TokensToCome
 from workers.local import LocalEncoder
 
 LATE_INTERACTION = "late-interaction"
+RETRY_LOADING_S = 30.0
 
 
 class LocalReranker:
     """Implements `core.protocols.Reranker`. The model is loaded on first use, once; every thread shares it.
 
     `encoder` is what late interaction asks for token vectors; empty is the process's. Every method raises ModelUnavailable
-    where the model cannot be loaded, Overloaded where too much waits.
+    where the model cannot be loaded (tried again after `RETRY_LOADING_S`), Overloaded where too much waits.
     """
 
     def __init__(self, encoder: Encoder | None = None) -> None:
@@ -34,6 +36,7 @@ class LocalReranker:
         self._lock = threading.Lock()
         self._loaded: BatchedCrossEncoder | None = None
         self._closed = False
+        self._refusal: tuple[float, str] | None = None
 
     def load(self) -> None:
         """Loads the model now and runs one pair through it."""
@@ -100,8 +103,18 @@ class LocalReranker:
             if self._closed:
                 raise ModelUnavailable("The reranker of this process was shut down.")
             if self._loaded is None:
-                self._loaded = load_cross_encoder(self._settings)
+                self._loaded = self._load()
             return self._loaded
+
+    def _load(self) -> BatchedCrossEncoder:
+        """Raises ModelUnavailable for any reason, so that a search goes on without; at once where it failed just now."""
+        if self._refusal is not None and time.monotonic() < self._refusal[0]:
+            raise ModelUnavailable(self._refusal[1])
+        try:
+            return load_cross_encoder(self._settings)
+        except (ModelUnavailable, ConfigurationError) as error:
+            self._refusal = (time.monotonic() + RETRY_LOADING_S, error.message)
+            raise ModelUnavailable(error.message) from error
 
 
 def _asked_for(token_vectors: FloatArray | None) -> FloatArray:

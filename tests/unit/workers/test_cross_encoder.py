@@ -120,6 +120,19 @@ def test_the_model_of_the_settings_is_loaded_once_and_closed(bert: Path, configu
         reranker.score(QUERY, PASSAGES)
 
 
+def test_a_named_model_that_cannot_rerank_is_unavailable_and_not_loaded_for_every_question(
+    tmp_path: Path, configure: Callable[..., None]
+) -> None:
+    folder = make_cross_encoder(tmp_path / "three", labels=3)
+    configure(reranker=folder, device="cpu")
+    reranker = LocalReranker()
+    with pytest.raises(ModelUnavailable, match="3 labels"):
+        reranker.score(QUERY, PASSAGES)
+    shutil.rmtree(folder)
+    with pytest.raises(ModelUnavailable, match="3 labels"):
+        reranker.score(QUERY, PASSAGES)
+
+
 def test_a_damaged_folder_is_named(bert: Path) -> None:
     shutil.rmtree(bert)
     with pytest.raises(ModelUnavailable, match="bert"):
