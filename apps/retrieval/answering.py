@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.retrieval.fusion import AnswerFit, Fusion
+from apps.retrieval.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.passages import passage_text
 from apps.retrieval.search import PassageHit
@@ -19,6 +19,7 @@ from core.sentences import estimate_tokens, sentence_spans
 from core.types import FloatArray
 
 READ = 3  # passages that sentences are taken from
+LAG_A_PLACE = 0.05  # how far behind a place is where a reranker's scores, of any scale, made the order
 SHOWN = 2  # sentences of an answer, at most
 MAX_SENTENCE_CHARS = 600
 
@@ -69,9 +70,9 @@ class QuestionTokens:
 def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionTokens | None, fusion: Fusion) -> Reading:
     """The best sentences of the first passages. Nothing is accepted where there are no passages."""
     read = hits[:READ]
-    fit = fusion.answers
+    fit = fusion.answers if tokens is not None else fallback().answers
     terms = frozenset(analyze(question))
-    sentences = [one for hit in read for one in _sentences(hit, terms, tokens, fit, lag=read[0].score - hit.score)]
+    sentences = [one for place, hit in enumerate(read) for one in _sentences(hit, terms, tokens, fit, lag=_lag(read, place))]
     if not sentences:
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
     ordered = sorted(sentences, key=lambda one: -one.score)
@@ -80,12 +81,16 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
 
 
+def _lag(read: Sequence[PassageHit], place: int) -> float:
+    """How far a passage lies behind the first, in the units of fused scores."""
+    return place * LAG_A_PLACE if read[0].reranked is not None else read[0].score - read[place].score
+
+
 def _evidence(hits: Sequence[PassageHit], ordered: Sequence[Sentence]) -> dict[str, float]:
     """What tells whether the best sentence answers."""
     first, best = hits[0], ordered[0]
     return {
         "cosine": first.cosine or 0.0,
-        "bm25": first.bm25,
         "met": first.met or 0.0,
         "lead": first.score - hits[1].score if len(hits) > 1 else 0.0,
         "sentence_met": best.met or 0.0,

@@ -50,7 +50,7 @@ class AnswerFit:
 class Fusion:
     """The weights for the encoder `encoder`, for each kind of evidence.
 
-    `spread` says that cosines are first stretched to 0..1 over the candidates: for encoders that none was fitted for, since
+    `spread` says that scores are first stretched to 0..1 over the candidates: for encoders that none was fitted for, since
     no two spread their cosines alike. `provenance` says on what the weights rest and how good they were.
     """
 
@@ -65,7 +65,7 @@ class Fusion:
 class Scored:
     """What an index or a comparison says of one passage; None where it says nothing.
 
-    `bm25` is normalised (0..1), `met` is MaxSim from the question's tokens to the passage's.
+    `bm25` is 0 where words did not find it; `met` is MaxSim from the question's tokens to the passage's, weighted by what a token says.
     """
 
     id: int
@@ -85,14 +85,14 @@ def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:
         return bm25
     cosine = np.array([one.cosine for one in candidates], dtype=np.float32)
     if fusion.spread:
-        cosine = (cosine - cosine.min()) / max(float(np.ptp(cosine)), 1e-6)
+        cosine, bm25 = (cosine - cosine.min()) / max(float(np.ptp(cosine)), 1e-6), bm25 / max(float(bm25.max()), 1e-6)
     weights = fusion.weights[evidence_of(candidates)]
     met = np.array([one.met or 0.0 for one in candidates], dtype=np.float32)
     return np.asarray(weights.cosine * cosine + weights.bm25 * bm25 + weights.met * met, dtype=np.float32)
 
 
 def weighted_parts(scored: Scored, fusion: Fusion) -> dict[str, float]:
-    """What each feature of a passage counts for; they add up to its fused score, but for stretched cosines."""
+    """What each feature of a passage counts for; they add up to its fused score, where nothing is stretched."""
     weights = fusion.weights[evidence_of([scored])]
     says = {"cosine": scored.cosine, "bm25": scored.bm25, "met": scored.met}
     return {name: getattr(weights, name) * value for name, value in says.items() if value is not None}
@@ -110,9 +110,9 @@ def load_fusion(model_id: str) -> Fusion:
 
 @cache
 def fallback() -> Fusion:
-    """For unknown encoders: words and vectors count the same."""
+    """For unknown encoders: words and vectors count the same, and words alone say how sure an answer is."""
     weights = Weights(cosine=0.5, bm25=0.5)
-    answers = AnswerFit(met=0.0, words=1.0, lag=1.0, confidence={"sentence_words": 8.0}, intercept=-5.0, threshold=0.5)
+    answers = AnswerFit(met=0.0, words=1.0, lag=1.0, confidence={"sentence_words": 5.7}, intercept=-3.2, threshold=0.5)
     return Fusion(encoder="", weights=dict.fromkeys(Evidence, weights), answers=answers, spread=True)
 
 

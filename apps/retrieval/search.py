@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,8 +25,9 @@ from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope,
 
 log = logging.getLogger(__name__)
 
-POOL = 40  # proposals of each index, at least
+POOL = 30  # proposals of each index, at least
 RERANKED = 20  # how many of the first are compared with more care
+SPARE = 5  # read beyond what is wanted, since the indexes may hold what was unpublished a moment ago
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,14 +77,14 @@ def search_passages(
     SearchUnavailable where no index can be reached.
     """
     proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
-    stored = read_passages([one.id for one in proposed.scored], scope)
-    candidates = [one for one in proposed.scored if one.id in stored]
     fusion = load_fusion(encoded.encoder if encoded else "")
-    if mode is not SearchMode.HYBRID:
-        ordered = _ordered(candidates, [one.bm25 if mode is SearchMode.LEXICAL else one.cosine or 0.0 for one in candidates])
-        return SearchResult(hits=_hits(ordered[:k], stored), degraded=proposed.degraded)
-    ordered = rank_candidates(candidates, encoded, fusion, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
-    ordered, failed = _reranked(text, ordered, stored)
+    ordered = _ordered(proposed.scored, _first_scores(proposed.scored, mode, fusion))
+    ordered, stored = _published(ordered, max(k, RERANKED), scope)
+    failed = False
+    if mode is SearchMode.HYBRID and encoded is not None:
+        ordered = compare_tokens(ordered, encoded, fusion, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
+    if mode is SearchMode.HYBRID:
+        ordered, failed = _reranked(text, ordered, stored)
     return SearchResult(hits=_hits(ordered[:k], stored), degraded=proposed.degraded or failed)
 
 
@@ -117,15 +118,32 @@ def propose(
     return Proposals(tuple(scored.values()), degraded)
 
 
-def rank_candidates(candidates: Sequence[Scored], encoded: EncodedQuery | None, fusion: Fusion, generations: Sequence[int]) -> list[Ranked]:
-    """The candidates in order: all by the fused scores, the first `RERANKED` again with their token vectors."""
-    ordered = _ordered(candidates, fuse(candidates, fusion).tolist())
-    if encoded is None or encoded.token_vectors is None or not ordered:
-        return ordered
+def compare_tokens(ordered: Sequence[Ranked], encoded: EncodedQuery, fusion: Fusion, generations: Sequence[int]) -> list[Ranked]:
+    """The first `RERANKED` again in the order of their token vectors with all else, where these are stored of all of them."""
     head = _with_tokens([one.scored for one in ordered[:RERANKED]], encoded, generations)
-    if any(one.met is None for one in head):
-        return ordered
+    if not head or any(one.met is None for one in head):
+        return list(ordered)
     return _stacked(_ordered(head, fuse(head, fusion).tolist()), ordered[RERANKED:])
+
+
+def _first_scores(candidates: Sequence[Scored], mode: SearchMode, fusion: Fusion) -> list[float]:
+    """What orders all candidates, before any is looked at with more care."""
+    match mode:
+        case SearchMode.LEXICAL:
+            return [one.bm25 for one in candidates]
+        case SearchMode.VECTOR:
+            return [one.cosine or 0.0 for one in candidates]
+        case _:
+            return [float(score) for score in fuse(candidates, fusion)]
+
+
+def _published(ordered: Sequence[Ranked], count: int, scope: Scope) -> tuple[list[Ranked], dict[int, StoredPassage]]:
+    """The first `count` that may be shown now, with what is stored of them. More are read only where too many may not."""
+    first = count + SPARE
+    stored = read_passages([one.scored.id for one in ordered[:first]], scope)
+    if len(stored) < count and len(ordered) > first:
+        stored |= read_passages([one.scored.id for one in ordered[first:]], scope)
+    return [one for one in ordered if one.scored.id in stored][:count], stored
 
 
 def _usable(encoded: EncodedQuery | None, scope: Scope, mode: SearchMode) -> tuple[EncodedQuery | None, bool]:
@@ -149,9 +167,7 @@ def _propose_kind(
 ) -> tuple[list[Scored], bool]:
     pair = indexes_for(kind)
     words, no_words = (
-        ([], False)
-        if mode is SearchMode.VECTOR
-        else _asked(lambda: pair.lexical.search_normalized(lexical_text(text, scope), pool, scope, filters))
+        ([], False) if mode is SearchMode.VECTOR else _asked(lambda: pair.lexical.search(lexical_text(text, scope), pool, scope, filters))
     )
     near, no_vectors = ([], False) if encoded is None else _asked(lambda: pair.vector.search(encoded.vector, pool, scope, filters))
     if no_words and (no_vectors or encoded is None) or no_vectors and mode is SearchMode.VECTOR:
@@ -180,7 +196,7 @@ def _of_passages(kind: EntryKind, found: Sequence[Scored]) -> list[Scored]:
     if kind is EntryKind.PASSAGE:
         return list(found)
     owners = passages_of_questions([one.id for one in found])
-    return [replace(one, id=owners[one.id]) for one in found if one.id in owners]
+    return [Scored(owners[one.id], one.cosine, one.bm25) for one in found if one.id in owners]
 
 
 def _better(one: Scored | None, other: Scored) -> Scored:
@@ -203,7 +219,7 @@ def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generation
     weights = projection.informativeness(question)
     scores, _ = maxsim_both(question, [tokens[id] for id in known], query_weights=weights)
     met: Mapping[int, float] = dict(zip(known, scores.tolist(), strict=True))
-    return [replace(one, met=met.get(one.id)) for one in candidates]
+    return [Scored(one.id, one.cosine, one.bm25, met.get(one.id)) for one in candidates]
 
 
 def _reranked(text: str, ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[list[Ranked], bool]:
@@ -236,7 +252,7 @@ def _stacked(head: list[Ranked], rest: Sequence[Ranked]) -> list[Ranked]:
     if not head or not rest:
         return [*head, *rest]
     shift = min(0.0, head[-1].score - rest[0].score)
-    return [*head, *(replace(one, score=one.score + shift) for one in rest)]
+    return [*head, *(Ranked(one.scored, one.score + shift) for one in rest)]
 
 
 def _hits(ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[PassageHit, ...]:

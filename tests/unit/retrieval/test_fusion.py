@@ -33,9 +33,9 @@ def test_without_a_cosine_words_decide_alone() -> None:
     assert fuse([Scored(1, None, 0.3), Scored(2, 0.99, 0.1)], load_fusion(SHIPPED)).tolist() == pytest.approx([0.3, 0.1])
 
 
-def test_an_unknown_encoder_gets_cosines_stretched_and_equal_weights() -> None:
+def test_an_unknown_encoder_gets_scores_stretched_and_equal_weights() -> None:
     scores = fuse([Scored(1, 0.91, 0.0), Scored(2, 0.90, 0.4), Scored(3, 0.86, 0.6)], load_fusion("unknown@1"))
-    assert scores.tolist() == pytest.approx([0.5, 0.6, 0.3], abs=1e-4)
+    assert scores.tolist() == pytest.approx([0.5, 0.7333, 0.5], abs=1e-4)
 
 
 def test_nothing_found_is_nothing_fused() -> None:

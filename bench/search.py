@@ -1,0 +1,212 @@
+"""How fast is document search with many passages and many callers, the encoder left out?
+
+    python -m bench.search [--passages 200000] [--callers 16] [--filter] [--out bench/results/search.json]
+
+Fills a knowledge base in a temporary folder: passages of made-up words with Zipf's frequencies, vectors like those of
+multilingual-e5-small on texts (see bench/vector_search.py), token vectors of 128 tokens each. Every caller is a thread of one
+process that searches as the search route does, questions of 12 words of a passage, one after the other, without pause.
+Reports the parts of one search alone too, so that it can be seen where the time goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["QA_DATA_DIR"] = tempfile.mkdtemp(prefix="wenlu-bench-")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qa_project.settings")
+
+import core.native  # noqa: F401 - before anything imports numpy
+
+# isort: split
+import django
+import numpy as np
+
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import close_old_connections, connections, transaction  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+from apps.retrieval.follower import follower  # noqa: E402
+from apps.retrieval.indexing import pack_vector  # noqa: E402
+from apps.retrieval.models import Document, Entry, EntryVector, IndexGeneration, KnowledgeBase, Passage  # noqa: E402
+from apps.retrieval.registry import indexes_for  # noqa: E402
+from apps.retrieval.search import search_passages  # noqa: E402
+from apps.retrieval.search_page import Search, search_page  # noqa: E402
+from apps.retrieval.selectors import scope_of  # noqa: E402
+from apps.retrieval.token_vectors import load_projection  # noqa: E402
+from bench.vector_search import DIM, question_vectors  # noqa: E402
+from core.types import EncodedQuery, EntryKind, Filters, Scope, SearchMode  # noqa: E402
+
+ENCODER = "multilingual-e5-small@0db63e48749a-64b2e765"
+WORDS, WORDS_A_PASSAGE, WORDS_A_QUESTION = 50_000, 120, 12
+PASSAGES_A_DOCUMENT, TOKENS, QUESTION_TOKENS, CHUNK = 10, 128, 16, 5_000
+
+
+def fill(count: int, random: np.random.Generator) -> KnowledgeBase:
+    """A knowledge base with `count` passages, their entries, vectors and token vectors."""
+    kb = KnowledgeBase.objects.create(slug="bench", name="bench", locale="en", revision=1)
+    generation = IndexGeneration.objects.create(kb=kb, number=1, encoder=ENCODER, status=IndexGeneration.Status.ACTIVE)
+    projection = load_projection(ENCODER)
+    assert projection is not None
+    blobs = [random.integers(-127, 128, (TOKENS, projection.kept), dtype=np.int8).tobytes() for _ in range(500)]
+    vectors = question_vectors(count)
+    texts = sentences(count, random)
+    for first in tqdm(range(0, count, CHUNK), desc="filling"):
+        size = min(CHUNK, count - first)
+        with transaction.atomic():
+            documents = Document.objects.bulk_create(
+                Document(kb=kb, external_id=f"d{first}-{n}", title=f"Document {first + n}", text="x", category=f"c{n % 10}", language="en")
+                for n in range(-(-size // PASSAGES_A_DOCUMENT))
+            )
+            passages = Passage.objects.bulk_create(
+                Passage(
+                    document=documents[n // PASSAGES_A_DOCUMENT],
+                    number=n % PASSAGES_A_DOCUMENT,
+                    text=next(texts),
+                    start=0,
+                    end=1,
+                    section_start=0,
+                    section_end=1,
+                )
+                for n in range(size)
+            )
+            entries = Entry.objects.bulk_create(
+                Entry(
+                    kb=kb,
+                    kind="passage",
+                    owner_id=one.pk,
+                    text=one.text,
+                    revision=1,
+                    terms=[f"category={one.document.category}", "access=*"],
+                )
+                for one in passages
+            )
+            EntryVector.objects.bulk_create(
+                EntryVector(
+                    entry=one, generation=generation, vector=pack_vector(vectors[first + n]), tokens=blobs[(first + n) % len(blobs)]
+                )
+                for n, one in enumerate(entries)
+            )
+    return kb
+
+
+def sentences(count: int, random: np.random.Generator) -> Iterator[str]:
+    """Texts of words whose frequencies follow Zipf's law."""
+    names = np.array([f"w{number:x}" for number in range(WORDS)])
+    shares = 1 / np.arange(1, WORDS + 1)
+    shares /= shares.sum()
+    for start in range(0, count, CHUNK):
+        for row in names[random.choice(WORDS, (min(CHUNK, count - start), WORDS_A_PASSAGE), p=shares)]:
+            yield " ".join(row)
+
+
+def questions(kb: KnowledgeBase, count: int, random: np.random.Generator) -> list[tuple[str, EncodedQuery]]:
+    """Questions with words of a passage, and a vector near it."""
+    picked = random.integers(1, Passage.objects.count(), count)
+    texts = dict(Passage.objects.filter(pk__in=picked.tolist()).values_list("pk", "text"))
+    vectors = question_vectors(count, seed=7)
+    found = []
+    for place, text in enumerate(texts.values()):
+        words = random.choice(text.split(), WORDS_A_QUESTION)
+        tokens = random.normal(size=(QUESTION_TOKENS, DIM)).astype(np.float32)
+        tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+        found.append((" ".join(words), EncodedQuery(encoder=ENCODER, vector=vectors[place], token_vectors=tokens, encode_ms=0.0)))
+    return found
+
+
+def search_all(asked: list[tuple[str, EncodedQuery]], kb: KnowledgeBase, callers: int, *, page: bool, category: str) -> dict[str, float]:
+    """Latency of `callers` threads that share the questions, in milliseconds, and searches a second."""
+    took_ms: list[float] = []
+    narrowed = {"category": Filters(any_of=(frozenset({f"category={category}"}),))} if category else {}
+
+    def call(own: list[tuple[str, EncodedQuery]]) -> None:
+        for text, encoded in own:
+            began = time.perf_counter()
+            scope = scope_of([kb], groups=None)
+            if page:
+                search_page(Search(text=text, narrowed=narrowed), encoded, scope).as_dict()
+            else:
+                search_passages(text, encoded, scope, k=10)
+            took_ms.append((time.perf_counter() - began) * 1000)
+        connections.close_all()
+
+    threads = [threading.Thread(target=call, args=(asked[number::callers],)) for number in range(callers)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    p50, p95 = np.percentile(took_ms, [50, 95])
+    return {
+        "p50_ms": round(float(p50), 2),
+        "p95_ms": round(float(p95), 2),
+        "searches_per_s": round(len(took_ms) / (time.perf_counter() - began), 1),
+    }
+
+
+def parts(asked: list[tuple[str, EncodedQuery]], kb: KnowledgeBase) -> dict[str, float]:
+    """Median milliseconds of one caller, for each index alone and for the ways of searching."""
+    pair, scope = indexes_for(EntryKind.PASSAGE), Scope(kb_ids=(kb.pk,))
+    whole = scope_of([kb], groups=None)
+    steps = {
+        "words": lambda text, encoded: pair.lexical.search_normalized(text, 40, scope),
+        "vectors": lambda text, encoded: pair.vector.search(encoded.vector, 40, scope),
+        **{mode.value: lambda text, encoded, mode=mode: search_passages(text, encoded, whole, k=10, mode=mode) for mode in SearchMode},
+    }
+    medians = {}
+    for name, step in steps.items():
+        took = []
+        for text, encoded in asked[:100]:
+            began = time.perf_counter()
+            step(text, encoded)
+            took.append((time.perf_counter() - began) * 1000)
+        medians[name] = round(float(np.median(took)), 2)
+    return medians
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--passages", type=int, default=200_000)
+    parser.add_argument("--callers", type=int, default=16)
+    parser.add_argument("--questions", type=int, default=800)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "search.json")
+    options = parser.parse_args()
+    random = np.random.default_rng(3)
+    call_command("migrate", verbosity=0)
+    kb = fill(options.passages, random)
+    began = time.perf_counter()
+    follower().follow(kb.pk, 1, EntryKind.PASSAGE)
+    indexed_s = time.perf_counter() - began
+    wait = getattr(indexes_for(EntryKind.PASSAGE).vector, "wait_for_maintenance", None)
+    if wait is not None:
+        wait()
+    close_old_connections()
+    asked = questions(kb, options.questions, random)
+    search_all(asked[:100], kb, 4, page=False, category="")
+    figures: dict[str, object] = {
+        "cores": os.cpu_count(),
+        "passages": options.passages,
+        "callers": options.callers,
+        "indexed_s": round(indexed_s, 1),
+        "graph_s": round(time.perf_counter() - began, 1),
+        "parts_ms": parts(asked, kb),
+        "one_caller": search_all(asked[:200], kb, 1, page=False, category=""),
+        "callers_k10": search_all(asked, kb, options.callers, page=False, category=""),
+        "callers_page": search_all(asked, kb, options.callers, page=True, category=""),
+        "callers_page_filtered": search_all(asked, kb, options.callers, page=True, category="c3"),
+    }
+    for name, value in figures.items():
+        print(f"{name}: {value}", flush=True)
+    options.out.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
