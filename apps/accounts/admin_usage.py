@@ -57,7 +57,10 @@ class LimitAdmin(ScopedAdmin):
     list_select_related = ("key", "bot")
     fieldsets = (
         (None, {"fields": (("key", "bot"),)}),
-        (gettext_lazy("Requests"), {"fields": (("requests_per_minute", "requests_per_day"),)}),
+        (
+            gettext_lazy("Requests"),
+            {"fields": (("requests_per_minute", "requests_per_day"),), "description": gettext_lazy("Empty sets no limit.")},
+        ),
         (gettext_lazy("Tokens, asked and answered"), {"fields": (("tokens_per_minute", "tokens_per_day"),)}),
     )
 
@@ -103,11 +106,14 @@ class UsageAdmin(ReadOnlyAdmin):
         rows = usage_since(days[0])
         totals = totals_by(group, rows, measure)
         named = _named(group, totals)
+        total = add_up("", rows)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Usage"),
-            "total": add_up("", rows),
+            "total": total,
+            "figures": _figures(total),
+            "heading": _("requests a day") if measure is Measure.REQUESTS else _("tokens a day"),
             "totals": named,
             "shown": [total.name for total in named[:MOST_SHOWN]] + ([_("others")] if len(named) > MOST_SHOWN else []),
             "chart": stack_bars(_bars(days, rows, group, measure, [total.name for total in totals[:MOST_SHOWN]])),
@@ -115,6 +121,13 @@ class UsageAdmin(ReadOnlyAdmin):
             "by_caller": group is GroupBy.CALLER,
         }
         return TemplateResponse(request, "admin/accounts/usage.html", context)
+
+
+def _figures(total: Total) -> list[tuple[str, str]]:
+    """The sums of everything, as the page's first line shows them."""
+    times = ((name, "–" if ms is None else f"{ms:,.0f} ms") for name, ms in (("p50", total.p50_ms), ("p95", total.p95_ms)))
+    sums = ((_("requests"), total.requests), (_("tokens in"), total.prompt_tokens), (_("tokens out"), total.completion_tokens))
+    return [*((label, f"{value:,}") for label, value in sums), *times]
 
 
 def _choice(request: HttpRequest, name: str, kind: Any, default: Any) -> Any:

@@ -33,7 +33,7 @@ def stack_bars(days: Sequence[DayBar]) -> dict[str, object]:
         at = {"slot_x": _pixels(x), "slot_width": _pixels(slot), "x": _pixels(x + slot * 0.2), "width": _pixels(slot * 0.6)}
         bars.append({**at, "middle": _pixels(x + slot / 2), "pieces": pieces, "title": day.title, "label": label})
     lines = [
-        {"label": f"{value:,.0f}", "y": _pixels(floor - value * unit), "text_y": _pixels(floor - value * unit + 4)}
+        {"label": _short(value), "y": _pixels(floor - value * unit), "text_y": _pixels(floor - value * unit + 4)}
         for value in (0, top / 2, top)
     ]
     return {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "label_x": _LEFT - 8, "text_y": _HEIGHT - 5, "bars": bars, "lines": lines}
@@ -47,6 +47,13 @@ def _round_up(value: float) -> int:
             if value <= end:
                 return end
         step *= 10
+
+
+def _short(value: float) -> str:
+    """A number of the axis: 5, 2,500, 40k, 1.5M."""
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if value >= 1e4 else f"{value:,.0f}"
 
 
 def _pixels(value: float) -> str:
