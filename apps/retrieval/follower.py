@@ -70,9 +70,9 @@ class IndexFollower:
         if self._is_unreachable(place):
             return False
         with self._lock_of(place):
-            if self._followed.get(place, -1) < revision and not self._is_unreachable(place):
-                self._catch_up(*place)
-        return not self._is_unreachable(place)
+            if self._followed.get(place, -1) >= revision:
+                return True
+            return not self._is_unreachable(place) and self._catch_up(*place)
 
     def _is_unreachable(self, place: _Place) -> bool:
         return time.monotonic() < self._unreachable_until.get(place, 0.0)
@@ -155,11 +155,11 @@ class IndexFollower:
             self._followed.pop((kb_id, kind), None)
         self._met_at.pop((kb_id, kind), None)
 
-    def _catch_up(self, kb_id: int, kind: EntryKind) -> None:
-        """Applies what changed. The revision is read first: whatever commits meanwhile comes with the next call."""
+    def _catch_up(self, kb_id: int, kind: EntryKind) -> bool:
+        """Applies what changed, and says whether all could be. The revision is read first: whatever commits meanwhile comes with the next call."""
         kb = KnowledgeBase.objects.filter(pk=kb_id).first()
         if kb is None:
-            return
+            return True
         generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
         last = Entry.objects.filter(kb=kb, kind=kind.value).aggregate(last=Max("revision"))["last"]
         complete = last is None or _bring_up(kb, kind, generation, last)
@@ -169,6 +169,7 @@ class IndexFollower:
             self._followed[kb_id, kind] = kb.revision
         else:
             self._unreachable_until[kb_id, kind] = time.monotonic() + UNREACHABLE_S
+        return complete
 
 
 def built_with(generation: IndexGeneration | None) -> str:

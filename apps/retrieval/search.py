@@ -104,10 +104,10 @@ def propose(
     kinds = kinds_in(scope)
     if not kinds:
         return Proposals()
-    for kind in kinds:
-        for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False):
-            follower().follow(kb_id, revision, kind)
+    revisions = list(zip(scope.kb_ids, scope.revisions, strict=False))
+    followed = [follower().follow(kb_id, revision, kind) for kind in kinds for kb_id, revision in revisions]
     usable, degraded = _usable(encoded, scope, mode)
+    degraded = degraded or not all(followed)
     allowed = filters_in_all((filters, filters_for(groups=scope.groups)))
     scored: dict[int, Scored] = {}
     for kind in sorted(kinds, key=list(EntryKind).index):

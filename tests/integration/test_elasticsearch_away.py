@@ -16,16 +16,20 @@ from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.checking import IndexChecker
+from apps.retrieval.encoding import encode_question
 from apps.retrieval.follower import follower
 from apps.retrieval.indexes import breaker
 from apps.retrieval.indexes.elastic_connection import open_client, shared_connection
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import indexes_for
+from apps.retrieval.search import search_passages
+from apps.retrieval.selectors import scope_of
 from apps.retrieval.verification import find_drift
 from core.config import Settings
-from core.errors import QAError
+from core.errors import QAError, SearchUnavailable
 from core.events import TurnFinished
-from core.types import EntryKind
+from core.types import EntryKind, SearchMode
+from tests.documents import put_documents
 from tests.elastic import Gate, drop_indexes, elasticsearch_url
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +104,26 @@ def test_with_words_and_vectors_away_the_very_question_is_still_answered(
     assert said(bot, "when is payday?") == ("Answer pay.", True)
     end = ask(bot, "something else entirely")
     assert (end.answered, end.degraded) == (False, True)
+
+
+def test_documents_are_found_by_what_is_left_and_marked(gate: Gate, kb: KnowledgeBase) -> None:
+    put_documents(kb, travel="Travel costs are refunded within thirty days. Keep every receipt.")
+    question = "How are travel costs refunded?"
+
+    def found(mode: SearchMode) -> tuple[list[str], bool]:
+        result = search_passages(question, encode_question(question), scope_of([kb], ()), mode=mode)
+        return [hit.passage.document for hit in result.hits], result.degraded
+
+    assert found(SearchMode.HYBRID) == (["travel"], False)
+    gate.shut()
+    assert found(SearchMode.HYBRID) == (["travel"], True)
+    with pytest.raises(SearchUnavailable):
+        found(SearchMode.LEXICAL)
+    put_documents(kb, leave="Unused days of annual leave expire in March.")
+    documents, degraded = found(SearchMode.VECTOR)
+    assert (sorted(documents), degraded) == (["leave", "travel"], True)
+    gate.reopen()
+    assert found(SearchMode.LEXICAL) == (["travel"], False)
 
 
 def test_verify_index_says_that_it_cannot_compare(gate: Gate, bot: Bot, kb: KnowledgeBase, admin_caller: Caller) -> None:
