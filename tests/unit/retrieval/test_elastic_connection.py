@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -31,6 +32,7 @@ class ScriptedServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[Answer] = [DONE]
         self.bodies: list[bytes] = []
+        self.authorizations: list[str] = []
         self.hold = threading.Event()
         self.hold.set()
 
@@ -44,6 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.authorizations.append(self.headers["Authorization"])
         self.server.hold.wait(5)
         status, body = self.server.answers.pop(0) if len(self.server.answers) > 1 else self.server.answers[0]
         content = json.dumps(body).encode()
@@ -116,6 +119,14 @@ def test_a_full_server_and_refused_credentials_do_not_stop_the_next_search(serve
     server.answers = [FULL, FULL, FULL, (401, {"error": {"type": "security_exception"}, "status": 401}), DONE]
     assert [reason(connection) for _ in range(4)] == ["overloaded", "overloaded", "overloaded", "refused"]
     assert search(connection)
+
+
+def test_credentials_come_from_the_address_or_are_an_api_key(server: ScriptedServer, connection: ElasticConnection) -> None:
+    search(connection)
+    by_key = open_client(Settings(elasticsearch_url=f"http://127.0.0.1:{server.server_address[1]}", elasticsearch_api_key="a2V5"))
+    by_key.msearch(searches=[{}, {}])
+    by_key.close()
+    assert server.authorizations == [f"Basic {base64.b64encode(b'reader:secret').decode()}", "ApiKey a2V5"]
 
 
 def test_a_bulk_request_that_is_too_much_is_sent_again(
