@@ -14,12 +14,12 @@ from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
 from apps.retrieval.document_rows import MAX_TEXT_CHARS, parse_document
 from apps.retrieval.document_selectors import document_of, documents_of, passage_of, passages_of
-from apps.retrieval.document_services import Draft, delete_documents, drafts_of, row_of, save_documents
+from apps.retrieval.document_services import delete_documents, drafts_of, row_of, save_documents
 from apps.retrieval.models import Document, Passage
 from apps.retrieval.pages import Page, limit_of, page_of
 from apps.retrieval.passage_questions import parse_questions, save_questions
+from apps.retrieval.readings import draft_of, reading_of_row
 from apps.retrieval.selectors import kb_for
-from apps.retrieval.sources import draft_of_row
 from core.errors import InvalidRequest
 from core.types import JSONDict
 
@@ -138,7 +138,7 @@ class DocumentListView(APIView):
         row = parse_document(request.data)
         if row.id and base.documents.filter(external_id=row.id).exists():
             raise InvalidRequest(f"There is a document {row.id!r} already; change it with PUT or PATCH.", field="id")
-        saved = save_documents(base, [draft_of_row(row)], caller)
+        saved = save_documents(base, [draft_of(reading_of_row(row))], caller)
         return Response(as_dict(saved.documents[0]), status=201)
 
 
@@ -176,9 +176,10 @@ class DocumentView(APIView):
             raise InvalidRequest("The body must be a JSON object.")
         row = parse_document({**({} if whole else row_of(stored).as_dict()), **request.data, "id": stored.external_id})
         row = replace(row, media_type=stored.media_type)
-        draft = draft_of_row(row)
         if row.text == stored.text:  # cut as it was: the blocks of a file are not in its text
-            draft = Draft(row=row, chunked=drafts_of([stored])[0].chunked)
+            draft = replace(drafts_of([stored])[0], row=row)
+        else:  # its source is the same, so that ingesting that again does not undo the edit
+            draft = draft_of(reading_of_row(row, source_sha256=stored.source_sha256))
         saved = save_documents(base, [draft], caller)
         return Response(as_dict(saved.documents[0]))
 

@@ -19,6 +19,7 @@ from apps.retrieval.chunking import Chunk, ChunkedDocument
 from apps.retrieval.document_rows import DocumentRow
 from apps.retrieval.encoding import EncodedTexts, encode_in_batches
 from apps.retrieval.facts import facts_of
+from apps.retrieval.fingerprints import bands_of
 from apps.retrieval.follower import follower
 from apps.retrieval.indexing import delete_entries, put_entries, retag_entries
 from apps.retrieval.models import Document, KnowledgeBase, Passage
@@ -30,7 +31,8 @@ from core.types import EntryKind
 
 _PUBLISHED = Document.Status.PUBLISHED
 _ROW_FIELDS = ("title", "text", "url", "media_type", "language", "author", "category", "date", "status")
-_FIELDS = (*_ROW_FIELDS, "tags", "access", "source_sha256", "text_sha256", "updated_at")
+_BAND_FIELDS = ("band_0", "band_1", "band_2", "band_3")
+_FIELDS = (*_ROW_FIELDS, "tags", "access", "source_sha256", "text_sha256", "simhash", *_BAND_FIELDS, "updated_at")
 _SPAN_FIELDS = ("start", "end", "page", "section_start", "section_end")
 _PLACE_FIELDS = ("number", *_SPAN_FIELDS)
 _OUT_OF_THE_WAY = 1_000_000_000  # numbers of one document are unique at every moment, so those that change step aside first
@@ -38,13 +40,14 @@ _OUT_OF_THE_WAY = 1_000_000_000  # numbers of one document are unique at every m
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A document to be saved: what is known of it, its text cut into passages, and the hash of what it was made from.
+    """A document to be saved: what is known of it, its text cut into passages, its fingerprint, and the hash of what it was made from.
 
     Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say.
     """
 
     row: DocumentRow
     chunked: ChunkedDocument
+    simhash: int | None = None
     source_sha256: str = ""
     kept: frozenset[str] = frozenset()
 
@@ -129,6 +132,7 @@ def drafts_of(documents: Sequence[Document]) -> list[Draft]:
         Draft(
             row=row_of(document),
             chunked=ChunkedDocument(document.text, tuple(passages[document.pk])),
+            simhash=document.simhash,
             source_sha256=document.source_sha256,
         )
         for document in documents
@@ -236,6 +240,9 @@ def _fill(document: Document, draft: Draft) -> None:
         setattr(document, name, getattr(draft.row, name))
     document.tags, document.access = list(draft.row.tags), list(draft.row.access)
     document.source_sha256, document.text_sha256 = draft.source_sha256, text_digest(draft.row.text)
+    document.simhash = draft.simhash
+    for number, name in enumerate(_BAND_FIELDS):
+        setattr(document, name, None if draft.simhash is None else bands_of(draft.simhash)[number])
     document.updated_at = timezone.now()
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, replace
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.document_services import Draft, save_documents
-from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.document_services import Draft, save_documents, set_status
+from apps.retrieval.ingest_report import IngestReport
+from apps.retrieval.ingestions import stored_report
+from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
+from apps.retrieval.readings import Reading, draft_of
+from apps.retrieval.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
 from core.errors import Forbidden, QAError
 
-LOOK_UP = 200
+LOOK_UP, LOOK_UP_BYTES = 200, 16 << 20
 SAVE_PASSAGES = 256
-MAX_ITEMS = 1000
 
 Progress = Callable[[int], None]
 
@@ -27,13 +29,13 @@ Progress = Callable[[int], None]
 class Source:
     """One document to come in. `place` is what a person calls it (`row 12 of news.jsonl`), `size` its share of the work, in bytes.
 
-    `sha256` covers whatever its document is made from. `read` makes the draft, and raises QAError where it cannot.
+    `sha256` covers whatever its document is made from. `read` raises QAError where it cannot.
     """
 
     place: str
     id: str
     sha256: str
-    read: Callable[[], Draft]
+    read: Callable[[], Reading]
     size: int = 0
 
 
@@ -46,58 +48,96 @@ class BadSource:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReportItem:
-    """A source that was not taken: where it is, and why."""
-
-    place: str
-    reason: str
-
-
-@dataclass(slots=True)
-class IngestReport:
-    """What became of the sources. `bad` lists the first `MAX_ITEMS` of `bad_count` that could not be used."""
-
-    created: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    bad_count: int = 0
-    bad: list[ReportItem] = field(default_factory=list)
-
-    def refuse(self, place: str, reason: str) -> None:
-        """Counts a source that could not be used."""
-        self.bad_count += 1
-        if len(self.bad) < MAX_ITEMS:
-            self.bad.append(ReportItem(place, reason))
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    place: str
-    draft: Draft
-
-
 def ingest(kb: KnowledgeBase, sources: Iterable[Source | BadSource], caller: Caller, *, progress: Progress | None = None) -> IngestReport:
     """Saves what is new or changed among the sources. `progress` is told the size of what was done since its last call.
 
-    What was saved is findable when this returns. Memory does not grow with the number of sources. Raises what no other source
+    What was saved is findable when this returns, and the report is stored (`Ingestion`), also of a run that fails. Memory does not
+    grow with the number of sources. Raises what no other source
     would escape either, such as IndexMismatch; what was saved until then stays.
     """
     caller.require(Permission.EDIT, kb.pk)
-    report, report_size = IngestReport(), progress or (lambda _size: None)
-    first_uses = _FirstUses(report)
-    iterator = iter(sources)
-    waiting: list[_Placed] = []
-    while batch := list(islice(iterator, LOOK_UP)):
-        for source in _changed(kb, first_uses.of(batch), report):
-            if placed := _read(source, report):
-                waiting.append(placed)
-            if sum(len(one.draft.chunked.passages) for one in waiting) >= SAVE_PASSAGES:
-                _save(kb, waiting, caller, report)
-                waiting = []
-        report_size(sum(source.size for source in batch))
-    _save(kb, waiting, caller, report)
+    with stored_report(kb, caller) as report:
+        run = _Run(kb, caller, report, policy_of(kb))
+        for batch in _batches(sources):
+            run.take(batch)
+            if progress:
+                progress(sum(source.size for source in batch))
+        run.save_waiting()
     return report
+
+
+def _batches(sources: Iterable[Source | BadSource]) -> Iterator[list[Source | BadSource]]:
+    """Sources by the hundred, or fewer where they are large: a batch is looked up at once and held in memory."""
+    batch: list[Source | BadSource] = []
+    size = 0
+    for source in sources:
+        batch.append(source)
+        size += source.size
+        if len(batch) >= LOOK_UP or size >= LOOK_UP_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class _Run:
+    """One ingestion: what was read and waits to be saved, and what became of the rest."""
+
+    def __init__(self, kb: KnowledgeBase, caller: Caller, report: IngestReport, policy: IngestPolicy) -> None:
+        self._kb, self._caller, self._report, self._policy = kb, caller, report, policy
+        self._policy_digest = policy_digest(policy)
+        self._first_uses = _FirstUses(report)
+        self._waiting: list[PlacedDraft] = []
+        self._waiting_passages = 0
+
+    def take(self, batch: Sequence[Source | BadSource]) -> None:
+        """Reads what changed of a batch, and saves whenever enough passages wait."""
+        for source in self._changed([self._with_policy(source) for source in self._first_uses.of(batch)]):
+            if draft := self._read(source):
+                self._waiting.append(PlacedDraft(source.place, draft))
+                self._waiting_passages += len(draft.chunked.passages)
+            if self._waiting_passages >= SAVE_PASSAGES:
+                self.save_waiting()
+
+    def save_waiting(self) -> None:
+        """Saves what waits, as far as it repeats nothing."""
+        _save(self._kb, without_copies(self._kb, self._waiting, self._policy, self._report), self._caller, self._report)
+        self._waiting, self._waiting_passages = [], 0
+
+    def _with_policy(self, source: Source) -> Source:
+        return replace(source, sha256=hashlib.sha256(f"{source.sha256}{self._policy_digest}".encode()).hexdigest())
+
+    def _changed(self, sources: Sequence[Source]) -> Iterator[Source]:
+        """The sources that the knowledge base does not hold as they are; one query for all of them."""
+        rows = Document.objects.filter(kb=self._kb, external_id__in=[source.id for source in sources])
+        stored = dict(rows.values_list("external_id", "source_sha256"))
+        for source in sources:
+            if stored.get(source.id) == source.sha256:
+                self._report.unchanged += 1
+            else:
+                yield source
+
+    def _read(self, source: Source) -> Draft | None:
+        """The draft of a source, None where it cannot be read or is kept out; what was stored of that goes to the archive."""
+        try:
+            reading = mended(source.read(), self._policy)
+            if is_kept_out(reading, source.place, self._policy, self._report):
+                self._withdraw(source.id)
+                return None
+        except QAError as error:
+            self._report.refuse(source.place, error.message.removeprefix(f"{source.place}: "))
+            return None
+        draft = draft_of(replace(reading, source_sha256=source.sha256))
+        if not draft.chunked.passages:
+            self._report.refuse(source.place, "There is no text in it.")
+            return None
+        for warning in reading.warnings:
+            self._report.note(source.place, "warning", warning)
+        return draft
+
+    def _withdraw(self, id: str) -> None:
+        stored = Document.objects.filter(kb=self._kb, external_id=id).exclude(status=Document.Status.ARCHIVED)
+        set_status(self._kb, list(stored), Document.Status.ARCHIVED, self._caller)
 
 
 class _FirstUses:
@@ -121,31 +161,7 @@ class _FirstUses:
             yield source
 
 
-def _changed(kb: KnowledgeBase, sources: Iterable[Source], report: IngestReport) -> Iterator[Source]:
-    """The sources that the knowledge base does not hold as they are; one query for all of them."""
-    known = list(sources)
-    rows = Document.objects.filter(kb=kb, external_id__in=[source.id for source in known])
-    stored = dict(rows.values_list("external_id", "source_sha256"))
-    for source in known:
-        if stored.get(source.id) == source.sha256:
-            report.unchanged += 1
-        else:
-            yield source
-
-
-def _read(source: Source, report: IngestReport) -> _Placed | None:
-    try:
-        draft = source.read()
-    except QAError as error:
-        report.refuse(source.place, error.message.removeprefix(f"{source.place}: "))
-        return None
-    if not draft.chunked.passages:
-        report.refuse(source.place, "There is no text in it.")
-        return None
-    return _Placed(source.place, draft)
-
-
-def _save(kb: KnowledgeBase, placed: Sequence[_Placed], caller: Caller, report: IngestReport) -> None:
+def _save(kb: KnowledgeBase, placed: Sequence[PlacedDraft], caller: Caller, report: IngestReport) -> None:
     """Saves what was read; where something in it is forbidden, by halves, until the forbidden ones stand alone."""
     if not placed:
         return

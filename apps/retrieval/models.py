@@ -110,6 +110,10 @@ class Document(models.Model):
     source_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     text_sha256 = models.CharField(max_length=64, blank=True, editable=False)
     simhash = models.BigIntegerField(null=True, editable=False)
+    band_0 = models.IntegerField(null=True, editable=False, help_text="The lowest 16 bits of the fingerprint, and so on.")
+    band_1 = models.IntegerField(null=True, editable=False)
+    band_2 = models.IntegerField(null=True, editable=False)
+    band_3 = models.IntegerField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("changed"), auto_now=True)
 
@@ -120,10 +124,61 @@ class Document(models.Model):
         indexes = [
             models.Index(fields=["kb", "text_sha256"], name="document_by_text"),
             models.Index(fields=["kb", "date"], name="document_by_date"),
+            models.Index(fields=["kb", "-updated_at", "-id"], name="document_by_change"),
+            *(models.Index(fields=["kb", f"band_{number}"], name=f"document_by_band_{number}") for number in range(4)),
         ]
 
     def __str__(self) -> str:
         return self.title or self.external_id
+
+
+class IngestPolicy(models.Model):
+    """What a knowledge base keeps out when documents come in, and what it mends in them."""
+
+    class Duplicates(models.TextChoices):
+        KEEP = "keep", _("Keep")
+        REPORT = "report", _("Keep and report")
+        DROP = "drop", _("Leave out")
+
+    kb = models.OneToOneField(KnowledgeBase, verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="ingest_policy")
+    duplicates = models.CharField(_("same text"), max_length=8, choices=Duplicates, default=Duplicates.DROP)
+    near_duplicates = models.CharField(_("nearly the same text"), max_length=8, choices=Duplicates, default=Duplicates.REPORT)
+    repair_encoding = models.BooleanField(_("repair wrongly decoded text"), default=True)
+    drop_poor = models.BooleanField(_("leave out poor text"), default=True)
+    min_chars = models.PositiveIntegerField(_("fewest letters and digits"), default=1)
+    block_words = models.BooleanField(_("leave out text with blocked words"), default=False)
+    blocked_words = models.TextField(_("blocked words"), blank=True, help_text=_("One word or phrase a line."))
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("ingest policy"), _("ingest policies")
+
+    def __str__(self) -> str:
+        return str(self.kb)
+
+
+class Ingestion(models.Model):
+    """One run of an ingestion and what became of its sources. `items` name those that were not simply taken, `codes` count the reasons."""
+
+    kb = models.ForeignKey(KnowledgeBase, verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="ingestions")
+    actor = models.CharField(_("by"), max_length=160, blank=True)
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    created = models.PositiveIntegerField(_("new"), default=0)
+    updated = models.PositiveIntegerField(_("changed"), default=0)
+    unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
+    bad = models.PositiveIntegerField(_("unusable"), default=0)
+    dropped = models.PositiveIntegerField(_("left out"), default=0)
+    noted = models.PositiveIntegerField(_("noted"), default=0)
+    codes = models.JSONField(default=dict)
+    items = models.JSONField(default=list)
+    error = models.TextField(_("error"), blank=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("ingestion"), _("ingestions")
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kb} {self.started_at:%Y-%m-%d %H:%M}"
 
 
 class Passage(models.Model):

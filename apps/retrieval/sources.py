@@ -10,14 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
-from apps.retrieval.chunking import chunk_document
 from apps.retrieval.document_rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
-from apps.retrieval.document_services import Draft
 from apps.retrieval.ingesting import BadSource, Source
 from apps.retrieval.parsing.refusal import UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
 from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
-from apps.retrieval.text_blocks import blocks_of_text
+from apps.retrieval.readings import Reading, reading_of_row
 from core.errors import InvalidRequest
 from core.text import clean_text
 
@@ -84,11 +82,6 @@ def _bad(name: str, error: OSError | InvalidRequest) -> BadSource:
     return BadSource(place=name, problem=str(error.strerror or error))
 
 
-def draft_of_row(row: DocumentRow, *, source_sha256: str = "", kept: frozenset[str] = frozenset()) -> Draft:
-    """The draft of a row, whose text is plain."""
-    return Draft(row=row, chunked=chunk_document(blocks_of_text(row.text), title=row.title), source_sha256=source_sha256, kept=kept)
-
-
 def _row_sources(path: Path, name: str) -> Iterator[Source | BadSource]:
     with path.open("rb") as file:
         done = 0
@@ -106,17 +99,17 @@ def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
         id = document_id(raw.data.get("id")) or f"d-{digest[:16]}"
     except InvalidRequest as error:
         return BadSource(place=place, problem=error.message, size=size)
-    return Source(place=place, id=id, sha256=digest, size=size, read=partial(_draft_of_data, {**raw.data, "id": id}, digest))
+    return Source(place=place, id=id, sha256=digest, size=size, read=partial(_reading_of_data, {**raw.data, "id": id}, digest))
 
 
-def _draft_of_data(data: dict[str, object], digest: str) -> Draft:
-    return draft_of_row(parse_document(data), source_sha256=digest, kept=KEPT_BY_ROWS)
+def _reading_of_data(data: dict[str, object], digest: str) -> Reading:
+    return reading_of_row(parse_document(data), source_sha256=digest, kept=KEPT_BY_ROWS)
 
 
 def _file_source(path: Path, name: str, archive: UnpackedArchive | None) -> Source:
     with path.open("rb") as file:
         digest = _digest(b"", hashlib.file_digest(file, "sha256").hexdigest())
-    read = partial(_draft_of_file, path, name, digest, archive)
+    read = partial(_reading_of_file, path, name, digest, archive)
     return Source(place=name, id=file_id(name), sha256=digest, size=path.stat().st_size, read=read)
 
 
@@ -128,8 +121,8 @@ def file_id(name: str) -> str:
     return f"{cleaned[: MAX_ID_CHARS - 20]}~{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
-def _draft_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive | None) -> Draft:
-    """The draft of a parsed file. Holding the archive that it came from keeps its bytes there until then."""
+def _reading_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive | None) -> Reading:
+    """What a parsed file says. Holding the archive that it came from keeps its bytes there until then."""
     try:
         parsed = parse_file(path, name=name)
     except UnreadableFile as error:
@@ -143,7 +136,7 @@ def _draft_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive 
         date=parsed.date,
         media_type=parsed.media_type,
     )
-    return Draft(row=row, chunked=chunk_document(parsed.blocks, title=row.title), source_sha256=digest, kept=KEPT_BY_FILES)
+    return Reading(row=row, blocks=parsed.blocks, source_sha256=digest, kept=KEPT_BY_FILES, warnings=parsed.warnings)
 
 
 def _digest(*parts: bytes | str) -> str:

@@ -9,11 +9,14 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
-from apps.retrieval.ingesting import IngestReport, ingest
+from apps.retrieval.ingest_report import IngestReport, Outcome
+from apps.retrieval.ingesting import ingest
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.selectors import kb_named
 from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import entries_without_vector
+
+_BEFORE = {Outcome.BAD: "", Outcome.DROPPED: "left out: ", Outcome.NOTED: "note: "}
 
 
 class Command(WenluCommand):
@@ -41,11 +44,12 @@ class Command(WenluCommand):
             raise CommandError(f"{report.bad_count} documents could not be used; all others were.", returncode=1)
 
     def _tell(self, kb: KnowledgeBase, report: IngestReport) -> None:
-        for bad in report.bad:
-            self.stderr.write(f"{bad.place}: {bad.reason}")
-        if report.bad_count > len(report.bad):
-            self.stderr.write(f"… and {report.bad_count - len(report.bad)} more")
-        self.stdout.write(f"{report.created} created, {report.updated} updated, {report.unchanged} unchanged, {report.bad_count} bad.")
+        for item in report.items:
+            self.stderr.write(f"{item.place}: {_BEFORE[item.outcome]}{item.reason}")
+        if unlisted := report.bad_count + report.dropped_count + report.noted_count - len(report.items):
+            self.stderr.write(f"… and {unlisted} more")
+        counts = f"{report.created} created, {report.updated} updated, {report.unchanged} unchanged, {report.dropped_count} left out"
+        self.stdout.write(f"{counts}, {report.bad_count} bad.")
         bare = entries_without_vector(kb)
         if bare:
             self.stderr.write(

@@ -1,0 +1,166 @@
+"""The HTTP routes for what became of ingestions, and for what a knowledge base keeps out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.audit import record
+from apps.accounts.authentication import caller_of
+from apps.accounts.permissions import Permission
+from apps.retrieval.models import Ingestion, IngestPolicy
+from apps.retrieval.screening import policy_of
+from apps.retrieval.selectors import kb_for
+from core.errors import InvalidRequest, NotFound
+from core.text import clean_text
+from core.types import JSONDict
+
+SHOWN_RUNS = 50
+MAX_MIN_CHARS = 100_000
+MAX_WORDS, MAX_WORD_CHARS = 20_000, 200
+_CHOICES, _SWITCHES = ("duplicates", "near_duplicates"), ("repair_encoding", "drop_poor", "block_words")
+
+
+class IngestionSchema(serializers.ModelSerializer):
+    """One run without its items."""
+
+    class Meta:
+        model = Ingestion
+        fields = [
+            "id",
+            "actor",
+            "started_at",
+            "finished_at",
+            "created",
+            "updated",
+            "unchanged",
+            "bad",
+            "dropped",
+            "noted",
+            "codes",
+            "error",
+        ]
+
+
+class ReportItemSchema(serializers.Serializer):
+    place = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=["bad", "dropped", "noted"])
+    code = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class IngestionReportSchema(IngestionSchema):
+    """One run with the sources that were not simply taken."""
+
+    items = ReportItemSchema(many=True)
+
+    class Meta(IngestionSchema.Meta):
+        fields = [*IngestionSchema.Meta.fields, "items"]
+
+
+class IngestionPageSchema(serializers.Serializer):
+    results = IngestionSchema(many=True)
+
+
+class IngestPolicySchema(serializers.Serializer):
+    """What a knowledge base keeps out; `blocked_words` count once `block_words` is on."""
+
+    duplicates = serializers.ChoiceField(choices=IngestPolicy.Duplicates.choices)
+    near_duplicates = serializers.ChoiceField(choices=IngestPolicy.Duplicates.choices)
+    repair_encoding = serializers.BooleanField()
+    drop_poor = serializers.BooleanField()
+    min_chars = serializers.IntegerField(min_value=0, max_value=MAX_MIN_CHARS)
+    block_words = serializers.BooleanField()
+    blocked_words = serializers.ListField(child=serializers.CharField(max_length=MAX_WORD_CHARS), max_length=MAX_WORDS)
+
+
+def policy_as_dict(policy: IngestPolicy) -> JSONDict:
+    """The policy as the API gives it."""
+    named = {name: getattr(policy, name) for name in (*_CHOICES, *_SWITCHES, "min_chars")}
+    return {**named, "blocked_words": policy.blocked_words.splitlines()}
+
+
+class IngestionListView(APIView):
+    """The runs of a knowledge base."""
+
+    @extend_schema(responses=IngestionPageSchema, summary="List ingestions", tags=["documents"])
+    def get(self, request: Request, kb: str) -> Response:
+        """The last fifty, newest first."""
+        base = kb_for(kb, caller_of(request), Permission.READ)
+        return Response({"results": IngestionSchema(Ingestion.objects.filter(kb=base).defer("items")[:SHOWN_RUNS], many=True).data})
+
+
+class IngestionView(APIView):
+    """One run."""
+
+    @extend_schema(responses=IngestionReportSchema, summary="Read the report of an ingestion", tags=["documents"])
+    def get(self, request: Request, kb: str, ingestion: int) -> Response:
+        """The run with the sources that were bad, left out or noted, the first thousand of each."""
+        base = kb_for(kb, caller_of(request), Permission.READ)
+        run = Ingestion.objects.filter(kb=base, pk=ingestion).first() if ingestion < 2**63 else None
+        if run is None:
+            raise NotFound(f"No ingestion {ingestion} in this knowledge base.")
+        return Response(IngestionReportSchema(run).data)
+
+
+class IngestPolicyView(APIView):
+    """What a knowledge base keeps out."""
+
+    @extend_schema(responses=IngestPolicySchema, summary="Read the ingest policy", tags=["documents"])
+    def get(self, request: Request, kb: str) -> Response:
+        """The policy in force."""
+        return Response(policy_as_dict(policy_of(kb_for(kb, caller_of(request), Permission.READ))))
+
+    @extend_schema(
+        request=IngestPolicySchema(partial=True), responses=IngestPolicySchema, summary="Change the ingest policy", tags=["documents"]
+    )
+    def patch(self, request: Request, kb: str) -> Response:
+        """Changes the parts given; the next ingestion goes by them."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.PUBLISH)
+        if not isinstance(request.data, dict):
+            raise InvalidRequest("The body must be a JSON object.")
+        policy = policy_of(base)
+        for name, value in _checked(request.data).items():
+            setattr(policy, name, value)
+        with transaction.atomic():
+            policy.save()
+            record(caller, "change_ingest_policy", target=base.slug, kb=base.slug)
+        return Response(policy_as_dict(policy))
+
+
+def _checked(data: Mapping[str, object]) -> dict[str, str | int | bool]:
+    """The fields to set. Raises InvalidRequest for a value that a field cannot have."""
+    found: dict[str, str | int | bool] = {}
+    for name, value in data.items():
+        if name in _CHOICES and value in IngestPolicy.Duplicates.values:
+            found[name] = str(value)
+        elif (
+            name in _SWITCHES
+            and isinstance(value, bool)
+            or name == "min_chars"
+            and isinstance(value, int)
+            and not isinstance(value, bool)
+            and 0 <= value <= MAX_MIN_CHARS
+        ):
+            found[name] = value
+        elif name == "blocked_words":
+            found[name] = _words(value)
+        elif name in (*_CHOICES, *_SWITCHES, "min_chars"):
+            raise InvalidRequest(f"`{name}` cannot be {str(value)[:40]!r}; see /api/docs/ for what it can be.", field=name)
+    return found
+
+
+def _words(value: object) -> str:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InvalidRequest("`blocked_words` must be a list of texts.", field="blocked_words")
+    words = list(dict.fromkeys(word for one in value if (word := clean_text(one))))
+    if len(words) > MAX_WORDS or any(len(word) > MAX_WORD_CHARS for word in words):
+        raise InvalidRequest(f"`blocked_words` takes at most {MAX_WORDS} of {MAX_WORD_CHARS} characters.", field="blocked_words")
+    return "\n".join(words)

@@ -1,0 +1,71 @@
+"""What became of the sources of one ingestion? Counts, and for each that was not taken as it was, where it is and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+
+from core.types import JSONDict
+
+MAX_ITEMS = 1000
+
+
+class Outcome(StrEnum):
+    """What became of a source that the report names."""
+
+    BAD = "bad"  # it could not be read or saved
+    DROPPED = "dropped"  # a rule of the knowledge base keeps it out
+    NOTED = "noted"  # it is in, and somebody should know something about it
+
+
+@dataclass(frozen=True, slots=True)
+class ReportItem:
+    """One source: where it is, what became of it, a short code of the reason, and a sentence."""
+
+    place: str
+    outcome: Outcome
+    code: str
+    reason: str
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What became of the sources. `items` lists the first `MAX_ITEMS` of each outcome; `codes` counts all of them by code."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    bad_count: int = 0
+    dropped_count: int = 0
+    noted_count: int = 0
+    items: list[ReportItem] = field(default_factory=list)
+    codes: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, place: str, reason: str, code: str = "unusable") -> None:
+        """Counts a source that could not be used."""
+        self.bad_count += 1
+        self._list(ReportItem(place, Outcome.BAD, code, reason), self.bad_count)
+
+    def drop(self, place: str, code: str, reason: str) -> None:
+        """Counts a source that a rule keeps out."""
+        self.dropped_count += 1
+        self._list(ReportItem(place, Outcome.DROPPED, code, reason), self.dropped_count)
+
+    def note(self, place: str, code: str, reason: str) -> None:
+        """Counts something worth knowing about a source that is in."""
+        self.noted_count += 1
+        self._list(ReportItem(place, Outcome.NOTED, code, reason), self.noted_count)
+
+    def of(self, outcome: Outcome) -> list[ReportItem]:
+        """The listed items of one outcome."""
+        return [item for item in self.items if item.outcome is outcome]
+
+    def items_as_dicts(self) -> list[JSONDict]:
+        """The items as they are stored and given over HTTP."""
+        return [asdict(item) for item in self.items]
+
+    def _list(self, item: ReportItem, count: int) -> None:
+        self.codes[item.code] += 1
+        if count <= MAX_ITEMS:
+            self.items.append(item)

@@ -1,0 +1,39 @@
+"""What did reading a source give? The facts and blocks of one document, before anything is judged, cleaned or cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.retrieval.chunking import chunk_document
+from apps.retrieval.document_rows import DocumentRow
+from apps.retrieval.document_services import Draft
+from apps.retrieval.fingerprints import simhash
+from apps.retrieval.parsing.parsed import Block
+from apps.retrieval.text_blocks import blocks_of_text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One document as it was read. `warnings` are sentences about what could not be read of it; `kept` as in `Draft`."""
+
+    row: DocumentRow
+    blocks: tuple[Block, ...]
+    source_sha256: str = ""
+    kept: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All words of it, a block after the other."""
+        return "\n".join(block.text for block in self.blocks)
+
+
+def reading_of_row(row: DocumentRow, *, source_sha256: str = "", kept: frozenset[str] = frozenset()) -> Reading:
+    """The reading of a row, whose text is plain."""
+    return Reading(row=row, blocks=blocks_of_text(row.text), source_sha256=source_sha256, kept=kept)
+
+
+def draft_of(reading: Reading) -> Draft:
+    """The reading cut into passages."""
+    chunked = chunk_document(reading.blocks, title=reading.row.title)
+    return Draft(row=reading.row, chunked=chunked, simhash=simhash(chunked.text), source_sha256=reading.source_sha256, kept=reading.kept)

@@ -1,0 +1,165 @@
+"""What a knowledge base keeps out when documents come in, and that the report says why."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.ingest_report import IngestReport
+from apps.retrieval.ingesting import BadSource, ingest
+from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase
+from apps.retrieval.sources import files_below, sources_in
+from core.errors import NotFound
+
+Read = Callable[..., IngestReport]
+WORDS = [f"{a}{b}" for a in ("ban", "cor", "del", "fu", "gra", "hil") for b in ("tor", "min", "sel", "qua", "ved")]
+
+
+def prose(seed: int, words: int = 400) -> str:
+    chance = random.Random(seed)
+    return " ".join(chance.choice(WORDS) for _ in range(words)) + "."
+
+
+@pytest.fixture
+def read(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> Read:
+    """Ingests rows {id: text} into `kb`."""
+
+    def ingest_rows(texts: dict[str, str], caller: Caller = admin_caller) -> IngestReport:
+        file = tmp_path / "rows.jsonl"
+        file.write_text("\n".join(json.dumps({"id": id, "text": text}) for id, text in texts.items()), encoding="utf-8")
+        return ingest(kb, sources_in(files_below([file])), caller)
+
+    return ingest_rows
+
+
+def told(report: IngestReport) -> list[tuple[str, str, str]]:
+    return [(item.place.split()[1], item.outcome.value, item.code) for item in report.items]
+
+
+def stored() -> set[str]:
+    return set(Document.objects.exclude(status="archived").values_list("external_id", flat=True))
+
+
+def test_a_copy_is_left_out_within_a_run_and_of_earlier_ones(read: Read) -> None:
+    assert told(read({"a": prose(1), "b": prose(1), "c": prose(2)})) == [("2", "dropped", "duplicate")]
+    report = read({"a": prose(1), "d": prose(2)})
+    assert (told(report), report.unchanged, stored()) == ([("2", "dropped", "duplicate")], 1, {"a", "c"})
+    assert report.items[0].reason == "Its text is the same as that of 'c'."
+
+
+def test_short_texts_may_be_said_twice(read: Read) -> None:
+    assert told(read({"a": "Yes.", "b": "Yes."})) == []
+    assert stored() == {"a", "b"}
+
+
+def test_a_near_copy_is_reported_and_left_out_where_the_policy_says_so(read: Read, kb: KnowledgeBase) -> None:
+    assert told(read({"a": prose(1, 1500), "b": prose(1, 1500) + " One more."})) == [("2", "noted", "near_duplicate")]
+    IngestPolicy.objects.create(kb=kb, near_duplicates="drop")
+    assert told(read({"c": prose(1, 1500) + " Another one."})) == [("1", "dropped", "near_duplicate")]
+    assert stored() == {"a", "b"}
+
+
+def test_a_document_that_becomes_a_copy_is_kept_and_noted(read: Read) -> None:
+    read({"a": prose(1), "b": prose(2)})
+    report = read({"b": prose(1)})
+    assert (told(report), report.updated) == ([("1", "noted", "duplicate")], 1)
+
+
+def test_copies_are_kept_where_the_policy_says_so(read: Read, kb: KnowledgeBase) -> None:
+    IngestPolicy.objects.create(kb=kb, duplicates="keep", near_duplicates="keep")
+    assert told(read({"a": prose(1), "b": prose(1)})) == []
+    assert stored() == {"a", "b"}
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is SQLite's")
+def test_looking_for_copies_scans_no_table(read: Read) -> None:
+    read({"a": prose(1)})
+    with CaptureQueriesContext(connection) as queries:
+        read({"b": prose(3)})
+    asked = [query["sql"] for query in queries if "band_" in query["sql"] and query["sql"].startswith("SELECT")]
+    asked += [query["sql"] for query in queries if '"text_sha256" IN' in query["sql"]]
+    with connection.cursor() as cursor:
+        for sql in asked:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            assert [row[3] for row in cursor.fetchall() if "document_by_" not in row[3] and "LIST" not in row[3]] == []
+    assert len(asked) >= 5
+
+
+def test_poor_text_is_left_out_with_the_reason(read: Read) -> None:
+    menu = "\n".join(["Home | Login"] * 30)
+    assert told(read({"a": "*** ---", "b": menu, "c": "Good."})) == [("1", "dropped", "too_short"), ("2", "dropped", "repeated_lines")]
+    assert stored() == {"c"}
+
+
+def test_blocked_words_keep_documents_out_once_they_are_switched_on(read: Read, kb: KnowledgeBase) -> None:
+    texts = {"a": "A casino night.", "b": "Casinos are closed.", "c": "禁止网络赌博行为。"}
+    policy = IngestPolicy.objects.create(kb=kb, blocked_words="casino\n赌博\n")
+    assert told(read(texts)) == []
+    policy.block_words = True
+    policy.save()
+    assert told(read(texts)) == [("1", "dropped", "blocked_word"), ("3", "dropped", "blocked_word")]
+    assert stored() == {"b"}
+    policy.blocked_words = "nothing"
+    policy.save()
+    assert (told(read(texts)), Document.objects.get(external_id="a").status) == ([], "archived")
+
+
+def test_who_may_not_publish_withdraws_nothing_either(read: Read, kb: KnowledgeBase) -> None:
+    read({"a": "A casino night."})
+    IngestPolicy.objects.create(kb=kb, blocked_words="casino", block_words=True)
+    report = read({"a": "A casino night."}, caller=Caller(name="user:2", role=AccessRole.EDITOR))
+    assert (report.bad_count, stored()) == (1, {"a"})
+
+
+def test_wrongly_decoded_text_is_put_right(read: Read, kb: KnowledgeBase) -> None:
+    read({"a": "Itâ€™s the cafÃ©. 年假有十天。"})
+    assert Document.objects.get().text == "It’s the café. 年假有十天。"
+    IngestPolicy.objects.create(kb=kb, repair_encoding=False)
+    read({"a": "Itâ€™s the cafÃ©. 年假有十天。"})
+    assert Document.objects.get().text.startswith("Itâ€™s")
+
+
+def test_every_run_is_kept_with_its_report(read: Read, kb: KnowledgeBase) -> None:
+    read({"a": "Good.", "b": "***"})
+    run = Ingestion.objects.get()
+    assert (run.actor, run.created, run.dropped, run.codes, run.error) == ("user:1", 1, 1, {"too_short": 1}, "")
+    assert run.items[0]["place"] == "row 2 of rows.jsonl"
+    assert run.finished_at and run.finished_at >= run.started_at
+
+
+def test_a_run_that_fails_says_so(kb: KnowledgeBase, admin_caller: Caller) -> None:
+    def sources():  # type: ignore[no-untyped-def]
+        yield BadSource(place="x", problem="It is bad.")
+        raise NotFound("The folder is gone.")
+
+    with pytest.raises(NotFound):
+        ingest(kb, sources(), admin_caller)
+    run = Ingestion.objects.get()
+    assert (run.bad, run.error) == (0, "The folder is gone.")
+
+
+def test_reports_and_policy_over_http(read: Read, api: APIClient, client_with_role: Callable[..., APIClient]) -> None:
+    read({"a": "Good.", "b": "***"})
+    listed = api.get("/api/v1/kbs/hr/ingestions/").json()["results"]
+    assert [(run["created"], run["dropped"]) for run in listed] == [(1, 1)]
+    one = api.get(f"/api/v1/kbs/hr/ingestions/{listed[0]['id']}/").json()
+    assert one["items"][0] | {"code": "too_short", "outcome": "dropped"} == one["items"][0]
+    policy = api.get("/api/v1/kbs/hr/ingest-policy/").json()
+    assert (policy["duplicates"], policy["block_words"]) == ("drop", False)
+    changed = api.patch(
+        "/api/v1/kbs/hr/ingest-policy/", {"block_words": True, "blocked_words": ["good"], "min_chars": 2}, format="json"
+    ).json()
+    assert changed == policy | {"block_words": True, "blocked_words": ["good"], "min_chars": 2}
+    assert read({"a": "Good."}).dropped_count == 1
+    for body in ({"duplicates": "dance"}, {"min_chars": -1}, {"min_chars": True}, {"block_words": "yes"}, {"blocked_words": "x"}, ["x"]):
+        assert api.patch("/api/v1/kbs/hr/ingest-policy/", body, format="json").status_code == 400
+    assert client_with_role("editor").patch("/api/v1/kbs/hr/ingest-policy/", {"min_chars": 1}, format="json").status_code == 403
+    assert api.get("/api/v1/kbs/hr/ingestions/999999/").status_code == 404
