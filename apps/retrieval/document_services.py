@@ -153,7 +153,8 @@ def text_digest(text: str) -> str:
 
 def _plan(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tuple[list[Document], _Plan]:
     """Compares the drafts with what is stored."""
-    stored = {found.external_id: found for found in Document.objects.filter(kb=kb, external_id__in=[draft.row.id for draft in drafts])}
+    same_ids = Document.objects.filter(kb=kb, external_id__in=[draft.row.id for draft in drafts]).order_by()
+    stored = {found.external_id: found for found in same_ids}
     passages: dict[int, list[Passage]] = defaultdict(list)
     for passage in Passage.objects.filter(document__in=[document.pk for document in stored.values()]).order_by("document", "number"):
         passages[passage.document_id].append(passage)

@@ -110,7 +110,7 @@ class _Run:
     def _changed(self, sources: Sequence[Source]) -> Iterator[Source]:
         """The sources that the knowledge base does not hold as they are; one query for all of them."""
         rows = Document.objects.filter(kb=self._kb, external_id__in=[source.id for source in sources])
-        stored = dict(rows.values_list("external_id", "source_sha256"))
+        stored = dict(rows.order_by().values_list("external_id", "source_sha256"))
         for source in sources:
             if stored.get(source.id) == source.sha256:
                 self._report.unchanged += 1
@@ -137,7 +137,7 @@ class _Run:
 
     def _withdraw(self, id: str) -> None:
         stored = Document.objects.filter(kb=self._kb, external_id=id).exclude(status=Document.Status.ARCHIVED)
-        set_status(self._kb, list(stored), Document.Status.ARCHIVED, self._caller)
+        set_status(self._kb, list(stored), Document.Status("archived"), self._caller)
 
 
 class _FirstUses:

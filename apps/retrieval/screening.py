@@ -69,7 +69,7 @@ def without_copies(kb: KnowledgeBase, placed: Sequence[PlacedDraft], policy: Ing
     if policy.duplicates == _KEEP and policy.near_duplicates == _KEEP:
         return list(placed)
     ids = [one.draft.row.id for one in placed]
-    stored = set(Document.objects.filter(kb=kb, external_id__in=ids).values_list("external_id", flat=True))
+    stored = set(Document.objects.filter(kb=kb, external_id__in=ids).order_by().values_list("external_id", flat=True))
     exact, near = _Copies(kb, placed, policy), _NearCopies(kb, placed, policy)
     kept: list[PlacedDraft] = []
     for one in placed:
@@ -95,7 +95,7 @@ class _Copies:
         self._wanted = policy.duplicates != _KEEP
         if self._wanted:
             digests = {digest for one in placed if (digest := self._digest(one.draft))}
-            rows = Document.objects.filter(kb=kb, text_sha256__in=digests).values_list("text_sha256", "external_id")
+            rows = Document.objects.filter(kb=kb, text_sha256__in=digests).order_by().values_list("text_sha256", "external_id")
             for digest, id in rows[:MAX_CANDIDATES]:
                 self._others.setdefault(digest, []).append(id)
 
@@ -145,13 +145,11 @@ class _NearCopies:
 
 
 def _sharing_a_band(kb: KnowledgeBase, prints: Iterable[int]) -> list[tuple[int, str]]:
-    """Stored fingerprints with a band like one of these. One query over one index a band, so that no plan scans the table."""
-    bands = list(zip(*map(bands_of, prints), strict=True))
-    found = [
-        Document.objects.filter(kb=kb, **{f"band_{number}__in": set(values)}).values_list("simhash", "external_id")[:MAX_CANDIDATES]
-        for number, values in enumerate(bands)
-    ]
-    return [row for rows in found for row in rows]
+    """Stored fingerprints with a band like one of these. One query over one index a band, so that no plan reads the whole base."""
+    documents = Document.objects.filter(kb=kb).order_by()  # in the model's own order, SQLite would read all of them
+    bands = enumerate(zip(*map(bands_of, prints), strict=True))
+    found = (documents.filter(**{f"band_{number}__in": set(values)}) for number, values in bands)
+    return [row for rows in found for row in rows.values_list("simhash", "external_id")[:MAX_CANDIDATES]]
 
 
 def _other_than(draft: Draft, ids: Iterable[str]) -> str | None:

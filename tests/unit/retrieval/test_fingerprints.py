@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.retrieval.fingerprints import MAX_BITS, bands_of, bits_apart, simhash
 
-WORDS = [f"{a}{b}" for a in ("ban", "cor", "del", "fu", "gra", "hil") for b in ("tor", "min", "sel", "qua", "ved")]
+WORDS = ["".join(letters) for letters in itertools.product("bdgklmnrst", "aeiou", "bdgklmnrst", "aeiou")]
 
 
 def prose(seed: int, words: int = 300) -> str:
