@@ -167,7 +167,7 @@ def resident_mb() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", nargs="+", default=["exact:20000", "graph:20000", "exact:100000", "graph:100000", "clusters:1000000"])
+    parser.add_argument("--cases", nargs="+", default=["exact:20000", "graph:20000", "graph:100000", "clusters:100000", "clusters:1000000"])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "vector_search.json")
     options = parser.parse_args()
     cases = {(one["kind"], one["vectors"]): one for one in (json.loads(options.out.read_text())["cases"] if options.out.exists() else [])}

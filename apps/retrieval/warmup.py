@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from itertools import product
 
 from django.db import DatabaseError, close_old_connections
 
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from core.errors import QAError
+from core.types import EntryKind
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +20,12 @@ MAX_BASES = 64
 def warm_up() -> None:
     """Brings the indexes of bots' knowledge bases up to date; what cannot be opened is logged and left to its first search."""
     try:
-        for kb_id, revision in KnowledgeBase.objects.filter(bots__isnull=False).distinct().values_list("pk", "revision")[:MAX_BASES]:
+        bases = list(KnowledgeBase.objects.filter(bots__isnull=False).distinct().values_list("pk", "revision")[:MAX_BASES])
+        for kind, (kb_id, revision) in product(EntryKind, bases):  # the FAQs of all before the passages of one
             try:
-                follower().follow(kb_id, revision)
+                follower().follow(kb_id, revision, kind)
             except QAError as error:
-                log.error("index not opened kb=%s error=%s %s", kb_id, error.code, error.message)
+                log.error("index not opened kb=%s kind=%s error=%s %s", kb_id, kind, error.code, error.message)
     except DatabaseError:
         log.exception("database not ready")
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from apps.accounts.permissions import Caller
+from apps.dialogue.models import Bot
 from apps.dialogue.policy import choose_skill
 from apps.retrieval.candidates import find_candidates
 from apps.retrieval.encoding import encode_texts
@@ -17,6 +18,7 @@ from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.rebuilding import rebuild, roll_back
 from apps.retrieval.registry import IndexPair, indexes_for
 from apps.retrieval.selectors import scope_of
+from apps.retrieval.warmup import warm_up
 from core.backends import get_backend, use_backend
 from core.config import get_settings
 from core.errors import IndexMismatch
@@ -112,6 +114,13 @@ def test_a_search_for_one_kind_does_not_wait_for_another(kb: KnowledgeBase) -> N
     assert found(kb, "annual leave") == [1]
     assert indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk) == set()
     assert [hit.id for hit in find_candidates("annual", None, kind=EntryKind.PASSAGE, scope=scope_of([kb]), k=5).entries] == [5]
+
+
+def test_a_start_opens_the_indexes_of_every_kind_that_a_bot_needs(kb: KnowledgeBase, bot: Bot) -> None:
+    put(kb, n1="annual leave")
+    put_entries(kb, EntryKind.PASSAGE, [(5, "annual report")], None)
+    warm_up()
+    assert (pair().lexical.ids(kb.pk), indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk)) == ({1}, {5})
 
 
 @pytest.mark.django_db(transaction=True)
