@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import redis
@@ -39,7 +41,17 @@ from workers.wire import (
     writer_as_dict,
 )
 
-ReplyToCome: TypeAlias = Callable[[], JSONDict]
+
+@dataclass(frozen=True, slots=True)
+class ReplyToCome:
+    """A call under way. `make` gives its reply, and waits for nothing more once all `futures` are done; raises what went wrong."""
+
+    make: Callable[[], JSONDict]
+    futures: Sequence[Future[Any]] = ()
+
+    def is_ready(self) -> bool:
+        """Whether `make` can be called without waiting, as far as is known."""
+        return all(future.done() for future in self.futures)
 
 
 class Service(Protocol):
@@ -96,7 +108,7 @@ class EncoderService:
             vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self._encoder.dim), np.float32)
             return vectors_as_dict(Vectors(model_id=self._encoder.model_id, vectors=vectors, token_vectors=tokens))
 
-        return reply
+        return ReplyToCome(reply, futures)
 
 
 class RerankerService:
@@ -124,7 +136,7 @@ class RerankerService:
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = rerank_from_dict(body)
         scores = self._reranker.begin(asked.query, asked.passages, priority=priority, deadline=deadline, cancel=cancel)
-        return lambda: scores_as_dict(Scores(model_id=self._reranker.model_id, scores=scores()))
+        return ReplyToCome(lambda: scores_as_dict(Scores(model_id=self._reranker.model_id, scores=scores())))
 
 
 class TaggerService:
@@ -148,7 +160,7 @@ class TaggerService:
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = tag_from_dict(body)
         spans = self._tagger.begin(asked.texts, priority=priority, deadline=deadline, cancel=cancel)
-        return lambda: tags_as_dict(Tags(model_id=self._tagger.model_id, spans=tuple(map(tuple, spans()))))
+        return ReplyToCome(lambda: tags_as_dict(Tags(model_id=self._tagger.model_id, spans=tuple(map(tuple, spans())))))
 
 
 class GeneratorService:
@@ -195,11 +207,11 @@ class GeneratorService:
                 if self._generator.is_lost:
                     raise
                 refusal = error_as_dict(error)  # as a reply: raised, it would end this worker, whose other models are well
-                return lambda: refusal
+                return ReplyToCome(lambda: refusal)
             except QAError as error:
                 send_error(self._redis, asked.text_id, error)
                 raise
-        return lambda: writer_as_dict(writer)
+        return ReplyToCome(lambda: writer_as_dict(writer))
 
     def _begin_writing(self, asked: GenerateBody) -> None:
         flag = self._cancels.watch(asked.text_id)

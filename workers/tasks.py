@@ -11,6 +11,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Any
 
 import orjson
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 BULK_SHARE = 0.5
 BULK_RETRY_AFTER_S = 1.0
+COMPANY_S = 0.001
 
 
 class InferenceWorker:
@@ -67,25 +70,34 @@ class InferenceWorker:
         """Answers every call of the message. Raises InvalidRequest where it cannot be read, so that nobody could be answered."""
         request = request_from_dict(message)
         with self._load.counting(request.role):
-            rows = self._rows(request)
-            self._redis.publish(request.reply_to, orjson.dumps(rows))
+            for rows in self._rows(request):
+                self._redis.publish(request.reply_to, orjson.dumps(rows))
 
-    def _rows(self, request: Request) -> list[JSONDict]:
+    def _rows(self, request: Request) -> Iterator[list[JSONDict]]:
+        """The replies in groups, each as soon as it is there."""
         if request.priority is Priority.LIVE:
-            return self._run(request)
-        if not self._bulk.acquire(blocking=False):
+            yield from self._run(request)
+        elif not self._bulk.acquire(blocking=False):
             busy = error_as_dict(Overloaded("This worker has imports enough to do.", retry_after_s=BULK_RETRY_AFTER_S))
-            return [{"id": call.id, **busy} for call in request.calls]
-        try:
-            return self._run(request)
-        finally:
-            self._bulk.release()
+            yield [{"id": call.id, **busy} for call in request.calls]
+        else:
+            try:
+                yield from self._run(request)
+            finally:
+                self._bulk.release()
 
-    def _run(self, request: Request) -> list[JSONDict]:
-        """Hands all calls over before it waits for the first, so that they can share a forward pass."""
+    def _run(self, request: Request) -> Iterator[list[JSONDict]]:
+        """Hands all calls over before it waits for the first, so that they can share a forward pass.
+
+        What a pass has answered goes at once: its callers' next questions come while the model works on the others.
+        """
         begun = [(call.id, self._begin(request, call)) for call in request.calls]
         try:
-            return [{"id": call_id, **_answer(results)} for call_id, results in begun]
+            while begun:
+                _wait_for_some([reply for _, reply in begun])
+                ready = {call_id for call_id, reply in begun if reply.is_ready()}
+                yield [{"id": call_id, **_answer(reply)} for call_id, reply in begun if call_id in ready]
+                begun = [(call_id, reply) for call_id, reply in begun if call_id not in ready]
         finally:
             for call in request.calls:
                 self._cancels.forget(call.id)
@@ -105,9 +117,17 @@ class InferenceWorker:
             return _raising(error)
 
 
-def _answer(results: ReplyToCome) -> JSONDict:
+def _wait_for_some(replies: list[ReplyToCome]) -> None:
+    """Returns once a reply is ready, and a moment later where others of its forward pass may follow at its heels."""
+    while not any(reply.is_ready() for reply in replies):
+        wait([future for reply in replies for future in reply.futures if not future.done()], return_when=FIRST_COMPLETED)
+    if len(replies) > 1 and not all(reply.is_ready() for reply in replies):
+        time.sleep(COMPANY_S)
+
+
+def _answer(reply: ReplyToCome) -> JSONDict:
     try:
-        return results()
+        return reply.make()
     except QAError as error:
         if isinstance(error, ModelUnavailable):
             log.error("model lost; this worker ends, so that it is started again error=%s", error.message)
@@ -119,10 +139,10 @@ def _answer(results: ReplyToCome) -> JSONDict:
 
 
 def _raising(error: QAError) -> ReplyToCome:
-    def results() -> JSONDict:
+    def make() -> JSONDict:
         raise error
 
-    return results
+    return ReplyToCome(make)
 
 
 _worker: InferenceWorker | None = None

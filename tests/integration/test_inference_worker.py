@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tests.inference_workers import redis_url
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
 from workers.dispatch import CANCELS
 from workers.remote import RemoteReranker
+from workers.services import ReplyToCome
 from workers.tasks import InferenceWorker
 from workers.wire import (
     Call,
@@ -45,6 +48,13 @@ class Conversation:
 
     def ask(self, *calls: Call, role: str = "encoder", priority: Priority = Priority.LIVE) -> list[dict[str, Any]]:
         self.worker.serve(request_as_dict(Request(role=role, priority=priority, reply_to="replies", calls=calls)))
+        rows: dict[str, dict[str, Any]] = {}
+        while len(rows) < len(calls):
+            rows |= {row["id"]: row for row in self.hear()}
+        return [rows[call.id] for call in calls]
+
+    def hear(self) -> list[dict[str, Any]]:
+        """The rows of the next message."""
         message = self._channel.get_message(timeout=2)
         assert message is not None
         rows: list[dict[str, Any]] = orjson.loads(message["data"])
@@ -94,6 +104,33 @@ def test_each_call_of_a_message_gets_its_own_answer(web: Conversation) -> None:
     one, none, two = web.ask(call("a", "reset"), call("b"), call("c", "how", "the"))
     assert [row["id"] for row in (one, none, two)] == ["a", "b", "c"]
     assert [len(vectors_from_dict(row).vectors) for row in (one, none, two)] == [1, 0, 2]
+
+
+class ScriptedService:
+    """An encoder whose calls end when the test says so."""
+
+    role, model_id, device = "encoder", "scripted@1", "cpu"
+
+    def __init__(self) -> None:
+        self.futures: dict[str, Future[None]] = {"a": Future(), "b": Future(), "c": Future()}
+        self.load = self.close = lambda: None
+
+    def begin(self, body: Mapping[str, Any], **_: object) -> ReplyToCome:
+        (name,) = body["texts"]
+        return ReplyToCome(lambda: {"said": name}, [self.futures[name]])
+
+
+def test_a_call_does_not_wait_for_the_others_of_its_message(web: Conversation) -> None:
+    scripted = web.worker._services["encoder"] = ScriptedService()
+    message = request_as_dict(
+        Request(role="encoder", priority=Priority.LIVE, reply_to="replies", calls=tuple(call(name, name) for name in "abc"))
+    )
+    serving = threading.Thread(target=web.worker.serve, args=(message,))
+    serving.start()
+    for name in "bca":
+        scripted.futures[name].set_result(None)
+        assert web.hear() == [{"id": name, "said": name}]
+    serving.join(5)
 
 
 def test_what_comes_too_late_is_dropped_before_the_model(web: Conversation) -> None:
