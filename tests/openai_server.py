@@ -6,11 +6,15 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from core.errors import QAError
+from core.protocols import GenerationRequest, Generator
 
 Answer = Callable[["Exchange"], None]
 
@@ -32,12 +36,14 @@ class Exchange(BaseHTTPRequestHandler):
     """One request and what is sent back."""
 
     script: Script
+    body: Any
 
     def do_POST(self) -> None:
         """Notes the request and plays the next answer."""
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length)
-        self.script.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, json.loads(body or b"null")))
+        self.body = json.loads(body or b"null")
+        self.script.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, self.body))
         self.script.next()(self)
 
     do_GET = do_POST  # noqa: N815 - the name that http.server looks for
@@ -76,12 +82,38 @@ def says(*texts: str, reason: str | None = "stop", usage: tuple[int, int] | None
     return answer
 
 
-def fails(status: int, message: str = "", **headers: str) -> Answer:
+def fails(status: int, message: str = "", param: str | None = None, **headers: str) -> Answer:
     """An error of OpenAI's shape."""
 
     def answer(exchange: Exchange) -> None:
         exchange.head(status, **headers)
-        exchange.wfile.write(json.dumps({"error": {"message": message}}).encode())
+        exchange.wfile.write(json.dumps({"error": {"message": message, "param": param}}).encode())
+
+    return answer
+
+
+def writes(generator: Generator) -> Answer:
+    """What the generator writes; who leaves ends it."""
+
+    def answer(exchange: Exchange) -> None:
+        body = exchange.body
+        messages = tuple((message["role"], message["content"]) for message in body["messages"])
+        limits = {name: body[name] for name in ("max_tokens", "temperature", "top_p", "seed") if name in body}
+        request = GenerationRequest(messages=messages, stop=tuple(body.get("stop", ())), **limits)
+        try:
+            chunks = generator.stream(request, threading.Event())
+            first = next(chunks)
+        except QAError as error:
+            fails(error.status, error.message, str(error.details.get("field")))(exchange)
+            return
+        exchange.head(200, content_type="text/event-stream")
+        with suppress(OSError):
+            for chunk in chain([first], chunks):
+                choice = {"index": 0, "delta": {"content": chunk.text}, "finish_reason": chunk.finish_reason}
+                usage = {name: getattr(chunk.usage, name) for name in ("prompt_tokens", "completion_tokens")} if chunk.usage else None
+                exchange.event({"choices": [choice], "usage": usage})
+            exchange.event("[DONE]")
+        chunks.close()  # type: ignore[attr-defined]
 
     return answer
 
@@ -109,6 +141,7 @@ def hangs_up(exchange: Exchange) -> None:
 def upstream(*answers: Answer, certificate: tuple[Path, Path] | None = None) -> Iterator[Script]:
     """The server while the block runs, over TLS where it has a certificate; its address is `script.url`."""
     script = Script(list(answers))
+    ThreadingHTTPServer.request_queue_size = 64
     handler = type("Scripted", (Exchange,), {"script": script})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

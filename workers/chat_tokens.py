@@ -8,8 +8,6 @@ from pathlib import Path
 
 from core.errors import InvalidRequest, ModelUnavailable
 
-ROLES = ("system", "user", "assistant")
-
 
 class ChatTokenizer:
     """The tokenizer and chat template of a folder. Raises ModelUnavailable where the folder has none."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from core.config import Settings, get_settings
 from core.errors import ModelUnavailable
+from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest
 from core.types import EncodedQuery, FloatArray, Priority, Role
 from workers.batching import Batcher, limits_for, results_of, submit_all
@@ -19,7 +20,6 @@ from workers.device import is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
 from workers.generation_loop import GenerationLoop, TextStream
-from workers.generation_request import check_request
 from workers.generator import TorchGenerator
 from workers.tokens import TokenizedText
 from workers.weights import resolve

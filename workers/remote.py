@@ -14,12 +14,12 @@ import numpy as np
 
 from core.config import get_settings
 from core.errors import ModelUnavailable
+from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest, Span
 from core.types import EncodedQuery, FloatArray, Priority, Role
 from workers.broker import ENCODER, GENERATOR, RERANKER, TAGGER
 from workers.dispatch import Dispatcher, result_of, shared_dispatcher
 from workers.embedding_cache import CachedVectors, EmbeddingCache
-from workers.generation_request import check_request
 from workers.outbox import Row
 from workers.token_stream import TokenReader
 from workers.wire import (

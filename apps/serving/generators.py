@@ -19,6 +19,7 @@ from apps.serving.upstream import Endpoint, UpstreamGenerator
 from core.backends import get_backend
 from core.config import get_settings
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, NotFound, Overloaded, QAError
+from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest, Generator
 from core.remembered import Remembered
 
@@ -71,6 +72,10 @@ class FallbackGenerator:
 
     def stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
         """As the protocol says; raises the last generator's error where none gave a first token."""
+        check_request(request)
+        return self._stream(request, cancel)
+
+    def _stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
         until = time.monotonic() + request.deadline_s
         failed: QAError = DeadlineExceeded("No generator began in time.")
         for row in _awake(self._chain):

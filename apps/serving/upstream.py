@@ -14,6 +14,7 @@ import orjson
 
 from apps.serving.connections import Patience, Unreachable, exchange, header_of, read_bounded
 from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
+from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest, Usage
 from core.text import clean_text
 from core.types import FinishReason, JSONDict, JSONValue
@@ -65,6 +66,10 @@ class UpstreamGenerator:
 
     def stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
         """As the protocol says. Raises InvalidRequest where the endpoint refuses the request, Overloaded where it is full."""
+        check_request(request)
+        return self._stream(request, cancel)
+
+    def _stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
         until = time.monotonic() + request.deadline_s
         for attempt in range(self._endpoint.retries + 1):
             chunks = self._attempt(request, cancel, until)
@@ -157,9 +162,9 @@ def _check_status(response: httpcore2.Response, endpoint: Endpoint) -> None:
         raise Overloaded(f"The deployment {name} takes no more requests now.", deployment=name, **_retry_after(response))
     if status in (408, 409) or status >= 500:
         raise Unreachable(f"The deployment {name} failed (status {status}).", deployment=name)
-    said = _message(read_bounded(response.iter_stream(), MAX_ERROR_BYTES))
+    said, field = _complaint(read_bounded(response.iter_stream(), MAX_ERROR_BYTES))
     if status in (400, 413, 422):
-        raise InvalidRequest(f"The deployment {name} refuses the request: {said}", deployment=name)
+        raise InvalidRequest(f"The deployment {name} refuses the request: {said}", deployment=name, **({"field": field} if field else {}))
     raise ModelUnavailable(f"The deployment {name} answers with the status {status}: {said}", deployment=name)
 
 
@@ -168,15 +173,16 @@ def _retry_after(response: httpcore2.Response) -> dict[str, float]:
     return {"retry_after_s": float(told)} if told.isascii() and told.isdigit() and len(told) < 7 else {}
 
 
-def _message(body: bytes) -> str:
-    """What the endpoint says is wrong, cut to a sentence."""
+def _complaint(body: bytes) -> tuple[str, str]:
+    """What the endpoint says is wrong, cut to a sentence, and the parameter that it names (empty where it names none)."""
     try:
         found = orjson.loads(body)
-        said = found.get("error", found.get("message", "")) if isinstance(found, dict) else ""
-        said = said.get("message", "") if isinstance(said, dict) else said
     except orjson.JSONDecodeError:
-        said = ""
-    return clean_text(str(said))[:300] or "it does not say why."
+        found = None
+    error = found.get("error", found) if isinstance(found, dict) else None
+    said, param = (error.get("message"), error.get("param")) if isinstance(error, dict) else (error, None)
+    text = clean_text(said)[:300] if isinstance(said, str) else ""
+    return text or "it does not say why.", clean_text(param)[:80] if isinstance(param, str) else ""
 
 
 def _events(response: httpcore2.Response) -> Iterator[bytes]:
@@ -208,7 +214,7 @@ def _chunks(events: Iterable[bytes], endpoint: Endpoint) -> Iterator[Chunk]:
     for event in events:
         data = _parse(event, endpoint)
         if data.get("error"):
-            raise Unreachable(f"The deployment {endpoint.name} failed: {_message(event)}", deployment=endpoint.name)
+            raise Unreachable(f"The deployment {endpoint.name} failed: {_complaint(event)[0]}", deployment=endpoint.name)
         usage = _usage(data.get("usage")) or usage
         text, ended = _choice(data)
         reason = ended or reason

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from core.config import Settings, get_settings
+from apps.serving.generators import FallbackGenerator, Named
+from apps.serving.upstream import Endpoint, UpstreamGenerator
+from core.config import get_settings
 from core.errors import InvalidRequest, ModelUnavailable
 from core.protocols import Chunk, GenerationRequest, Generator
 from core.types import FinishReason, Priority
 from tests.inference_workers import redis_url, start_worker
 from tests.language_models import CONTEXT, write_language_model
+from tests.openai_server import upstream, writes
 from workers.dispatch import Dispatcher
 from workers.local import LocalGenerator
 from workers.remote import RemoteGenerator
 
-IMPLEMENTATIONS = ["local", "remote"]
+IMPLEMENTATIONS = ["local", "remote", "upstream", "chain"]
 QUESTION = "How do I reset my password? 我忘了"
 
 
@@ -37,14 +40,38 @@ def generator(request: pytest.FixtureRequest, folder: Path) -> Iterator[Generato
         for name, value in {"GENERATOR": str(folder), "GENERATOR_PRECISION": "fp32", "DEVICE": "cpu", "MODEL_THREADS": "1"}.items():
             patch.setenv(f"QA_{name}", value)
         get_settings.cache_clear()
-        with closing(LocalGenerator()) if request.param == "local" else remote_generator(get_settings()) as made:
+        with MAKERS[request.param]() as made:
             yield made
     get_settings.cache_clear()
 
 
 @contextmanager
-def remote_generator(settings: Settings) -> Iterator[RemoteGenerator]:
+def local_generator() -> Iterator[LocalGenerator]:
+    with closing(LocalGenerator()) as generator:
+        yield generator
+
+
+@contextmanager
+def upstream_generator() -> Iterator[UpstreamGenerator]:
+    """An OpenAI-compatible server before the same model."""
+    with pytest.MonkeyPatch.context() as patch, local_generator() as behind, upstream(writes(behind)) as script:
+        patch.setenv("QA_PRIVATE_HOSTS", "127.0.0.1")
+        get_settings.cache_clear()
+        yield UpstreamGenerator(Endpoint(name="far", base_url=script.url, model=behind.model_id))
+
+
+@contextmanager
+def chain_of_generators() -> Iterator[FallbackGenerator]:
+    """A generator that cannot be reached, then the model."""
+    gone = UpstreamGenerator(Endpoint(name="gone", base_url="https://127.0.0.1:1/v1", model="none"))
+    with local_generator() as behind:
+        yield FallbackGenerator([Named("gone", lambda: gone), Named("near", lambda: behind)])
+
+
+@contextmanager
+def remote_generator() -> Iterator[RemoteGenerator]:
     """A worker that serves this role alone, behind a Redis database of this module's."""
+    settings = get_settings()
     url = redis_url(12)
     with start_worker(
         url, {"QA_GENERATOR": settings.generator, "QA_GENERATOR_PRECISION": "fp32", "QA_WORKER_ROLES": "generator"}
@@ -52,6 +79,9 @@ def remote_generator(settings: Settings) -> Iterator[RemoteGenerator]:
         worker.wait_until_alive()
         with closing(RemoteGenerator(Dispatcher(settings.model_copy(update={"redis_url": url})))) as generator:
             yield generator
+
+
+MAKERS = {"local": local_generator, "remote": remote_generator, "upstream": upstream_generator, "chain": chain_of_generators}
 
 
 def ask(text: str = QUESTION, **limits: object) -> GenerationRequest:
@@ -64,7 +94,7 @@ def read(generator: Generator, request: GenerationRequest) -> tuple[str, Chunk]:
 
 
 def test_it_is_a_generator(generator: Generator) -> None:
-    assert isinstance(generator, Generator) and generator.model_id == get_settings().generator
+    assert isinstance(generator, Generator) and get_settings().generator in generator.model_id
 
 
 def test_a_text_comes_in_chunks_and_the_last_says_why_it_ends_and_what_it_cost(generator: Generator) -> None:
@@ -124,7 +154,7 @@ def test_imports_are_served_too(generator: Generator) -> None:
 def test_a_prompt_beyond_the_context_is_refused_with_its_size(generator: Generator) -> None:
     with pytest.raises(InvalidRequest) as refused:
         read(generator, ask("x" * CONTEXT))
-    assert refused.value.details["field"] == "messages" and refused.value.details["limit"] == CONTEXT - 1
+    assert refused.value.details["field"] == "messages" and str(CONTEXT - 1) in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_after_the_first_word_nothing_is_tried_again() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "says_so"),
     [
-        (fails(400, "too many tokens"), InvalidRequest, "too many tokens"),
+        (fails(400, "too many tokens", "messages"), InvalidRequest, "too many tokens"),
         (fails(401, f"bad key {KEY}"), ModelUnavailable, "refuses its key"),
         (fails(404, "no model qwen"), ModelUnavailable, "no model qwen"),
         (fails(307, location="http://127.0.0.1:1/"), ModelUnavailable, "307"),

@@ -6,8 +6,8 @@ import math
 
 from core.errors import InvalidRequest
 from core.protocols import GenerationRequest
-from workers.chat_tokens import ROLES
 
+ROLES = ("system", "user", "assistant")
 MAX_TEMPERATURE = 2.0
 MAX_STOPS = 16
 MAX_STOP_CHARS = 200
