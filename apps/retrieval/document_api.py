@@ -174,11 +174,14 @@ class DocumentView(APIView):
         stored = document_of(base, id)
         if not isinstance(request.data, dict):
             raise InvalidRequest("The body must be a JSON object.")
-        row = parse_document({**({} if whole else row_of(stored).as_dict()), **request.data, "id": stored.external_id})
-        row = replace(row, media_type=stored.media_type)
-        if row.text == stored.text:  # cut as it was: the blocks of a file are not in its text
+        given = {**({} if whole else row_of(stored).as_dict()), **request.data, "id": stored.external_id}
+        if (
+            given.get("text") == stored.text
+        ):  # cut as it was, since the blocks of a file are not in its text; and it may be longer than a row's
+            row = replace(parse_document({**given, "text": "as it is"}), text=stored.text, media_type=stored.media_type)
             draft = replace(drafts_of([stored])[0], row=row)
         else:  # its source is the same, so that ingesting that again does not undo the edit
+            row = replace(parse_document(given), media_type=stored.media_type)
             draft = draft_of(reading_of_row(row, source_sha256=stored.source_sha256))
         saved = save_documents(base, [draft], caller)
         return Response(as_dict(saved.documents[0]))

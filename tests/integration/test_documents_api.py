@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from rest_framework.test import APIClient
 
+from apps.accounts.commands import command_caller
 from apps.retrieval.follower import follower
+from apps.retrieval.ingest_report import IngestReport
+from apps.retrieval.ingesting import ingest
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
 from apps.retrieval.registry import indexes_for
+from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import find_drift
 from core.types import EntryKind, Filters, Scope
 from tests.encoders import HashingEncoder
@@ -85,6 +90,25 @@ def test_a_file_keeps_its_structure_when_only_its_fields_change(api: APIClient) 
     Passage.objects.update(heading="Chapter 1")
     api.patch(f"{DOCUMENTS}a/", {"category": "x"}, format="json")
     assert set(Passage.objects.values_list("heading", flat=True)) == {"Chapter 1"}
+
+
+def test_a_document_longer_than_a_request_may_bring_can_be_changed(api: APIClient) -> None:
+    api.post(DOCUMENTS, WALRUS, format="json")
+    Document.objects.update(text="A walrus lives here." + " More." * 400_000)
+    assert api.patch(f"{DOCUMENTS}walrus/", {"category": "x"}, format="json").json()["category"] == "x"
+
+
+def test_what_a_curator_wrote_is_not_undone_by_the_same_source(api: APIClient, base: KnowledgeBase, tmp_path: Path) -> None:
+    def read() -> IngestReport:
+        return ingest(base, sources_in(files_below([file])), command_caller("ingest"))
+
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": "walrus", "text": "A walrus lives here."}', encoding="utf-8")
+    read()
+    api.patch(f"{DOCUMENTS}walrus/", {"text": "A heron lives here."}, format="json")
+    assert (read().unchanged, found("heron")) == (1, 1)
+    file.write_text('{"id": "walrus", "text": "A seal lives here."}', encoding="utf-8")
+    assert (read().updated, found("heron"), found("seal")) == (1, 0, 1)
 
 
 def test_an_editor_proposes_and_a_reviewer_publishes(client_with_role: Callable[..., APIClient]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.follower import follower
 from apps.retrieval.ingest_report import IngestReport, Outcome
 from apps.retrieval.ingesting import ingest
-from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
+from apps.retrieval.models import Document, Entry, Ingestion, KnowledgeBase, Passage
 from apps.retrieval.registry import indexes_for
 from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import find_drift, repair
-from core.types import EntryKind, Filters, Scope
+from core.backends import use_backend
+from core.config import get_settings
+from core.types import EntryKind, Filters, FloatArray, Role, Scope
 from tests import sample_files
 from tests.encoders import HashingEncoder
 
@@ -217,3 +219,33 @@ def test_files_that_cannot_be_read_are_named_and_the_others_come_in(kb: Knowledg
     assert counts(report) == (1, 0, 0, 6)
     assert [bad.place for bad in report.items if "password" in bad.reason] == ["locked.pdf"]
     assert found(kb, "walrus") == ["good.txt"]
+
+
+class StoppedEncoder(HashingEncoder):
+    """Ends the run at its n-th call, as a signal would."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.left = calls
+
+    def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().encode_tokens(texts, role)
+
+
+def test_a_run_that_is_stopped_goes_on_where_it_ended(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(json.dumps(row(f"d{number}", "Ten days.")) for number in range(700)), encoding="utf-8")
+    for _ in range(2):
+        use_backend(get_settings().encoder_backend, StoppedEncoder(calls=1))
+        with pytest.raises(KeyboardInterrupt):
+            ingest(kb, sources_in(files_below([file])), admin_caller)
+    assert 0 < Document.objects.count() < 700
+    use_backend(get_settings().encoder_backend, HashingEncoder())
+    report = ingest(kb, sources_in(files_below([file])), admin_caller)
+    assert (report.created + report.unchanged, report.updated, Document.objects.count(), Passage.objects.count()) == (700, 0, 700, 700)
+    assert report.unchanged > 0
+    assert not any(drift.count for drift in find_drift(kb))
+    assert list(Ingestion.objects.order_by("pk").values_list("error", flat=True)) == ["KeyboardInterrupt", "KeyboardInterrupt", ""]

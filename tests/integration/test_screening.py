@@ -81,11 +81,12 @@ def test_copies_are_kept_where_the_policy_says_so(read: Read, kb: KnowledgeBase)
     assert stored() == {"a", "b"}
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is SQLite's")
 def test_looking_for_copies_scans_no_table(read: Read) -> None:
     read({"a": prose(1)})
     with CaptureQueriesContext(connection) as queries:
         read({"b": prose(3)})
+    if connection.vendor != "sqlite":  # PostgreSQL rightly scans tables of one row
+        return
     asked = [query["sql"] for query in queries if re.search(r'"band_\d" IN', query["sql"])]
     asked += [query["sql"] for query in queries if '"text_sha256" IN' in query["sql"]]
     with connection.cursor() as cursor:
