@@ -189,6 +189,10 @@ class LexicalIndex(FollowingIndex, Protocol):
         """What each term of the text adds to the BM25 of each of these entries, as `search` scores them; entries without any are left out."""
         ...
 
+    def frequencies(self, terms: Sequence[str], scope: Scope) -> dict[str, int]:
+        """How many entries within the scope have each of these terms; terms that none has may be left out."""
+        ...
+
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         ...

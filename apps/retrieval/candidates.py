@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.retrieval.follower import follower
+from apps.retrieval.query_layer import search_words
 from apps.retrieval.registry import IndexPair, indexes_for
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import unpack_tokens
@@ -59,7 +60,7 @@ def find_candidates(
     """
     followed = [follower().follow(kb_id, revision, kind) for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False)]
     pair, behind = indexes_for(kind), not all(followed)
-    words, no_words = asked(lambda: pair.lexical.search_normalized(text, k, scope, filters) if mode is not SearchMode.VECTOR else [])
+    words, no_words = asked(lambda: search_words(pair.lexical, text, k, scope, filters) if mode is not SearchMode.VECTOR else [])
     if encoded is None or mode is SearchMode.LEXICAL:
         return Candidates([EntryScores(hit.id, None, hit.score) for hit in words], behind or no_words)
     for kb_id in scope.kb_ids:

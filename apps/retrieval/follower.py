@@ -18,6 +18,7 @@ from django.db.models import Max
 from apps.retrieval.indexes.analysis import ANALYSIS as LEXICAL_ANALYSIS
 from apps.retrieval.indexing import mismatch, unpack_vectors
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
+from apps.retrieval.query_layer import marked_texts
 from apps.retrieval.registry import IndexPair, indexes_for
 from core.config import get_settings
 from core.errors import IndexMismatch, SearchUnavailable
@@ -267,7 +268,11 @@ def _changed(kb: KnowledgeBase, kind: EntryKind, since: int) -> Iterator[list[En
 
 def _put_texts(pair: IndexPair, kb_id: int, entries: Sequence[Entry]) -> None:
     if entries:
-        pair.lexical.put(kb_id, [IndexEntry(id=entry.owner_id, text=entry.text, facts=_facts(entry)) for entry in entries])
+        marked = marked_texts(kb_id, [entry.text for entry in entries])
+        pair.lexical.put(
+            kb_id,
+            [IndexEntry(id=entry.owner_id, text=text, facts=_facts(entry)) for entry, text in zip(entries, marked, strict=True)],
+        )
 
 
 def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:

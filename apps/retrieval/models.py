@@ -212,6 +212,41 @@ class PassageQuestion(models.Model):
         return self.text
 
 
+class QueryLayer(models.Model):
+    """How the words of questions to a knowledge base are understood: each part can be switched off, and takes effect when it is saved."""
+
+    kb = models.OneToOneField(KnowledgeBase, verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="query_layer")
+    uses_words = models.BooleanField(_("dictionary"), default=True, help_text=_("Words of yours count as one where they are met."))
+    uses_synonyms = models.BooleanField(
+        _("synonyms"), default=True, help_text=_("Other words for the same thing find it too, a little below.")
+    )
+    uses_typos = models.BooleanField(
+        _("typing errors"),
+        default=True,
+        help_text=_("Characters of the same sound, and pinyin, where the knowledge base has no such word."),
+    )
+    uses_numbers = models.BooleanField(
+        _("numbers and dates"), default=True, help_text=_("15天 finds 十五天, 2024-03-05 finds 2024年3月5日.")
+    )
+    words = models.TextField(_("words"), blank=True, help_text=_("One word a line, such as product names."))
+    synonyms = models.TextField(
+        _("synonym rules"),
+        blank=True,
+        help_text=_(
+            "One rule a line. “报销, 请款” finds either by the other; “OA => 办公系统, 协同办公” finds the right side by the left one."
+        ),
+    )
+    version = models.PositiveIntegerField(default=0, editable=False)
+    updated_at = models.DateTimeField(_("changed"), auto_now=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("query layer"), _("query layers")
+        ordering = ["kb"]
+
+    def __str__(self) -> str:
+        return str(self.kb)
+
+
 class EntryVector(models.Model):
     """The vector of an entry in one generation: float16[dim], with int8 token vectors where late interaction wants them."""
 

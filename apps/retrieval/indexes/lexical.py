@@ -103,6 +103,16 @@ class EmbeddedLexicalIndex:
                     scores.setdefault(hit.id, {})[term] = hit.score
         return scores
 
+    def frequencies(self, terms: Sequence[str], scope: Scope) -> dict[str, int]:
+        """How many entries within the scope have each of the terms, those that were replaced and not merged away yet included."""
+        found: Counter[str] = Counter()
+        for kb_id in dict.fromkeys(scope.kb_ids):
+            reader = self._reader(kb_id)
+            if reader is not None and reader.searcher.num_docs:
+                with _damage_named(kb_id):
+                    found.update({term: count for term in set(terms) if (count := reader.searcher.doc_freq("words", term))})
+        return dict(found)
+
     def _hits(self, terms: Sequence[str], k: int, scope: Scope, filters: Filters) -> list[Hit]:
         hits: list[Hit] = []
         if not terms or k <= 0:

@@ -1,0 +1,184 @@
+"""How else can a question be asked, so that its words find what was meant? And what do the words of a knowledge base add to its index?
+
+Characters, width and case are folded by the index's own analysis, for questions and entries alike. This layer adds what a
+knowledge base knows: its words, its synonyms, other forms of numbers and dates, and typing errors. A question is always
+asked as it is too, with full weight; what is added weighs less, so that nothing found by it can drop out of sight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+
+from apps.retrieval.indexes.analysis import fold
+from apps.retrieval.models import QueryLayer
+from apps.retrieval.query_layer_matching import WordMatcher
+from apps.retrieval.query_layer_numbers import number_forms
+from apps.retrieval.query_layer_rules import SynonymRule, parse_synonyms, parse_words
+from apps.retrieval.query_layer_typos import corrected
+from core.config import get_settings
+from core.protocols import LexicalIndex
+from core.remembered import Remembered
+from core.types import NO_FILTERS, Filters, Hit, Scope
+
+NUMBER_WEIGHT, TYPO_WEIGHT, SYNONYM_WEIGHT = 0.97, 0.9, 0.85
+MAX_VARIANTS = 8
+MAX_QUESTION_CHARS = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """Another way to ask, and what its hits weigh."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """The query layer of a knowledge base, ready to use."""
+
+    words: WordMatcher
+    synonyms: WordMatcher
+    others: Mapping[str, tuple[str, ...]]
+    corrects_typos: bool
+    reads_numbers: bool
+
+    def marks(self, text: str) -> str:
+        """A term for each word of the base that the text holds: entries and questions that share a word share its term."""
+        if not self.words:
+            return ""
+        return " ".join(dict.fromkeys(_mark(word) for _, word in self.words.find(fold(text))))
+
+
+def search_words(lexical: LexicalIndex, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
+    """What `search_normalized` finds, and below it what other ways to ask find; each entry with the best of its scores, best first."""
+    found: dict[int, float] = {}
+    for part, layer in _parts(scope):
+        for variant in variants(text, layer, lexical, part):
+            for hit in lexical.search_normalized(variant.text, k, part, filters):
+                found[hit.id] = max(found.get(hit.id, 0.0), hit.score * variant.weight)
+    return sorted((Hit(id, score) for id, score in found.items()), key=lambda hit: (-hit.score, hit.id))[:k]
+
+
+def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> list[Variant]:
+    """The question as it is, first, with the terms of the base's words; then the other ways to ask it, at most `MAX_VARIANTS`.
+
+    Where every pair of characters is in the index, and no synonym, number or date is in the question, there is but the one.
+    """
+    first = [Variant(text=_marked(text, layer), weight=1.0)]
+    if len(text) > MAX_QUESTION_CHARS:
+        return first
+    folded = fold(text)
+    others: list[Variant] = []
+    if layer.corrects_typos:
+        meant = corrected(folded, lambda terms: lexical.frequencies(terms, scope), layer.words.__contains__)
+        if meant is not None:
+            others.append(Variant(text=meant, weight=TYPO_WEIGHT))
+            folded = meant
+    if layer.reads_numbers:
+        others += [Variant(text=form, weight=NUMBER_WEIGHT) for form in number_forms(folded)]
+    others += [Variant(text=said, weight=SYNONYM_WEIGHT) for said in _by_synonyms(folded, layer)]
+    return first + [replace(variant, text=_marked(variant.text, layer)) for variant in others[:MAX_VARIANTS]]
+
+
+def layer_of(kb_id: int) -> Layer:
+    """The layer of a knowledge base as it was at most `remember_s` ago."""
+    return _layers().get(kb_id)
+
+
+def read_layer(kb_id: int) -> Layer:
+    """The layer of a knowledge base as the database has it now."""
+    version = QueryLayer.objects.filter(kb_id=kb_id).values_list("version", flat=True).first()
+    return _build(kb_id, version)
+
+
+def marked_texts(kb_id: int, texts: Sequence[str]) -> list[str]:
+    """The texts of entries as the lexical index takes them: each with the terms of the base's words in it."""
+    layer = read_layer(kb_id)
+    return [_marked(text, layer) for text in texts]
+
+
+def forget_layers() -> None:
+    """Reads every layer anew: after a change, and between tests."""
+    _layers().clear()
+    _build.cache_clear()
+
+
+def _parts(scope: Scope) -> Iterable[tuple[Scope, Layer]]:
+    """The scope in parts with a layer of their own; knowledge bases without one stay together."""
+    parts: dict[int, list[int]] = defaultdict(list)
+    layers = {kb_id: layer_of(kb_id) for kb_id in dict.fromkeys(scope.kb_ids)}
+    for kb_id, layer in layers.items():
+        parts[id(layer)].append(kb_id)
+    for kb_ids in parts.values():
+        yield replace(scope, kb_ids=tuple(kb_ids), revisions=()), layers[kb_ids[0]]
+
+
+def _by_synonyms(text: str, layer: Layer) -> list[str]:
+    """The text with one of its words replaced at a time."""
+    said: dict[str, None] = {}
+    for place, word in layer.synonyms.find(text) if layer.synonyms else ():
+        for other in layer.others[word]:
+            # A synonym that the text holds already at this place would only repeat it.
+            if other != word and not (word in other and text.find(other) >= 0):
+                said[f"{text[:place]}{_apart(text[:place], other)}{text[place + len(word) :]}"] = None
+    return list(said)
+
+
+def _apart(before: str, word: str) -> str:
+    return f" {word}" if before[-1:].isascii() and before[-1:].isalnum() and word[0].isascii() else word
+
+
+def _marked(text: str, layer: Layer) -> str:
+    marks = layer.marks(text)
+    return f"{text} {marks}" if marks else text
+
+
+def _mark(word: str) -> str:
+    """A term that no text holds: letters and figures that stemming leaves as they are."""
+    return f"zq{int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest())}"
+
+
+@cache
+def _layers() -> Remembered[int, Layer]:
+    return Remembered(read_layer, keep_s=lambda: get_settings().remember_s)
+
+
+def make_layer(
+    *, words: Sequence[str] = (), rules: Sequence[SynonymRule] = (), corrects_typos: bool = True, reads_numbers: bool = True
+) -> Layer:
+    """A layer of these words and rules; without any it is what a knowledge base has before anybody sets it up."""
+    others: dict[str, dict[str, None]] = defaultdict(dict)
+    for rule in rules:
+        for term in rule.terms:
+            others[term].update(dict.fromkeys(rule.others))
+    return Layer(
+        words=WordMatcher(words),
+        synonyms=WordMatcher(others),
+        others={term: tuple(found) for term, found in others.items()},
+        corrects_typos=corrects_typos,
+        reads_numbers=reads_numbers,
+    )
+
+
+@lru_cache(maxsize=256)
+def _build(kb_id: int, version: int | None) -> Layer:
+    """The layer in this version; bases without one share it. Rules were checked when they were saved."""
+    stored = None if version is None else QueryLayer.objects.filter(kb_id=kb_id).first()
+    if stored is None:
+        return _plain()
+    return make_layer(
+        words=parse_words(stored.words) if stored.uses_words else (),
+        rules=parse_synonyms(stored.synonyms) if stored.uses_synonyms else (),
+        corrects_typos=stored.uses_typos,
+        reads_numbers=stored.uses_numbers,
+    )
+
+
+@cache
+def _plain() -> Layer:
+    return make_layer()

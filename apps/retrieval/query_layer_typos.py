@@ -1,0 +1,173 @@
+"""Which question was meant where characters of the same sound were typed, or pinyin? Told by the words that the index has.
+
+A character is suspicious if no pair with a neighbour is in the index. It is replaced by the one of the same sound whose
+pairs are there, best as a word (Zhang et al. 2015, HANSpeller, with the index as its language model). Pinyin is read as
+the characters whose pairs are the most frequent.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import rjieba
+
+Frequencies = Callable[[Sequence[str]], Mapping[str, int]]
+"""How many entries have each of the terms; terms that none has may be left out."""
+
+MAX_CORRECTIONS = 3
+MAX_RUN = 60
+MAX_PATHS = 40
+MIN_PINYIN = 4
+WORD_BONUS = 2.0
+_HAN_RUN = re.compile(r"[\u4e00-\u9fff]{2,}")
+_LATIN = re.compile(r"(?<![a-z0-9'])[a-z]{4,36}(?![a-z0-9'])")
+# Sounds that many speakers do not tell apart.
+_ALIKE = (("zh", "z"), ("ch", "c"), ("sh", "s"), ("ng", "n"))
+
+
+def corrected(text: str, frequencies: Frequencies, is_own_word: Callable[[str], bool] = lambda _word: False) -> str | None:
+    """The folded text with what seems mistyped replaced, or None where nothing is suspicious or nothing better is known."""
+    replaced = _HAN_RUN.sub(lambda run: _corrected_run(run[0], frequencies, is_own_word) if len(run[0]) <= MAX_RUN else run[0], text)
+    replaced = _LATIN.sub(lambda word: _from_pinyin(word[0], frequencies) or word[0], replaced)
+    return replaced if replaced != text else None
+
+
+def _corrected_run(run: str, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> str:
+    known = frequencies(_pairs(run))
+    for _ in range(MAX_CORRECTIONS):
+        places = _suspicious(run, known)
+        if not places:
+            return run
+        best = max((_best_at(run, place, frequencies, is_own_word) for place in places), default=(0.0, run))
+        if best[0] <= 0.0:
+            best = max((_best_pair(run, place, frequencies, is_own_word) for place in places if place + 1 in places), default=(0.0, run))
+        if best[0] <= 0.0:
+            return run
+        run = best[1]
+        known = frequencies(_pairs(run))
+    return run
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[place : place + 2] for place in range(len(run) - 1)]
+
+
+def _suspicious(run: str, known: Mapping[str, int]) -> list[int]:
+    """Places none of whose pairs is in the index."""
+    pairs = [bool(known.get(pair)) for pair in _pairs(run)]
+    return [place for place in range(len(run)) if not any(pairs[max(0, place - 1) : place + 1])]
+
+
+def _best_at(run: str, place: int, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> tuple[float, str]:
+    """The best replacement of one character and its score: 0 where none makes a word, or two pairs, that the index has."""
+    others = [char for char in _same_sound(run[place]) if char != run[place]]
+    left, right = run[place - 1 : place], run[place + 1 : place + 2]
+    known = frequencies([*(left + char for char in others if left), *(char + right for char in others if right)])
+    scored = []
+    for char in others:
+        pairs = [pair for pair in (left + char if left else "", char + right if right else "") if known.get(pair)]
+        if any(_is_word(pair, is_own_word) for pair in pairs) or len(pairs) == 2:
+            scored.append((_score(pairs, known, is_own_word), run[:place] + char + run[place + 1 :]))
+    return max(scored, default=(0.0, run))
+
+
+def _best_pair(run: str, place: int, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> tuple[float, str]:
+    """The best replacement of two characters by a word of the same sound that the index has."""
+    words = [
+        first + second
+        for first in _same_sound(run[place])
+        for second in _same_sound(run[place + 1])
+        if _is_word(first + second, is_own_word)
+    ]
+    known = frequencies(words)
+    found = [(_score([word], known, is_own_word), run[:place] + word + run[place + 2 :]) for word in words if known.get(word)]
+    return max(found, default=(0.0, run))
+
+
+def _is_word(pair: str, is_own_word: Callable[[str], bool]) -> bool:
+    return bool(rjieba.has_word(pair)) or is_own_word(pair)
+
+
+def _score(pairs: Sequence[str], known: Mapping[str, int], is_own_word: Callable[[str], bool]) -> float:
+    return sum(math.log1p(known[pair]) * (WORD_BONUS if _is_word(pair, is_own_word) else 1.0) for pair in pairs)
+
+
+def _from_pinyin(word: str, frequencies: Frequencies) -> str | None:
+    """The characters that a word of pinyin stands for, or None where the index has the word or no chain of pairs for it."""
+    syllables = _syllables(word)
+    if len(syllables) < 2 or frequencies([word]).get(word):
+        return None
+    paths = [(0.0, char) for char in _by_sound()[0].get(syllables[0], ())]
+    for syllable in syllables[1:]:
+        steps = [(score, said, said[-1] + char) for score, said in paths for char in _by_sound()[0].get(syllable, ())]
+        known = frequencies([pair for _, _, pair in steps])
+        longer = [
+            (score + math.log1p(known[pair]) * (WORD_BONUS if rjieba.has_word(pair) else 1.0), said + pair[1])
+            for score, said, pair in steps
+            if known.get(pair)
+        ]
+        paths = sorted(longer, reverse=True)[:MAX_PATHS]
+    return paths[0][1] if paths else None
+
+
+def _syllables(word: str) -> list[str]:
+    """The fewest syllables of pinyin that make up the word; none where it is not pinyin."""
+    ends: list[list[str] | None] = [[]]
+    for end in range(1, len(word) + 1):
+        options = [
+            [*before, word[start:end]]
+            for start in range(max(0, end - 6), end)
+            if (before := ends[start]) is not None and word[start:end] in _by_sound()[0]
+        ]
+        ends.append(min(options, key=len, default=None))
+    return ends[-1] or []
+
+
+def _same_sound(char: str) -> list[str]:
+    exact, alike = _by_sound()
+    return list(dict.fromkeys(other for sound in _sounds(char) for other in (*exact.get(sound, ()), *alike.get(_blurred(sound), ()))))
+
+
+def _blurred(sound: str) -> str:
+    """A syllable without the differences that many speakers do not make."""
+    for clear, blurred in _ALIKE:
+        sound = sound.replace(clear, blurred)
+    return "l" + sound[1:] if sound.startswith("n") else sound
+
+
+@cache
+def _sounds(char: str) -> tuple[str, ...]:
+    """The readings of a character without tones; ü is v, as it is typed."""
+    readings, without_tone = _readings()
+    said = readings.get(ord(char), "")
+    return tuple(dict.fromkeys(without_tone(reading).replace("ü", "v") for reading in said.split(",") if reading))
+
+
+@cache
+def _readings() -> tuple[Mapping[int, str], Callable[[str], str]]:
+    """pypinyin's readings of single characters. Its phrases, which take 40 MB and a second, are left out (its constants.py)."""
+    for name in ("PYPINYIN_NO_PHRASES", "PYPINYIN_NO_DICT_COPY"):
+        os.environ.setdefault(name, "true")
+    from pypinyin.contrib.tone_convert import to_normal
+    from pypinyin.pinyin_dict import pinyin_dict
+
+    return pinyin_dict, to_normal
+
+
+@cache
+def _by_sound() -> tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]:
+    """The 3,755 characters of GB 2312's first level by their readings, and by their readings blurred."""
+    exact: dict[str, list[str]] = defaultdict(list)
+    alike: dict[str, list[str]] = defaultdict(list)
+    for lead in range(0xB0, 0xD8):
+        for trail in range(0xA1, 0xFF):
+            char = bytes((lead, trail)).decode("gb2312", "ignore")
+            for sound in _sounds(char) if char else ():
+                exact[sound].append(char)
+                alike[_blurred(sound)].append(char)
+    return exact, alike
