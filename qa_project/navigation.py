@@ -25,6 +25,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Content"), [
             _list(request, "faq.FAQ", _("FAQs"), "quiz", **badge),
             _list(request, "retrieval.KnowledgeBase", _("Knowledge bases"), "library_books"),
+            _list(request, "retrieval.QueryLayer", _("Words of questions"), "translate"),
             _list(request, "dialogue.Bot", _("Bots"), "smart_toy"),
         ]),
         (_("What people ask"), [

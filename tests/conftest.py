@@ -21,6 +21,7 @@ from apps.dialogue.policy import skills
 from apps.faq.density import forget_densities
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.query_layer import forget_layers
 from apps.retrieval.registry import close_indexes
 from apps.retrieval.stored_passages import forget_kinds
 from core.backends import close_backends, get_backend, load_object, use_backend
@@ -59,6 +60,7 @@ def forget_process_state() -> None:
     forget_usage()
     forget_limits()
     forget_counts()
+    forget_layers()
     close_indexes()
     shutil.rmtree(get_settings().data_dir / "indexes", ignore_errors=True)
     close_backends()

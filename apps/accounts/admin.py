@@ -33,6 +33,7 @@ MANAGED: Mapping[str, Permission | None] = dict.fromkeys(("view", "add", "change
 ACTIONS = {
     "save_faqs": gettext_lazy("saved FAQs"), "delete_faqs": gettext_lazy("deleted FAQs"), "load_demo": gettext_lazy("loaded the demo"),
     "create_kb": gettext_lazy("made a knowledge base"), "change_kb": gettext_lazy("changed a knowledge base"), "delete_kb": gettext_lazy("deleted a knowledge base"),
+    "save_query_layer": gettext_lazy("changed the words of questions"),
     "create_bot": gettext_lazy("made a bot"), "change_bot": gettext_lazy("changed a bot"), "delete_bot": gettext_lazy("deleted a bot"),
     "create_user": gettext_lazy("added a person"), "change_user": gettext_lazy("changed a person"), "delete_user": gettext_lazy("deleted a person"),
     "set_role": gettext_lazy("gave a role"), "remove_role": gettext_lazy("took a role away"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,15 @@ def parse_synonyms(text: str) -> tuple[SynonymRule, ...]:
         if len(rules) > MAX_RULES:
             raise InvalidRequest(f"There are more than {MAX_RULES} synonym rules.", field="synonyms")
     return tuple(rules)
+
+
+def lines_of_table(text: str) -> str:
+    """The lines of a CSV file as rules: its cells joined by commas, so that a word a row and a row of synonyms both work."""
+    rows = csv.reader(text.replace("\x00", "").splitlines())
+    try:
+        return "\n".join(", ".join(cell.strip() for cell in row if cell.strip()) for row in rows if any(cell.strip() for cell in row))
+    except csv.Error as error:
+        raise InvalidRequest(f"The file cannot be used: {error}.") from error
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

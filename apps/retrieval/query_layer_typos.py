@@ -63,16 +63,29 @@ def _suspicious(run: str, known: Mapping[str, int]) -> list[int]:
     return [place for place in range(len(run)) if not any(pairs[max(0, place - 1) : place + 1])]
 
 
+def _is_in_word(run: str, place: int) -> bool:
+    """Whether a word of the general dictionary, of two to four characters, stands over the place."""
+    spans = [(start, start + length) for length in (2, 3, 4) for start in range(max(0, place - length + 1), place + 1)]
+    return any(rjieba.has_word(run[start:end]) for start, end in spans if end <= len(run))
+
+
 def _best_at(run: str, place: int, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> tuple[float, str]:
-    """The best replacement of one character and its score: 0 where none makes a word, or two pairs, that the index has."""
+    """The best replacement of one character and its score; 0 where none will do.
+
+    It must make a word that the index has; or, unless the character is part of a word as it is, two pairs of the index, or
+    one where no other character makes any.
+    """
     others = [char for char in _same_sound(run[place]) if char != run[place]]
     left, right = run[place - 1 : place], run[place + 1 : place + 2]
     known = frequencies([*(left + char for char in others if left), *(char + right for char in others if right)])
-    scored = []
-    for char in others:
-        pairs = [pair for pair in (left + char if left else "", char + right if right else "") if known.get(pair)]
-        if any(_is_word(pair, is_own_word) for pair in pairs) or len(pairs) == 2:
-            scored.append((_score(pairs, known, is_own_word), run[:place] + char + run[place + 1 :]))
+    pairs_of = {char: [pair for pair in (left + char if left else "", char + right if right else "") if known.get(pair)] for char in others}
+    possible = [char for char in others if pairs_of[char]]
+    free = not _is_in_word(run, place)
+    scored = [
+        (_score(pairs_of[char], known, is_own_word), run[:place] + char + run[place + 1 :])
+        for char in possible
+        if any(_is_word(pair, is_own_word) for pair in pairs_of[char]) or (free and (len(pairs_of[char]) == 2 or len(possible) == 1))
+    ]
     return max(scored, default=(0.0, run))
 
 

@@ -108,6 +108,15 @@ def test_putting_an_id_twice_before_refresh_keeps_the_later_text(index: LexicalI
     assert found(index, "parking") == [1]
 
 
+def test_frequencies_count_the_entries_of_the_scope_that_have_a_term(index: LexicalIndex) -> None:
+    fill(index, {1: "年假 年假", 2: "年假", 3: "病假"})
+    fill(index, {4: "年假"}, kb_id=2)
+    counted = index.frequencies(["年假", "病假", "事假"], KB)
+    assert (counted.get("年假"), counted.get("病假"), counted.get("事假", 0)) == (2, 1, 0)
+    assert index.frequencies(["年假"], Scope(kb_ids=(1, 2, 3))) == {"年假": 3}
+    assert index.frequencies([], KB) == {}
+
+
 def test_deleted_entries_are_not_found_and_unknown_ids_are_fine(index: LexicalIndex) -> None:
     fill(index, {1: "vacation days", 2: "vacation request"})
     with index.exclusive(1):

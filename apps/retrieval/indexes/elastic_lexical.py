@@ -78,6 +78,13 @@ class ElasticLexicalIndex(ElasticFollowing):
         )
         return {int(hit["_id"]): dict(hit["matched_queries"]) for hit in answer["hits"]["hits"]}
 
+    def frequencies(self, terms: Sequence[str], scope: Scope) -> dict[str, int]:
+        """How many entries within the scope have each of the terms, those that were replaced and not merged away yet included."""
+        found: Counter[str] = Counter()
+        for statistics in self._statistics(terms, list(dict.fromkeys(scope.kb_ids)) if terms else []).values():
+            found.update(statistics.frequencies)
+        return dict(found)
+
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         waiting = self._holding(kb_id).waiting
