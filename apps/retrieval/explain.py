@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from apps.retrieval.facts import facts_of, filters_for
 from apps.retrieval.fusion import Scored, load_fusion, weighted_parts
 from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
-from apps.retrieval.query_text import lexical_text
+from apps.retrieval.query_layer import asked_words
 from apps.retrieval.registry import indexes_for
 from apps.retrieval.search import POOL, PassageHit, search_passages
 from apps.retrieval.search_page import Search
@@ -20,9 +20,8 @@ DEEP = 1000  # how far down a named document is looked for
 def explain_search(search: Search, encoded: EncodedQuery | None, kb: KnowledgeBase, scope: Scope, document: str = "") -> JSONDict:
     """What made the first hits what they are and, where a document is named, why it is where it is."""
     found = search_passages(search.text, encoded, scope, k=EXPLAINED, filters=search.filters, mode=search.mode)
-    terms = indexes_for(EntryKind.PASSAGE).lexical.term_scores(
-        lexical_text(search.text, scope), kb.pk, [hit.passage.id for hit in found.hits]
-    )
+    lexical = indexes_for(EntryKind.PASSAGE).lexical
+    terms = lexical.term_scores(asked_words(lexical, search.text, scope), kb.pk, [hit.passage.id for hit in found.hits])
     hits: list[JSONValue] = [
         {"place": place, **_explained(hit, terms.get(hit.passage.id, {}), encoded)} for place, hit in enumerate(found.hits, 1)
     ]
@@ -84,7 +83,8 @@ def _place(search: Search, encoded: EncodedQuery | None, kb: KnowledgeBase, scop
     row: JSONDict = {"places": places, "says": f"Only the first {POOL} of words and of vectors are compared; it is at these places."}
     if best is None:
         return row
-    terms = indexes_for(EntryKind.PASSAGE).lexical.term_scores(lexical_text(search.text, scope), kb.pk, [best.passage.id])
+    lexical = indexes_for(EntryKind.PASSAGE).lexical
+    terms = lexical.term_scores(asked_words(lexical, search.text, scope), kb.pk, [best.passage.id])
     return {**row, "best": _explained(best, terms.get(best.passage.id, {}), encoded)}
 
 

@@ -54,14 +54,25 @@ class Layer:
         return " ".join(dict.fromkeys(_mark(word) for _, word in self.words.find(fold(text))))
 
 
-def search_words(lexical: LexicalIndex, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
-    """What `search_normalized` finds, and below it what other ways to ask find; each entry with the best of its scores, best first."""
+def search_words(
+    lexical: LexicalIndex, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS, *, normalized: bool = True
+) -> list[Hit]:
+    """What the question finds as it is and, weighing less, asked in other ways; each entry with the best of its scores, best first.
+
+    Scores are those of `search_normalized`, or of `search` where they are not to be `normalized`.
+    """
+    search = lexical.search_normalized if normalized else lexical.search
     found: dict[int, float] = {}
     for part, layer in _parts(scope):
         for variant in variants(text, layer, lexical, part):
-            for hit in lexical.search_normalized(variant.text, k, part, filters):
+            for hit in search(variant.text, k, part, filters):
                 found[hit.id] = max(found.get(hit.id, 0.0), hit.score * variant.weight)
     return sorted((Hit(id, score) for id, score in found.items()), key=lambda hit: (-hit.score, hit.id))[:k]
+
+
+def asked_words(lexical: LexicalIndex, text: str, scope: Scope) -> str:
+    """All that `search_words` asks for, in one text: for explaining which words found an entry."""
+    return " ".join(dict.fromkeys(variant.text for part, layer in _parts(scope) for variant in variants(text, layer, lexical, part)))
 
 
 def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> list[Variant]:

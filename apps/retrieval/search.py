@@ -11,7 +11,7 @@ import numpy as np
 from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.follower import follower
 from apps.retrieval.fusion import Fusion, Scored, fuse, load_fusion
-from apps.retrieval.query_text import lexical_text
+from apps.retrieval.query_layer import search_words
 from apps.retrieval.registry import indexes_for
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.stored_passages import StoredPassage, kinds_in, passages_of_questions, read_passages
@@ -167,7 +167,9 @@ def _propose_kind(
 ) -> tuple[list[Scored], bool]:
     pair = indexes_for(kind)
     words, no_words = (
-        ([], False) if mode is SearchMode.VECTOR else _asked(lambda: pair.lexical.search(lexical_text(text, scope), pool, scope, filters))
+        ([], False)
+        if mode is SearchMode.VECTOR
+        else _asked(lambda: search_words(pair.lexical, text, pool, scope, filters, normalized=False))
     )
     near, no_vectors = ([], False) if encoded is None else _asked(lambda: pair.vector.search(encoded.vector, pool, scope, filters))
     if no_words and (no_vectors or encoded is None) or no_vectors and mode is SearchMode.VECTOR:
