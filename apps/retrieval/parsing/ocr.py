@@ -9,6 +9,7 @@ from typing import Any
 import pypdfium2
 
 from apps.retrieval.parsing.page_lines import Line
+from apps.retrieval.parsing.refusal import Reason, UnreadableFile
 
 DOTS_PER_INCH = 200
 MAX_PIXELS = 12_000_000
@@ -23,10 +24,16 @@ def can_recognise() -> bool:
 
 
 def recognise_page(page: pypdfium2.PdfPage) -> list[Line]:
-    """The lines of a scanned page, top to bottom. A page larger than A3 is drawn with fewer dots."""
+    """The lines of a scanned page, top to bottom. A page larger than A3 is drawn with fewer dots.
+
+    The models need 2,048 MiB of address space (`QA_PARSE_MEMORY_MB`); raises UnreadableFile where there is less.
+    """
     width, height = page.get_size()
     scale = min(DOTS_PER_INCH / _POINTS_PER_INCH, (MAX_PIXELS / max(1.0, width * height)) ** 0.5)
-    found, _ = _engine()(page.render(scale=scale).to_numpy())
+    try:
+        found, _ = _engine()(page.render(scale=scale).to_numpy())
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime and OpenCV raise types of their own where memory ends
+        raise UnreadableFile(Reason.TOO_MUCH_MEMORY, f"its scanned pages could not be recognised ({type(error).__name__})") from error
     lines = []
     for corners, text, confidence in found or ():
         if float(confidence) >= MIN_CONFIDENCE:
