@@ -32,7 +32,7 @@ def recognise_page(page: pypdfium2.PdfPage) -> list[Line]:
     scale = min(DOTS_PER_INCH / _POINTS_PER_INCH, (MAX_PIXELS / max(1.0, width * height)) ** 0.5)
     try:
         found, _ = _engine()(page.render(scale=scale).to_numpy())
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime and OpenCV raise types of their own where memory ends
+    except Exception as error:  # ONNX Runtime and OpenCV raise types of their own where memory ends
         raise UnreadableFile(Reason.TOO_MUCH_MEMORY, f"its scanned pages could not be recognised ({type(error).__name__})") from error
     lines = []
     for corners, text, confidence in found or ():
