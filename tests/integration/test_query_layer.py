@@ -33,7 +33,7 @@ def ask(kb: KnowledgeBase, admin_caller: Caller) -> Ask:
     def found(text: str) -> list[tuple[str, float]]:
         hits = find_candidates(text, None, kind=EntryKind.FAQ, scope=scope_of([kb]), k=5, mode=SearchMode.LEXICAL)
         texts = dict(Entry.objects.values_list("owner_id", "text"))
-        return sorted(((texts[hit.id], hit.bm25) for hit in hits), key=lambda one: -one[1])
+        return sorted(((texts[hit.id], hit.bm25) for hit in hits.entries), key=lambda one: -one[1])
 
     return found
 
