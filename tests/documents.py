@@ -9,7 +9,7 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.document_rows import DocumentRow
 from apps.retrieval.document_services import save_documents
 from apps.retrieval.models import Document, KnowledgeBase
-from apps.retrieval.sources import draft_of_row
+from apps.retrieval.readings import draft_of, reading_of_row
 
 WRITER = Caller(name="user:1", role=AccessRole.ADMIN)
 
@@ -22,4 +22,4 @@ def put_documents(kb: KnowledgeBase, **texts: str) -> dict[str, Document]:
 def put_document(kb: KnowledgeBase, id: str, text: str, *, day: str = "", **fields: Any) -> Document:
     """One document; `day` is its date as YYYY-MM-DD."""
     row = DocumentRow(id=id, text=text, date=date.fromisoformat(day) if day else None, **fields)
-    return save_documents(kb, [draft_of_row(row)], WRITER).documents[0]
+    return save_documents(kb, [draft_of(reading_of_row(row))], WRITER).documents[0]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('retrieval', '0002_documents'),
+        ('retrieval', '0003_ingestion'),
     ]
 
     operations = [
