@@ -1,11 +1,12 @@
 """Does ingesting stay as fast, and its memory as small, when a knowledge base grows? Encoding is left out: its cost is constant.
 
-    python bench/ingest.py [--passages 200000] [--every 10000] [--out bench/results/ingest.json]
+    python bench/ingest.py [--passages 200000] [--sample 10000] [--out bench/results/ingest.json]
 
-Documents of one passage each go through the same `ingest` as those of the command, from a jsonl file into SQLite in a folder
-of its own, with an encoder that looks vectors up. Of every `--every` passages it notes how many came in a second (and how much
-of that was encoding), the processor time of one, which other work on the machine does not change, and the memory of the process.
-The last figure is what it costs to ingest all of it again, unchanged.
+A sample of documents of one passage each goes through the same `ingest` as those of the command, from a jsonl file into SQLite
+in a folder of its own, with an encoder that looks vectors up. Then the knowledge base grows by copies of all its rows, made in
+the database, each with fingerprints of its own; then another sample goes through. For each it notes how many passages came in a
+second (without encoding), the processor time of one, which other work on the machine changes less, and the memory of the process,
+and at the end what it costs to ingest the second sample again, unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,16 +34,18 @@ import numpy as np  # noqa: E402
 django.setup()
 
 from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 
 from apps.accounts.commands import command_caller  # noqa: E402
 from apps.retrieval.ingesting import ingest  # noqa: E402
-from apps.retrieval.models import KnowledgeBase, Passage  # noqa: E402
+from apps.retrieval.models import Document, Entry, EntryVector, KnowledgeBase, Passage  # noqa: E402
 from apps.retrieval.sources import files_below, sources_in  # noqa: E402
 from core.backends import use_backend  # noqa: E402
 from core.config import get_settings  # noqa: E402
 from core.types import EncodedQuery, FloatArray, Role  # noqa: E402
 
 DIM, TABLE = 384, 4096
+STEP = 1_000_000
 SYLLABLES = [first + vowel for first in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "an", "er")]
 
 
@@ -73,72 +76,84 @@ class TableEncoder:
         return EncodedQuery(encoder=self.model_id, vector=row, token_vectors=None, encode_ms=0.0)
 
 
-def rows(count: int) -> Iterator[dict[str, object]]:
+def write_rows(file: Path, count: int, seed: int) -> None:
     """Documents of about 120 words out of a vocabulary of made-up words, each unlike the others."""
-    chance = random.Random(7)
+    chance = random.Random(seed)
     words = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 4))) for _ in range(20_000)]
-    for number in range(count):
-        sentences = (" ".join(chance.choices(words, k=12)).capitalize() + "." for _ in range(10))
-        yield {"id": f"d{number}", "title": " ".join(chance.choices(words, k=4)), "text": " ".join(sentences), "tags": [words[number % 50]]}
+    with file.open("w", encoding="utf-8") as lines:
+        for number in range(count):
+            text = " ".join(" ".join(chance.choices(words, k=12)).capitalize() + "." for _ in range(10))
+            row = {"id": f"{seed}-{number}", "title": " ".join(chance.choices(words, k=4)), "text": text, "tags": [words[number % 50]]}
+            lines.write(json.dumps(row) + "\n")
 
 
-def measure(kb: KnowledgeBase, file: Path, every: int, encoder: TableEncoder) -> tuple[list[dict[str, float | int]], float]:
-    """Figures for each `every` passages of the first ingestion, and the seconds of a second one."""
-    figures: list[dict[str, float | int]] = []
-    began, busy, encoded_s, sources_done, noted = time.perf_counter(), time.process_time(), 0.0, 0, 0
+def measure(kb: KnowledgeBase, file: Path, encoder: TableEncoder) -> dict[str, float | int]:
+    """Figures of one ingestion."""
+    encoder.seconds, busy, began = 0.0, time.process_time(), time.perf_counter()
+    report = ingest(kb, sources_in(files_below([file])), command_caller("bench"))
+    took, busy, count = time.perf_counter() - began, time.process_time() - busy, max(1, report.created)
+    return {
+        "passages_before": Passage.objects.count() - report.created,
+        "created": report.created,
+        "unchanged": report.unchanged,
+        "seconds": round(took, 2),
+        "encode_s": round(encoder.seconds, 2),
+        "passages_per_s": round(count / (took - encoder.seconds), 1),
+        "processor_ms_a_passage": round((busy - encoder.seconds) * 1000 / count, 3),
+        "memory_mb": int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20,
+    }
 
-    def note(_size: int) -> None:
-        nonlocal began, busy, encoded_s, sources_done, noted
-        sources_done += 200
-        if sources_done - noted < every:
-            return
-        took, encoding = time.perf_counter() - began, encoder.seconds - encoded_s
-        figures.append(
-            {
-                "passages": sources_done,
-                "passages_per_s": round((sources_done - noted) / (took - encoding), 1),
-                "processor_ms_a_passage": round((time.process_time() - busy) * 1000 / (sources_done - noted), 3),
-                "encode_s": round(encoding, 2),
-                "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            }
-        )
-        print(figures[-1], flush=True)
-        began, busy, encoded_s, noted = time.perf_counter(), time.process_time(), encoder.seconds, sources_done
 
-    caller = command_caller("bench")
-    ingest(kb, sources_in(files_below([file])), caller, progress=note)
-    again = time.perf_counter()
-    report = ingest(kb, sources_in(files_below([file])), caller)
-    assert report.unchanged == Passage.objects.count(), report
-    return figures, time.perf_counter() - again
+def grow(times: int) -> None:
+    """Adds `times` copies of every row that a document has, under other keys, ids, hashes and fingerprints."""
+    other = {
+        Document: {"external_id": "external_id || '-' || n", "text_sha256": "hex(randomblob(32))", "simhash": "random()"}
+        | {f"band_{number}": "abs(random() % 65536)" for number in range(4)},
+        Passage: {"document_id": "document_id + n * {step}"},
+        Entry: {"owner_id": "owner_id + n * {step}"},
+        EntryVector: {"entry_id": "entry_id + n * {step}"},
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        for model, changed in other.items():
+            changed = {"id": "id + n * {step}"} | changed
+            columns = [field.column for field in model._meta.concrete_fields]
+            taken = ", ".join(changed.get(column, f'"{column}"').format(step=STEP) for column in columns)
+            names = ", ".join(f'"{column}"' for column in columns)
+            copies = f"WITH RECURSIVE copies(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copies WHERE n < {times})"
+            cursor.execute(f"{copies} INSERT INTO {model._meta.db_table} ({names}) SELECT {taken} FROM {model._meta.db_table}, copies")
+    connection.close()  # and with it the cache of what was copied
 
 
 def main() -> None:
     """Measures, prints and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passages", type=int, default=200_000)
-    parser.add_argument("--every", type=int, default=10_000)
+    parser.add_argument("--sample", type=int, default=10_000)
     parser.add_argument("--out", type=Path, default=Path("bench/results/ingest.json"))
     options = parser.parse_args()
     call_command("migrate", verbosity=0)
     encoder = TableEncoder()
     use_backend(get_settings().encoder_backend, encoder)
-    file = Path(FOLDER.name) / "rows.jsonl"
-    with file.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(row) + "\n" for row in rows(options.passages))
     kb = KnowledgeBase.objects.create(slug="bench", name="Bench")
-    figures, again_s = measure(kb, file, options.every, encoder)
+    files = [Path(FOLDER.name) / f"rows{seed}.jsonl" for seed in range(3)]
+    for seed, file in enumerate(files):
+        write_rows(file, options.sample, seed)
+    measure(kb, files[0], encoder)
+    small = measure(kb, files[1], encoder)
+    grow(options.passages // (2 * options.sample) - 1)
+    large = measure(kb, files[2], encoder)
+    again = measure(kb, files[2], encoder)
     result = {
-        "passages": Passage.objects.count(),
-        "rate_last_to_first": round(float(figures[-1]["passages_per_s"]) / float(figures[0]["passages_per_s"]), 3),
-        "processor_first_to_last": round(float(figures[0]["processor_ms_a_passage"]) / float(figures[-1]["processor_ms_a_passage"]), 3),
-        "memory_growth_mb": int(figures[-1]["memory_mb"]) - int(figures[0]["memory_mb"]),
-        "unchanged_again_s": round(again_s, 1),
-        "parts": figures,
+        "rate_of_large_to_small": round(float(large["passages_per_s"]) / float(small["passages_per_s"]), 3),
+        "processor_of_small_to_large": round(float(small["processor_ms_a_passage"]) / float(large["processor_ms_a_passage"]), 3),
+        "memory_growth_mb": int(large["memory_mb"]) - int(small["memory_mb"]),
+        "unchanged_again_s": again["seconds"],
+        "small": small,
+        "large": large,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps({name: value for name, value in result.items() if name != "parts"}, indent=2))
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":
