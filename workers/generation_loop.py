@@ -11,9 +11,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from torch import Tensor
@@ -22,6 +21,7 @@ from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, Model
 from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES, FIRST_TOKEN_SECONDS, GENERATED_TOKENS
 from core.protocols import Chunk, GenerationRequest, Usage
 from core.types import FinishReason, Priority
+from workers.chunks import TextStream
 from workers.incremental_text import Detokenizer, StopFilter
 from workers.kv_cache import KeyValueCache, shared_length
 from workers.llama import Piece
@@ -45,54 +45,6 @@ class Model(Protocol):
     def prompt(self, messages: Sequence[tuple[str, str]]) -> list[int]: ...
     def detokenizer(self, prompt: Sequence[int]) -> Detokenizer: ...
     def forward(self, pieces: Sequence[Piece], cache: KeyValueCache) -> Tensor: ...
-
-
-class TextStream:
-    """The reader's end of one text. Iterate over it once; leaving the iteration lets the text go."""
-
-    def __init__(self) -> None:
-        self._chunks: SimpleQueue[Chunk | QAError] = SimpleQueue()
-        self.abandoned = False
-        self.ended_at: float | None = None
-
-    def put(self, item: Chunk | QAError) -> None:
-        """For the loop: the next chunk, or why there is none. `ended_at`, in seconds of the epoch, is when its place was free."""
-        if isinstance(item, QAError) or item.finish_reason is not None:
-            self.ended_at = time.time()
-        self._chunks.put(item)
-
-    def __iter__(self) -> Iterator[Chunk]:
-        """The chunks to the last; what came while the reader was busy comes as one. Raises what ended the text early."""
-        try:
-            while True:
-                item = self._merged(self._chunks.get())
-                if isinstance(item, QAError):
-                    raise item
-                yield item
-                if item.finish_reason is not None:
-                    return
-        finally:
-            self.abandoned = True
-
-    def take_now(self) -> Chunk | QAError | None:
-        """For whoever sends the text on: what came since the last time as one, None where nothing did."""
-        try:
-            return self._merged(self._chunks.get_nowait())
-        except Empty:
-            return None
-
-    def _merged(self, item: Chunk | QAError) -> Chunk | QAError:
-        """The item with the chunks that wait behind it; an error is left to the next turn where text came before it."""
-        while isinstance(item, Chunk) and item.finish_reason is None:
-            try:
-                following = self._chunks.get_nowait()
-            except Empty:
-                return item
-            if isinstance(following, QAError):
-                self._chunks.put(following)
-                return item
-            item = Chunk(text=item.text + following.text, finish_reason=following.finish_reason, usage=following.usage)
-        return item
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

@@ -16,10 +16,11 @@ from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest
 from core.types import EncodedQuery, FloatArray, Priority, Role
 from workers.batching import Batcher, limits_for, results_of, submit_all
+from workers.chunks import TextStream
 from workers.device import is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
-from workers.generation_loop import GenerationLoop, TextStream
+from workers.generation_loop import GenerationLoop
 from workers.generator import TorchGenerator
 from workers.tokens import TokenizedText
 from workers.weights import resolve

@@ -22,7 +22,7 @@ from core.metrics import GENERATION_STOP_SECONDS
 from core.protocols import Chunk
 from core.types import FinishReason, JSONDict
 from workers.cancels import CancelFlag
-from workers.generation_loop import TextStream
+from workers.chunks import TextStream
 from workers.wire import Writer, chunk_as_dict, chunk_from_dict, error_as_dict, error_from_dict, writer_as_dict, writer_from_dict
 
 log = logging.getLogger(__name__)

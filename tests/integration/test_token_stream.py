@@ -18,7 +18,7 @@ from core.types import FinishReason
 from tests.inference_workers import redis_url
 from workers import token_stream
 from workers.cancels import CancelFlag
-from workers.generation_loop import TextStream
+from workers.chunks import TextStream
 from workers.token_stream import TokenReader, TokenSender, claim_text, send_error, text_key
 from workers.wire import Writer
 

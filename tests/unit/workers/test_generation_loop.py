@@ -13,7 +13,8 @@ from torch import Tensor
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
 from core.protocols import Chunk, GenerationRequest
 from core.types import FinishReason, Priority
-from workers.generation_loop import GenerationLoop, TextStream
+from workers.chunks import TextStream
+from workers.generation_loop import GenerationLoop
 from workers.incremental_text import Detokenizer
 from workers.kv_cache import CacheShape, KeyValueCache
 from workers.llama import Piece

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, Overloaded, QAError
-from core.protocols import Span
-from core.types import Priority, Role
+from core.protocols import Chunk, GenerationRequest, Span, Usage
+from core.types import FinishReason, Priority, Role
 from workers.wire import (
     Call,
     EncodeBody,
+    GenerateBody,
     Request,
     RerankBody,
     Scores,
     TagBody,
     Tags,
     Vectors,
+    chunk_as_dict,
+    chunk_from_dict,
     encode_as_dict,
     encode_from_dict,
     error_as_dict,
     error_from_dict,
+    generate_as_dict,
+    generate_from_dict,
     pack,
     request_as_dict,
     request_from_dict,
@@ -55,6 +61,30 @@ def test_a_request_arrives_as_it_was_sent() -> None:
     arrived = request_from_dict(over_the_wire(request_as_dict(request)))
     assert arrived == request
     assert encode_from_dict(arrived.calls[0].body) == BODY
+
+
+def test_a_generators_request_arrives_as_it_was_sent_with_the_seconds_that_are_left() -> None:
+    request = GenerationRequest(
+        messages=(("system", "Be brief."), ("user", "怎么 \ud800?")), max_tokens=9, temperature=0.5, top_p=0.9, seed=7, stop=("END",),
+        deadline_s=50.0, priority=Priority.BULK,
+    )  # fmt: skip
+    body = GenerateBody(text_id="t1", request=request, deadline_at=time.time() + 20)
+    arrived = generate_from_dict(over_the_wire(generate_as_dict(body)), Priority.BULK)
+    assert 19 < arrived.request.deadline_s <= 20
+    assert replace(arrived, request=replace(arrived.request, deadline_s=50.0)) == body
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [Chunk(text="你"), Chunk(text="", finish_reason=FinishReason.CANCELLED, usage=Usage(prompt_tokens=3, completion_tokens=0))],
+)
+def test_a_piece_of_text_arrives_as_it_was_sent(chunk: Chunk) -> None:
+    assert chunk_from_dict(over_the_wire(chunk_as_dict(chunk))) == chunk
+
+
+def test_a_generators_call_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="generator's call"):
+        generate_from_dict({"text_id": "t1", "messages": 3}, Priority.LIVE)
 
 
 @pytest.mark.parametrize(
