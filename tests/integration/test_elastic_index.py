@@ -159,7 +159,7 @@ def lease(connection: ElasticConnection, *, lease_s: float = 0.5, wait_s: float 
 
 
 def test_one_process_at_a_time_changes_an_index(connection: ElasticConnection) -> None:
-    first, second, order = lease(connection), lease(connection), list[str]()
+    first, second, order = lease(connection, lease_s=2.0), lease(connection, lease_s=2.0, wait_s=20), list[str]()
 
     def enter() -> None:
         with second:
@@ -168,10 +168,10 @@ def test_one_process_at_a_time_changes_an_index(connection: ElasticConnection) -
     with first, first:
         waiting = threading.Thread(target=enter)
         waiting.start()
-        waiting.join(1.0)  # twice the lease: it is renewed meanwhile
+        waiting.join(2.5)  # longer than the lease: it is renewed meanwhile
         first.check()
         order.append("first")
-    waiting.join(10)
+    waiting.join(20)
     assert order == ["first", "second"]
 
 
