@@ -24,6 +24,7 @@ from core.types import EncodedQuery, EntryKind, FloatArray, Role
 log = logging.getLogger(__name__)
 
 BATCH_TEXTS = 256
+TOKEN_TEXTS = 64  # whose token vectors are in memory at full size at a time: 64 passages of 300 tokens take 30 MB
 OVERLOAD_TRIES = 30
 T = TypeVar("T")
 
@@ -74,14 +75,22 @@ def encode_texts(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts:
     for kind, role in ROLES.items():
         places = [place for place, (own, _) in enumerate(unique) if own is kind]
         ours = [simplify(unique[place][1]) for place in places]
-        if kind in KINDS_WITH_TOKENS and ours:
-            pairs = model.encode_tokens(ours, role)
-            vectors[places] = np.stack([vector for vector, _ in pairs])
-            for place, packed in zip(places, pack_tokens(model.model_id, [rows for _, rows in pairs]), strict=True):
-                tokens[place] = packed
+        if kind in KINDS_WITH_TOKENS:
+            for start in range(0, len(ours), TOKEN_TEXTS):
+                _encode_with_tokens(model, ours[start : start + TOKEN_TEXTS], role, places[start : start + TOKEN_TEXTS], vectors, tokens)
         elif ours:
             vectors[places] = model.encode(ours, role)
     return EncodedTexts(model.model_id, {text: place for place, text in enumerate(unique)}, vectors, tokens)
+
+
+def _encode_with_tokens(
+    model: Encoder, texts: Sequence[str], role: Role, places: Sequence[int], vectors: FloatArray, tokens: list[bytes | None]
+) -> None:
+    """Puts the vectors and the packed token vectors of some texts in their places."""
+    pairs = model.encode_tokens(texts, role)
+    vectors[list(places)] = np.stack([vector for vector, _ in pairs])
+    for place, packed in zip(places, pack_tokens(model.model_id, [rows for _, rows in pairs]), strict=True):
+        tokens[place] = packed
 
 
 def encode_if_possible(texts: Sequence[tuple[EntryKind, str]]) -> EncodedTexts | None:

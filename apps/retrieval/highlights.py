@@ -43,7 +43,7 @@ def matching_spans(question: str, text: str) -> list[tuple[int, int]]:
     for run in RUN.finditer(folded):
         if run[1]:
             found += [(run.start() + start, run.start() + end) for start, end in _han_spans(run[1], terms, longest)]
-        elif stem(run[0]) in terms:
+        elif _stem(run[0]) in terms:
             found.append(run.span())
     return _joined([(places[start], places[end - 1] + 1) for start, end in found])
 
@@ -58,6 +58,7 @@ def snippets(question: str, text: str) -> list[Snippet]:
     return [_snippet(text, start, end, spans) for start, end in chosen]
 
 
+@lru_cache(maxsize=1000)
 def _terms(question: str) -> frozenset[str]:
     """What to mark: whole Chinese words, and the stems of others.
 
@@ -89,11 +90,16 @@ def _han_spans(run: str, terms: frozenset[str], longest: int) -> Iterator[tuple[
                 break
 
 
-def _folded(text: str) -> tuple[str, list[int]]:
+def _folded(text: str) -> tuple[str, Sequence[int]]:
     """The text folded character by character, and where in the text each folded character comes from."""
+    if text.isascii():
+        return text.lower(), range(len(text))
     pieces = [_fold_character(character) for character in text]
     places = [place for place, piece in enumerate(pieces) for _ in piece]
     return "".join(pieces), places
+
+
+_stem = lru_cache(maxsize=50_000)(stem)
 
 
 @lru_cache(maxsize=50_000)

@@ -19,7 +19,7 @@ from apps.retrieval.token_vectors import load_projection, unpack_tokens
 from core.backends import get_backend
 from core.config import get_settings
 from core.errors import DeadlineExceeded, IndexMismatch, ModelUnavailable, Overloaded, SearchUnavailable
-from core.maxsim import maxsim_both
+from core.maxsim import maxsim
 from core.protocols import Reranker
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode
 
@@ -219,7 +219,7 @@ def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generation
     known = [one.id for one in candidates if one.id in tokens]
     question = projection.project(encoded.token_vectors)
     weights = projection.informativeness(question)
-    scores, _ = maxsim_both(question, [tokens[id] for id in known], query_weights=weights)
+    scores = maxsim(question, [tokens[id] for id in known], query_weights=weights)
     met: Mapping[int, float] = dict(zip(known, scores.tolist(), strict=True))
     return [Scored(one.id, one.cosine, one.bm25, met.get(one.id)) for one in candidates]
 

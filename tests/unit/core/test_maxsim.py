@@ -33,3 +33,11 @@ def test_nothing_meets_nothing(empty: np.ndarray) -> None:
     assert maxsim(np.stack([X]), [empty, np.stack([X])]).tolist() == [0.0, 1.0]
     assert maxsim(np.zeros((0, 3), np.float32), [np.stack([X])]).tolist() == [0.0]
     assert maxsim(np.stack([X]), []).shape == (0,)
+
+
+@pytest.mark.parametrize("form", [lambda rows: rows, quantize])
+def test_one_direction_alone_is_that_of_both(form) -> None:
+    query, passages = random_rows(6, 1), [form(random_rows(count, count)) for count in (3, 1, 20)]
+    weights = np.linspace(0.5, 2, 6, dtype=np.float32)
+    both, _ = maxsim_both(query, passages, query_weights=weights)
+    np.testing.assert_allclose(maxsim(query, passages, query_weights=weights), both, atol=1e-6)
