@@ -24,7 +24,7 @@ from core.types import JSONDict
 SHOWN_RUNS = 50
 MAX_MIN_CHARS = 100_000
 MAX_WORDS, MAX_WORD_CHARS = 20_000, 200
-_CHOICES, _SWITCHES = ("duplicates", "near_duplicates"), ("repair_encoding", "drop_poor", "block_words")
+_CHOICES, _SWITCHES = ("duplicates", "near_duplicates"), ("repair_encoding", "drop_poor", "drop_site_lines", "block_words")
 
 
 class IngestionSchema(serializers.ModelSerializer):
@@ -75,6 +75,7 @@ class IngestPolicySchema(serializers.Serializer):
     near_duplicates = serializers.ChoiceField(choices=IngestPolicy.Duplicates.choices)
     repair_encoding = serializers.BooleanField()
     drop_poor = serializers.BooleanField()
+    drop_site_lines = serializers.BooleanField()
     min_chars = serializers.IntegerField(min_value=0, max_value=MAX_MIN_CHARS)
     block_words = serializers.BooleanField()
     blocked_words = serializers.ListField(child=serializers.CharField(max_length=MAX_WORD_CHARS), max_length=MAX_WORDS)

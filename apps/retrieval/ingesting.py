@@ -17,6 +17,7 @@ from apps.retrieval.ingestions import stored_report
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from apps.retrieval.readings import Reading, draft_of
 from apps.retrieval.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
+from apps.retrieval.site_lines import without_site_lines
 from core.errors import Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES = 200, 16 << 20
@@ -92,8 +93,15 @@ class _Run:
 
     def take(self, batch: Sequence[Source | BadSource]) -> None:
         """Reads what changed of a batch, and saves whenever enough passages wait."""
-        for source in self._changed([self._with_policy(source) for source in self._first_uses.of(batch)]):
-            if draft := self._read(source):
+        changed = self._changed([self._with_policy(source) for source in self._first_uses.of(batch)])
+        read = [(source, reading) for source in changed if (reading := self._read(source))]
+        readings = [reading for _, reading in read]
+        if self._policy.drop_site_lines:
+            readings = without_site_lines(self._kb, readings)
+        for (source, before), reading in zip(read, readings, strict=True):
+            if left_out := len(before.blocks) - len(reading.blocks):
+                self._report.note(source.place, "site_lines", f"{left_out} blocks that every page of its site repeats were left out.")
+            if draft := self._draft(source, reading):
                 self._waiting.append(PlacedDraft(source.place, draft))
                 self._waiting_passages += len(draft.chunked.passages)
             if self._waiting_passages >= SAVE_PASSAGES:
@@ -117,15 +125,22 @@ class _Run:
             else:
                 yield source
 
-    def _read(self, source: Source) -> Draft | None:
-        """The draft of a source, None where it cannot be read or is kept out; what was stored of that goes to the archive."""
+    def _read(self, source: Source) -> Reading | None:
+        """What a source says, None where it cannot be read."""
         try:
-            reading = mended(source.read(), self._policy)
+            return mended(source.read(), self._policy)
+        except QAError as error:
+            self._report.refuse(source.place, error.message.removeprefix(f"{source.place}: "))
+            return None
+
+    def _draft(self, source: Source, reading: Reading) -> Draft | None:
+        """The draft of a reading, None where it is kept out; what was stored of that goes to the archive."""
+        try:
             if is_kept_out(reading, source.place, self._policy, self._report):
                 self._withdraw(source.id)
                 return None
         except QAError as error:
-            self._report.refuse(source.place, error.message.removeprefix(f"{source.place}: "))
+            self._report.refuse(source.place, error.message)
             return None
         draft = draft_of(replace(reading, source_sha256=source.sha256))
         if not draft.chunked.passages:

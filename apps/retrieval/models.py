@@ -145,6 +145,7 @@ class IngestPolicy(models.Model):
     near_duplicates = models.CharField(_("nearly the same text"), max_length=8, choices=Duplicates, default=Duplicates.REPORT)
     repair_encoding = models.BooleanField(_("repair wrongly decoded text"), default=True)
     drop_poor = models.BooleanField(_("leave out poor text"), default=True)
+    drop_site_lines = models.BooleanField(_("leave out what every page of a site repeats"), default=True)
     min_chars = models.PositiveIntegerField(_("fewest letters and digits"), default=1)
     block_words = models.BooleanField(_("leave out text with blocked words"), default=False)
     blocked_words = models.TextField(_("blocked words"), blank=True, help_text=_("One word or phrase a line."))
@@ -154,6 +155,21 @@ class IngestPolicy(models.Model):
 
     def __str__(self) -> str:
         return str(self.kb)
+
+
+class SiteLines(models.Model):
+    """How many pages of a site came in, and on how many of them its most frequent blocks (by hash) were."""
+
+    kb = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="+")
+    site = models.CharField(max_length=200)
+    pages = models.PositiveIntegerField(default=0)
+    lines = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kb", "site"], name="one_count_a_site")]
+
+    def __str__(self) -> str:
+        return self.site
 
 
 class Ingestion(models.Model):

@@ -37,7 +37,13 @@ def policy_of(kb: KnowledgeBase) -> IngestPolicy:
 
 def policy_digest(policy: IngestPolicy) -> str:
     """What a source's hash takes in of the policy: after a change that can keep other content out, every source is looked at again."""
-    parts = [policy.repair_encoding, policy.drop_poor, policy.min_chars, policy.block_words and policy.blocked_words]
+    parts = [
+        policy.repair_encoding,
+        policy.drop_poor,
+        policy.drop_site_lines,
+        policy.min_chars,
+        policy.block_words and policy.blocked_words,
+    ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

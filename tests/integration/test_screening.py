@@ -168,3 +168,28 @@ def test_reports_and_policy_over_http(read: Read, api: APIClient, client_with_ro
         assert api.patch("/api/v1/kbs/hr/ingest-policy/", body, format="json").status_code == 400
     assert client_with_role("editor").patch("/api/v1/kbs/hr/ingest-policy/", {"min_chars": 1}, format="json").status_code == 403
     assert api.get("/api/v1/kbs/hr/ingestions/999999/").status_code == 404
+
+
+def page(number: int) -> str:
+    menu = "<ul><li>Home</li><li>Contact the office</li></ul>"
+    body = f"<p>{prose(number, 80)}</p><p>{prose(number + 100, 80)}</p>"
+    return f"<html><body>{menu}<p>This site uses cookies for everything it does.</p>{body}<p>Copyright of the office</p></body></html>"
+
+
+def test_what_every_page_of_a_site_repeats_is_left_out(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"p{number}.html").write_text(page(number), encoding="utf-8")
+    ingest(kb, sources_in(files_below([folder])), admin_caller)
+    (folder / "late.html").write_text(page(50), encoding="utf-8")
+    report = ingest(kb, sources_in(files_below([folder])), admin_caller)
+    texts = dict(Document.objects.values_list("external_id", "text"))
+    assert (len(texts), report.created, report.unchanged) == (9, 1, 8)
+    for id, text in texts.items():
+        number = 50 if "late" in id else int(id[-6])
+        assert "cookies" not in text and "Copyright" not in text
+        assert prose(number, 80) in text and prose(number + 100, 80) in text
+    IngestPolicy.objects.create(kb=kb, drop_site_lines=False)
+    ingest(kb, sources_in(files_below([folder])), admin_caller)
+    assert all("cookies" in text for text in Document.objects.values_list("text", flat=True))
