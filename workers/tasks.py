@@ -94,8 +94,9 @@ class InferenceWorker:
         begun = [(call.id, self._begin(request, call)) for call in request.calls]
         try:
             while begun:
-                _wait_for_some([reply for _, reply in begun])
-                ready = {call_id for call_id, reply in begun if reply.is_ready()}
+                if len(begun) > 1:
+                    _wait_for_some([reply for _, reply in begun])
+                ready = {call_id for call_id, reply in begun if len(begun) == 1 or reply.is_ready()}
                 yield [{"id": call_id, **_answer(reply)} for call_id, reply in begun if call_id in ready]
                 begun = [(call_id, reply) for call_id, reply in begun if call_id not in ready]
         finally:
@@ -121,7 +122,7 @@ def _wait_for_some(replies: list[ReplyToCome]) -> None:
     """Returns once a reply is ready, and a moment later where others of its forward pass may follow at its heels."""
     while not any(reply.is_ready() for reply in replies):
         wait([future for reply in replies for future in reply.futures if not future.done()], return_when=FIRST_COMPLETED)
-    if len(replies) > 1 and not all(reply.is_ready() for reply in replies):
+    if not all(reply.is_ready() for reply in replies):
         time.sleep(COMPANY_S)
 
 
