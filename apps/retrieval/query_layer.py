@@ -64,10 +64,23 @@ def search_words(
     search = lexical.search_normalized if normalized else lexical.search
     found: dict[int, float] = {}
     for part, layer in _parts(scope):
-        for variant in variants(text, layer, lexical, part):
-            for hit in search(variant.text, k, part, filters):
-                found[hit.id] = max(found.get(hit.id, 0.0), hit.score * variant.weight)
+        first, *others = variants(text, layer, lexical, part)
+        hits = search(first.text, k, part, filters)
+        found.update((hit.id, hit.score) for hit in hits)
+        scale = 1.0 if normalized or not others else _ceiling(lexical, first.text, hits, k, part, filters)
+        for variant in others:
+            for hit in lexical.search_normalized(variant.text, k, part, filters):
+                found[hit.id] = max(found.get(hit.id, 0.0), hit.score * variant.weight * scale)
     return sorted((Hit(id, score) for id, score in found.items()), key=lambda hit: (-hit.score, hit.id))[:k]
+
+
+def _ceiling(lexical: LexicalIndex, text: str, hits: Sequence[Hit], k: int, scope: Scope, filters: Filters) -> float:
+    """What the text itself would score as an entry: the scale on which other ways to ask compare with it, however many terms they have.
+
+    Told from hits whose normalised score is below 1, which is where that is cut off; 1 where there is none.
+    """
+    normalized = {hit.id: hit.score for hit in lexical.search_normalized(text, k, scope, filters)}
+    return max((hit.score / normalized[hit.id] for hit in hits if 0 < normalized.get(hit.id, 0.0) < 1), default=1.0)
 
 
 def asked_words(lexical: LexicalIndex, text: str, scope: Scope) -> str:

@@ -11,7 +11,8 @@ _MYRIADS = {"万": 10_000, "亿": 100_000_000}
 _NUMERAL = "零〇一二两三四五六七八九十百千万亿"
 # What is counted; without one of these after it, 一 and 三 are more often parts of words than numbers.
 _COUNTED = "年|个月|月|日|号|天|周|星期|小时|分钟|秒|岁|元|块|人|次|个|份|张|条|项|款|级|倍|折|米|公里|千克|公斤|克|层|楼|页|章|节|期|届|场"
-_CHINESE = re.compile(rf"(?<![第{_NUMERAL}])([{_NUMERAL}]+)(?=(?:多|余|几)?(?:{_COUNTED})|%)")
+_TIME = ("年", "天", "周", "日", "号", "岁", "元", "小时")
+_CHINESE = re.compile(rf"(?<![第哪这那每某同另任{_NUMERAL}])([{_NUMERAL}]+)(?=(?:多|余|几)?(?:{_COUNTED})|%)")
 _ARABIC = re.compile(rf"(?<![\d.,])(\d{{1,9}})(?=(?:多|余|几)?(?:{_COUNTED}))")
 _DATE = re.compile(r"(?<!\d)(\d{4})(?:年|[-/.])(\d{1,2})(?:月|[-/.])(\d{1,2})(?!\d)[日号]?")
 _CHINESE_DATE = re.compile(r"([零〇一二三四五六七八九]{4})年(?:([一二三四五六七八九十]{1,2})月)?(?:([一二三四五六七八九十]{1,3})[日号])?")
@@ -62,7 +63,8 @@ def characters_of(value: int) -> str:
 
 def _in_figures(found: re.Match[str]) -> str:
     value = value_of(found[1])
-    return found[0] if value is None else str(value)
+    is_article = found[1] == "一" and not found.string.startswith(_TIME, found.end())
+    return found[0] if value is None or is_article else str(value)
 
 
 def _in_characters(found: re.Match[str]) -> str:

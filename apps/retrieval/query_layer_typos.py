@@ -24,6 +24,10 @@ MAX_RUN = 60
 MAX_PATHS = 40
 MIN_PINYIN = 4
 WORD_BONUS = 2.0
+# Questions hold these beside words that they stand beside in no text: who, which, how, and characters of grammar.
+_NEVER_SUSPICIOUS = frozenset(
+    "哪谁何什甚么怎吗呢吧啊呀嘛咋啥几多少的地得了着过是为在和与或及由于被把将从对向以其之此该每某各这那我你您他她它们请问有没不要会能可否"
+)
 _HAN_RUN = re.compile(r"[\u4e00-\u9fff]{2,}")
 _LATIN = re.compile(r"(?<![a-z0-9'])[a-z]{4,36}(?![a-z0-9'])")
 # Sounds that many speakers do not tell apart.
@@ -60,7 +64,7 @@ def _pairs(run: str) -> list[str]:
 def _suspicious(run: str, known: Mapping[str, int]) -> list[int]:
     """Places none of whose pairs is in the index."""
     pairs = [bool(known.get(pair)) for pair in _pairs(run)]
-    return [place for place in range(len(run)) if not any(pairs[max(0, place - 1) : place + 1])]
+    return [place for place in range(len(run)) if run[place] not in _NEVER_SUSPICIOUS and not any(pairs[max(0, place - 1) : place + 1])]
 
 
 def _is_in_word(run: str, place: int) -> bool:
@@ -75,7 +79,7 @@ def _best_at(run: str, place: int, frequencies: Frequencies, is_own_word: Callab
     It must make a word that the index has; or, unless the character is part of a word as it is, two pairs of the index, or
     one where no other character makes any.
     """
-    others = [char for char in _same_sound(run[place]) if char != run[place]]
+    others = [char for char in _same_sound(run[place]) if char != run[place] and char not in _NEVER_SUSPICIOUS]
     left, right = run[place - 1 : place], run[place + 1 : place + 2]
     known = frequencies([*(left + char for char in others if left), *(char + right for char in others if right)])
     pairs_of = {char: [pair for pair in (left + char if left else "", char + right if right else "") if known.get(pair)] for char in others}
@@ -129,13 +133,13 @@ def _from_pinyin(word: str, frequencies: Frequencies) -> str | None:
 
 
 def _syllables(word: str) -> list[str]:
-    """The fewest syllables of pinyin that make up the word; none where it is not pinyin."""
+    """The fewest syllables of pinyin, of two letters or more, that make up the word; none where it is not pinyin."""
     ends: list[list[str] | None] = [[]]
     for end in range(1, len(word) + 1):
         options = [
             [*before, word[start:end]]
             for start in range(max(0, end - 6), end)
-            if (before := ends[start]) is not None and word[start:end] in _by_sound()[0]
+            if end - start > 1 and (before := ends[start]) is not None and word[start:end] in _by_sound()[0]
         ]
         ends.append(min(options, key=len, default=None))
     return ends[-1] or []
