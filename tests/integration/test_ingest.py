@@ -222,14 +222,14 @@ def test_files_that_cannot_be_read_are_named_and_the_others_come_in(kb: Knowledg
 
 
 class StoppedEncoder(HashingEncoder):
-    """Ends the run at its n-th call, as a signal would."""
+    """Ends the run after so many texts, as a signal would."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, texts: int) -> None:
         super().__init__()
-        self.left = calls
+        self.left = texts
 
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
-        self.left -= 1
+        self.left -= len(texts)
         if self.left < 0:
             raise KeyboardInterrupt
         return super().encode_tokens(texts, role)
@@ -239,7 +239,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_ended(kb: KnowledgeBase, admin_c
     file = tmp_path / "rows.jsonl"
     file.write_text("\n".join(json.dumps(row(f"d{number}", "Ten days.")) for number in range(700)), encoding="utf-8")
     for _ in range(2):
-        use_backend(get_settings().encoder_backend, StoppedEncoder(calls=1))
+        use_backend(get_settings().encoder_backend, StoppedEncoder(texts=300))
         with pytest.raises(KeyboardInterrupt):
             ingest(kb, sources_in(files_below([file])), admin_caller)
     assert 0 < Document.objects.count() < 700
