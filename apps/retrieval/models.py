@@ -125,7 +125,7 @@ class Document(models.Model):
             models.Index(fields=["kb", "text_sha256"], name="document_by_text"),
             models.Index(fields=["kb", "date"], name="document_by_date"),
             models.Index(fields=["kb", "-updated_at", "-id"], name="document_by_change"),
-            *(models.Index(fields=["kb", f"band_{number}"], name=f"document_by_band_{number}") for number in range(4)),
+            *(models.Index(fields=["kb", f"band_{number}", "simhash"], name=f"document_by_print_{number}") for number in range(4)),
         ]
 
     def __str__(self) -> str:

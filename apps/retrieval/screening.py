@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ from functools import lru_cache
 import ftfy
 
 from apps.retrieval.document_services import Draft, text_digest
-from apps.retrieval.fingerprints import MAX_BITS, bands_of, bits_apart
+from apps.retrieval.fingerprints import BANDS, MAX_BITS, bands_of, bits_apart
 from apps.retrieval.ingest_report import IngestReport
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from apps.retrieval.readings import Reading
@@ -122,14 +123,14 @@ class _Copies:
 
 
 class _NearCopies:
-    """Fingerprints that share a band with those of the drafts, from the database and of the drafts so far."""
+    """Fingerprints near those of the drafts, from the database, and those of the drafts so far."""
 
     def __init__(self, kb: KnowledgeBase, placed: Sequence[PlacedDraft], policy: IngestPolicy) -> None:
         self._wanted = policy.near_duplicates != _KEEP
         self._by_band: dict[tuple[int, int], list[tuple[int, str]]] = {}
         prints = {one.draft.simhash for one in placed if one.draft.simhash is not None} if self._wanted else set()
         if prints:
-            for fingerprint, id in _sharing_a_band(kb, prints):
+            for fingerprint, id in _near(kb, prints):
                 self._remember(fingerprint, id)
 
     def other(self, draft: Draft) -> tuple[str, str] | None:
@@ -150,12 +151,25 @@ class _NearCopies:
             self._by_band.setdefault(key, []).append((fingerprint, id))
 
 
-def _sharing_a_band(kb: KnowledgeBase, prints: Iterable[int]) -> list[tuple[int, str]]:
-    """Stored fingerprints with a band like one of these. One query over one index a band, so that no plan reads the whole base."""
+def _near(kb: KnowledgeBase, prints: Iterable[int]) -> list[tuple[int, str]]:
+    """(fingerprint, id) of the stored documents near one of these fingerprints.
+
+    One query over one index a band, which holds the fingerprints too: rows are read for those alone that are near.
+    """
     documents = Document.objects.filter(kb=kb).order_by()  # in the model's own order, SQLite would read all of them
-    bands = enumerate(zip(*map(bands_of, prints), strict=True))
-    found = (documents.filter(**{f"band_{number}__in": set(values)}) for number, values in bands)
-    return [row for rows in found for row in rows.values_list("simhash", "external_id")[:MAX_CANDIDATES]]
+    found: list[tuple[int, str]] = []
+    for number in range(BANDS):
+        by_band: dict[int, list[int]] = defaultdict(list)
+        for fingerprint in prints:
+            by_band[bands_of(fingerprint)[number]].append(fingerprint)
+        band = f"band_{number}"
+        sharing = documents.filter(**{f"{band}__in": set(by_band)}).values_list(band, "simhash")[:MAX_CANDIDATES]
+        near = {other for value, other in sharing if any(bits_apart(other, own) <= MAX_BITS for own in by_band[value])}
+        if near:
+            found += documents.filter(**{f"{band}__in": {bands_of(other)[number] for other in near}}, simhash__in=near).values_list(
+                "simhash", "external_id"
+            )[:MAX_CANDIDATES]
+    return found
 
 
 def _other_than(draft: Draft, ids: Iterable[str]) -> str | None:

@@ -95,7 +95,7 @@ def test_looking_for_copies_scans_no_table(read: Read) -> None:
             cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
             plans += [row[3] for row in cursor.fetchall() if "retrieval_document" in row[3]]
     found = [re.search(r"document_by_(\w+) \(kb_id=\? AND \w+=\?\)", plan) for plan in plans]
-    assert [name and name[1] for name in found] == ["band_0", "band_1", "band_2", "band_3", "text"]
+    assert [name and name[1] for name in found] == ["print_0", "print_1", "print_2", "print_3", "text"]
 
 
 def test_poor_text_is_left_out_with_the_reason(read: Read) -> None:
