@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-_WIDTH, _HEIGHT, _LEFT, _FOOT, _HEAD = 1040, 210, 56, 22, 12
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _FOOT, _HEAD = 1040, 210, 56, 14, 22, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class DayBar:
 def stack_bars(days: Sequence[DayBar]) -> dict[str, object]:
     """The chart of days that all have the same number of values: bars with their pieces, lines of the axis, sizes in pixels."""
     top = _round_up(max((sum(day.values) for day in days), default=0.0))
-    floor, slot = _HEIGHT - _FOOT, (_WIDTH - _LEFT) / max(1, len(days))
+    floor, slot = _HEIGHT - _FOOT, (_WIDTH - _LEFT - _RIGHT) / max(1, len(days))
     unit, every = (floor - _HEAD) / top, max(1, len(days) // 10)
     bars = []
     for place, day in enumerate(days):
