@@ -210,6 +210,9 @@ class TokenReader:
         text, last = "", None
         for entry_id, fields in found[0][1] if found else ():
             row = orjson.loads(fields[b"c"])
+            if row["n"] <= self._read:  # sent again, since the writer did not hear that it had arrived
+                self._last_id = entry_id.decode()
+                continue
             if row["n"] != self._read + 1:
                 raise ModelUnavailable("A part of the text was lost on its way from the inference worker.")
             if "error" in row and last is not None:

@@ -227,11 +227,13 @@ def _size_cost(tokens: float) -> float:
 
 
 def _chunk(text: str, sections: Sequence[_Section], pieces: Sequence[_Piece]) -> Chunk:
-    """The passage of these pieces, without the headings that it begins with and that all of it stands under."""
+    """The passage of these pieces, without the headings that it begins with and that all of it stands under, or that do not fit."""
     body = [piece for piece in pieces if not piece.is_heading] or list(pieces)
     path = _common([sections[piece.section].path for piece in body])
     first = 0
     while pieces[first].is_heading and len(pieces) > first + 1 and _stands_above(sections[pieces[first].section].path, path):
+        first += 1
+    while pieces[first].is_heading and len(pieces) > first + 1 and sum(piece.tokens for piece in pieces[first:]) > MAX_TOKENS:
         first += 1
     kept = pieces[first:]
     start, end = kept[0].start, kept[-1].end

@@ -147,6 +147,13 @@ def test_a_text_with_a_gap_is_never_shown(way: Way) -> None:
         list(way.read())
 
 
+def test_a_part_that_is_sent_again_is_read_once(way: Way) -> None:
+    rows = [{"n": 1, "text": "one "}, {"n": 1, "text": "one "}, {"n": 2, "text": "two", "finish_reason": "stop"}]
+    for row in rows:
+        way.redis.xadd(text_key("t1"), {"c": orjson.dumps(row)})
+    assert "".join(chunk.text for chunk in way.read()) == "one two"
+
+
 def test_a_redis_that_fails_for_a_while_loses_nothing(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = way.redis.pipeline
     failures = iter([True, True])

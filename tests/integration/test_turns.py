@@ -113,8 +113,8 @@ def test_a_stop_ends_the_turn_with_what_was_said(bot: Bot) -> None:
 
 
 def test_an_answer_over_the_deadline_fails_with_what_was_said(bot: Bot, configure: Callable, add_skills: Callable) -> None:
-    add_skills(ScriptedSkill([*SAID, lambda: time.sleep(0.3), TextDelta(text="three")], about="slow"))
-    configure(turn_deadline_s=0.2)
+    add_skills(ScriptedSkill([*SAID, lambda: time.sleep(1.1), TextDelta(text="three")], about="slow"))
+    configure(turn_deadline_s=1)
     events = turn_of(bot, "slow")
     assert isinstance(events[-1], TurnFailed)
     assert (events[-1].error["code"], events[-1].error["retryable"]) == ("deadline_exceeded", True)
