@@ -46,7 +46,7 @@ def remote_tagger(chosen: dict[str, str]) -> Iterator[RemoteTagger]:
     """A worker with the same model behind a Redis database of this module's."""
     url = redis_url(6)
     with start_worker(url, chosen) as worker:
-        assert worker.wait_until_alive().roles == ("encoder", "reranker", "tagger")
+        assert "tagger" in worker.wait_until_alive().roles
         with closing(RemoteTagger(Dispatcher(get_settings().model_copy(update={"redis_url": url})))) as tagger:
             yield tagger
 
