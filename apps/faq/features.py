@@ -72,7 +72,8 @@ def pair_features(asked: Asked, candidates: Sequence[Candidate], projection: Tok
     features[:, 1] = [candidate.bm25 for candidate in candidates]
     features[:, 2] = hubness(candidates)
     features[:, 3], features[:, 4] = _met(asked, candidates, projection)
-    features[:, 5] = [_asks_otherwise(asked.text, candidate.text) for candidate in candidates]
+    kinds = question_kinds(asked.text)
+    features[:, 5] = [_asks_otherwise(kinds, candidate.text) for candidate in candidates]
     features[:, 6] = asked.density or 0.0
     features[:, 7] = features[:, 0] - features[:, 6]
     return features
@@ -128,8 +129,8 @@ def _met(asked: Asked, candidates: Sequence[Candidate], projection: TokenProject
     return maxsim_both(question, tokens, query_weights=projection.informativeness(question), passage_weights=splits)
 
 
-def _asks_otherwise(question: str, phrasing: str) -> bool:
-    asked, stored = question_kinds(question), _stored_kinds(phrasing)
+def _asks_otherwise(asked: frozenset[str], phrasing: str) -> bool:
+    stored = _stored_kinds(phrasing)
     return bool(asked and stored and not asked & stored)
 
 
