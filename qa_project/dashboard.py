@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from apps.accounts.charts import DayBar, stack_bars
 from apps.accounts.panel import caller_of, kb_ids_where, may_somewhere, within
 from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.admin_bots import bots_where
@@ -28,7 +29,6 @@ from core.text import normalize
 DAYS = 14
 MOST_UNANSWERED = 8
 MOST_BASES = 8
-_WIDTH, _HEIGHT, _LEFT, _FOOT = 1040, 190, 34, 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         since = timezone.now() - timedelta(days=DAYS - 1)
         turns = _turns(caller).filter(created_at__date__gte=timezone.localdate(since))
         days = count_by_day(turns)
-        shown |= {"turns": _figures(days, turns), "chart": draw_bars(days), "unanswered": _unanswered(request, turns)}
+        shown |= {"turns": _figures(days, turns), "chart": draw_days(days), "unanswered": _unanswered(request, turns)}
     return {**context, "title": _("Overview"), "dashboard": shown}
 
 
@@ -88,53 +88,17 @@ def _figures(days: Sequence[DayCount], turns: QuerySet[Turn]) -> dict[str, objec
     }
 
 
-def draw_bars(days: Sequence[DayCount]) -> dict[str, object]:
-    """Coordinates of a stacked bar chart: what was answered below, what was not above it."""
-    top = _round_up(max((day.total for day in days), default=0))
-    floor, slot = _HEIGHT - _FOOT, (_WIDTH - _LEFT) / len(days)
-    unit = (floor - 12) / top
-    bars = []
-    for place, day in enumerate(days):
-        x, hit, miss = _LEFT + place * slot, day.answered * unit, (day.total - day.answered) * unit
-        title = _("%(day)s: %(total)d questions, %(answered)d answered") % {
-            "day": day.day.isoformat(),
-            "total": day.total,
-            "answered": day.answered,
-        }
-        bars.append(
-            {
-                "title": title,
-                "label": f"{day.day.month}/{day.day.day}" if (len(days) - 1 - place) % 3 == 0 else "",
-                "slot_x": _pixels(x),
-                "slot_width": _pixels(slot),
-                "x": _pixels(x + slot * 0.2),
-                "width": _pixels(slot * 0.6),
-                "middle": _pixels(x + slot / 2),
-                "hit_y": _pixels(floor - hit),
-                "hit_height": _pixels(hit),
-                "miss_y": _pixels(floor - hit - miss),
-                "miss_height": _pixels(miss),
-            }  # fmt: skip
-        )
-    lines = [
-        {"label": value, "y": _pixels(floor - value * unit), "text_y": _pixels(floor - value * unit + 4)} for value in (0, top // 2, top)
-    ]
-    return {"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "label_x": _LEFT - 8, "text_y": _HEIGHT - 5, "bars": bars, "lines": lines}
+def draw_days(days: Sequence[DayCount]) -> dict[str, object]:
+    """The chart of the days: what was answered below, what was not above it."""
+    return stack_bars([DayBar(day.day, (day.answered, day.total - day.answered), _in_words(day)) for day in days])
 
 
-def _round_up(value: int) -> int:
-    """An even number at the end of an axis that holds `value`: 2, 4, 10, 20, 50, 100 …"""
-    step = 1
-    while True:
-        for end in (2 * step, 4 * step, 10 * step):
-            if value <= end:
-                return end
-        step *= 10
-
-
-def _pixels(value: float) -> str:
-    """A coordinate as SVG reads it, whatever decimal mark the page's language has."""
-    return f"{value:.1f}"
+def _in_words(day: DayCount) -> str:
+    return _("%(day)s: %(total)d questions, %(answered)d answered") % {
+        "day": day.day.isoformat(),
+        "total": day.total,
+        "answered": day.answered,
+    }
 
 
 def _unanswered(request: HttpRequest, turns: QuerySet[Turn]) -> list[dict[str, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,12 +10,12 @@ import torch
 from torch import Tensor
 
 from core.errors import ModelUnavailable
-from core.types import JSONDict
 from workers.chat_tokens import ChatTokenizer
 from workers.device import choose_device, choose_dtype, set_threads
 from workers.incremental_text import Detokenizer
 from workers.kv_cache import CacheShape, KeyValueCache
 from workers.llama import LeanLlama, Piece, is_lean
+from workers.sentence_model import read_json
 from workers.weights import verify
 
 CPU_PREFILL_TOKENS, GPU_PREFILL_TOKENS = 256, 2048  # of new prompts in one step: the texts being written wait for it
@@ -93,7 +92,7 @@ class TorchGenerator:
 def _load_stack(folder: Path, device: torch.device, dtype: torch.dtype) -> _Stack:
     from safetensors.torch import load_file
 
-    config = _read(folder / "config.json")
+    config = read_json(folder / "config.json")
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelUnavailable(f"{folder} holds no weights (*.safetensors).", folder=str(folder))
@@ -106,16 +105,6 @@ def _load_stack(folder: Path, device: torch.device, dtype: torch.dtype) -> _Stac
 
 def _end_ids(folder: Path, end_id: int | None) -> frozenset[int]:
     """The tokens that end a text: what the folder's generation and model configuration say, and the tokenizer."""
-    found = [_read(folder / name).get("eos_token_id") for name in ("generation_config.json", "config.json")] + [end_id]
+    found = [read_json(folder / name).get("eos_token_id") for name in ("generation_config.json", "config.json")] + [end_id]
     ids = [one for value in found for one in (value if isinstance(value, list) else [value])]
     return frozenset(one for one in ids if isinstance(one, int))
-
-
-def _read(path: Path) -> JSONDict:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelUnavailable(f"{path} is not JSON: {error}.") from error
-    return content if isinstance(content, dict) else {}

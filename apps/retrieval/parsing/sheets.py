@@ -10,30 +10,20 @@ from typing import Any
 import openpyxl
 
 from apps.retrieval.parsing.collecting import BlockCollector
+from apps.retrieval.parsing.office import checked_properties, office_document
 from apps.retrieval.parsing.parsed import ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits
-from apps.retrieval.parsing.stated import stated_date, stated_language
-from apps.retrieval.parsing.zipped import core_properties, open_zip, refuse_doctypes
 
 MAX_COLUMNS = 500
 
 
 def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     """The values that the sheets last showed; formulas without a stored value are empty. Hidden sheets are left out."""
-    with open_zip(path, limits) as archive:
-        refuse_doctypes(archive)
-        properties = core_properties(archive)
+    properties = checked_properties(path, limits)
     found = BlockCollector(limits)
     with path.open("rb") as file:
         _add_sheets(found, openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False))
-    return ParsedDocument(
-        blocks=tuple(found.blocks),
-        title=properties.get("title", ""),
-        author=properties.get("author", ""),
-        language=stated_language(properties.get("language", "")),
-        date=stated_date(properties.get("date", "")),
-        warnings=tuple(found.warnings),
-    )
+    return office_document(found, properties)
 
 
 def _add_sheets(found: BlockCollector, book: openpyxl.Workbook) -> None:

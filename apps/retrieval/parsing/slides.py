@@ -10,33 +10,23 @@ import pptx
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 
 from apps.retrieval.parsing.collecting import BlockCollector
+from apps.retrieval.parsing.office import checked_properties, office_document
 from apps.retrieval.parsing.parsed import ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits
-from apps.retrieval.parsing.stated import stated_date, stated_language
-from apps.retrieval.parsing.zipped import core_properties, open_zip, refuse_doctypes
 
 MAX_GROUP_DEPTH = 8
 
 
 def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     """The slides in order; a shape's place on the slide (top, then left) is its place in the text. Pictures say nothing."""
-    with open_zip(path, limits) as archive:
-        refuse_doctypes(archive)
-        properties = core_properties(archive)
+    properties = checked_properties(path, limits)
     found = BlockCollector(limits)
     for page, slide in enumerate(pptx.Presentation(str(path)).slides, 1):
         if page > limits.max_pages:
             found.warn(f"Only the first {limits.max_pages} slides were read.")
             break
         _add_slide(found, slide, page)
-    return ParsedDocument(
-        blocks=tuple(found.blocks),
-        title=properties.get("title", ""),
-        author=properties.get("author", ""),
-        language=stated_language(properties.get("language", "")),
-        date=stated_date(properties.get("date", "")),
-        warnings=tuple(found.warnings),
-    )
+    return office_document(found, properties)
 
 
 def _add_slide(found: BlockCollector, slide: Any, page: int) -> None:

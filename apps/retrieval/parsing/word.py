@@ -14,10 +14,9 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 
 from apps.retrieval.parsing.collecting import BlockCollector
+from apps.retrieval.parsing.office import checked_properties, office_document
 from apps.retrieval.parsing.parsed import ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits
-from apps.retrieval.parsing.stated import stated_date, stated_language
-from apps.retrieval.parsing.zipped import core_properties, open_zip, refuse_doctypes
 
 MAX_TABLE_DEPTH = 4
 _HEADING = re.compile(r"^(?:heading|标题|標題)\s*(\d)", re.I)
@@ -26,9 +25,7 @@ _CODE = re.compile(r"code|source|代码|preformatted", re.I)
 
 def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     """The blocks of the body; text boxes, headers, footers and comments are left out."""
-    with open_zip(path, limits) as archive:
-        refuse_doctypes(archive)
-        properties = core_properties(archive)
+    properties = checked_properties(path, limits)
     document = docx.Document(str(path))
     found = BlockCollector(limits)
     for item in document.iter_inner_content():
@@ -37,14 +34,7 @@ def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
         else:
             _add_paragraph(found, item)
     _add_notes(found, document)
-    return ParsedDocument(
-        blocks=tuple(found.blocks),
-        title=properties.get("title", ""),
-        author=properties.get("author", ""),
-        language=stated_language(properties.get("language", "")),
-        date=stated_date(properties.get("date", "")),
-        warnings=tuple(found.warnings),
-    )
+    return office_document(found, properties)
 
 
 def _add_paragraph(found: BlockCollector, paragraph: Paragraph) -> None:

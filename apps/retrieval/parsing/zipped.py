@@ -7,8 +7,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from lxml import etree
-
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 
 MIB = 1 << 20
@@ -88,14 +86,3 @@ def _declares_doctype(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool
     except ZIP_ERRORS:
         return False
     return any(mark.encode(encoding) in head for mark in ("<!DOCTYPE", "<!ENTITY") for encoding in ("utf-8", "utf-16-le", "utf-16-be"))
-
-
-def core_properties(archive: zipfile.ZipFile) -> dict[str, str]:
-    """Title, author, language and creation date that an Office file states; empty where it states none or wrongly."""
-    try:
-        root = etree.fromstring(archive.read("docProps/core.xml"), etree.XMLParser(resolve_entities=False, no_network=True))
-    except (KeyError, etree.XMLSyntaxError, *ZIP_ERRORS):
-        return {}
-    names = {"title": "title", "creator": "author", "language": "language", "created": "date"}
-    found = {names.get(etree.QName(child).localname, ""): (child.text or "").strip() for child in root.iterchildren("*")}
-    return {name: text for name, text in found.items() if name and text}
