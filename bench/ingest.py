@@ -36,9 +36,9 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
 from apps.accounts.commands import command_caller  # noqa: E402
-from apps.retrieval.ingesting import ingest  # noqa: E402
+from apps.retrieval.documents.ingesting import ingest  # noqa: E402
+from apps.retrieval.documents.sources import files_below, sources_in  # noqa: E402
 from apps.retrieval.models import Document, Entry, EntryVector, KnowledgeBase, Passage  # noqa: E402
-from apps.retrieval.sources import files_below, sources_in  # noqa: E402
 from core.backends import use_backend  # noqa: E402
 from core.config import get_settings  # noqa: E402
 from core.types import EncodedQuery, FloatArray, Role  # noqa: E402

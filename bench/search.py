@@ -38,8 +38,8 @@ from apps.retrieval.follower import follower  # noqa: E402
 from apps.retrieval.indexing import pack_vector  # noqa: E402
 from apps.retrieval.models import Document, Entry, EntryVector, IndexGeneration, KnowledgeBase, Passage  # noqa: E402
 from apps.retrieval.registry import indexes_for  # noqa: E402
-from apps.retrieval.search import search_passages  # noqa: E402
-from apps.retrieval.search_page import Search, search_page  # noqa: E402
+from apps.retrieval.search.hybrid import search_passages  # noqa: E402
+from apps.retrieval.search.page import Search, search_page  # noqa: E402
 from apps.retrieval.selectors import scope_of  # noqa: E402
 from apps.retrieval.token_vectors import load_projection  # noqa: E402
 from bench.vector_search import DIM, question_vectors  # noqa: E402

@@ -21,9 +21,9 @@ from apps.dialogue.policy import skills
 from apps.faq.density import forget_densities
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.query_layer import forget_layers
+from apps.retrieval.query_layer.layer import forget_layers
 from apps.retrieval.registry import close_indexes
-from apps.retrieval.stored_passages import forget_kinds
+from apps.retrieval.search.stored_passages import forget_kinds
 from core.backends import close_backends, get_backend, load_object, use_backend
 from core.config import get_settings
 from core.protocols import Encoder, Skill

@@ -6,10 +6,10 @@ from datetime import date
 from typing import Any
 
 from apps.accounts.permissions import AccessRole, Caller
-from apps.retrieval.document_rows import DocumentRow
-from apps.retrieval.document_services import save_documents
+from apps.retrieval.documents.readings import draft_of, reading_of_row
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import Document, KnowledgeBase
-from apps.retrieval.readings import draft_of, reading_of_row
 
 WRITER = Caller(name="user:1", role=AccessRole.ADMIN)
 

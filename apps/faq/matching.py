@@ -11,7 +11,7 @@ from apps.faq.features import Asked, Candidate
 from apps.faq.ranking import rank
 from apps.faq.selectors import StoredPhrasing, phrasings
 from apps.faq.services import question_digest
-from apps.retrieval.candidates import EntryScores, find_candidates
+from apps.retrieval.search.candidates import EntryScores, find_candidates
 from core.errors import IndexMismatch
 from core.types import EncodedQuery, EntryKind, JSONValue, Query, Scope, SearchMode
 

@@ -24,7 +24,7 @@ from apps.accounts.audit import record
 from apps.accounts.panel import caller_of
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.models import IndexGeneration, KnowledgeBase
-from apps.retrieval.query_layer_admin import QueryLayerAdmin
+from apps.retrieval.query_layer.admin import QueryLayerAdmin
 
 __all__ = ["CONTENTS", "Content", "ContentCount", "KnowledgeBaseAdmin", "QueryLayerAdmin"]
 

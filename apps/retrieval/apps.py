@@ -9,7 +9,7 @@ class RetrievalConfig(AppConfig):
 
     def ready(self) -> None:
         """Tells index verification which passages and questions must be findable."""
-        from apps.retrieval.passage_questions import facts_of_questions, findable_questions
+        from apps.retrieval.documents.passage_questions import facts_of_questions, findable_questions
         from apps.retrieval.passages import facts_of_passages, findable_passages
         from apps.retrieval.verification import register_content
         from core.types import EntryKind

@@ -18,7 +18,7 @@ from django.db.models import Max
 from apps.retrieval.indexes.analysis import ANALYSIS as LEXICAL_ANALYSIS
 from apps.retrieval.indexing import mismatch, unpack_vectors
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
-from apps.retrieval.query_layer import marked_texts
+from apps.retrieval.query_layer.layer import marked_texts
 from apps.retrieval.registry import IndexPair, indexes_for
 from core.config import get_settings
 from core.errors import IndexMismatch, SearchUnavailable

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from threading import Event
 
-from apps.retrieval.answering import READ, QuestionTokens, Reading, Sentence, read_answer
 from apps.retrieval.follower import follower
-from apps.retrieval.fusion import load_fusion
-from apps.retrieval.search import PassageHit, search_passages
+from apps.retrieval.search.answering import READ, QuestionTokens, Reading, Sentence, read_answer
+from apps.retrieval.search.fusion import load_fusion
+from apps.retrieval.search.hybrid import PassageHit, search_passages
+from apps.retrieval.search.stored_passages import kinds_in
 from apps.retrieval.selectors import stored_tokens
-from apps.retrieval.stored_passages import kinds_in
 from apps.retrieval.token_vectors import load_projection, unpack_tokens
 from core.events import AnswerEvent, SourcesFound, split_into_deltas
 from core.text import guess_locale

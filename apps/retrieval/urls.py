@@ -2,16 +2,18 @@
 
 from django.urls import path
 
-from apps.retrieval import document_api, ingest_api, search_api
+from apps.retrieval.documents import api as documents
+from apps.retrieval.documents import ingest_api
+from apps.retrieval.search import api as search
 
 urlpatterns = [
-    path("kbs/<slug:kb>/documents/", document_api.DocumentListView.as_view(), name="documents"),
-    path("kbs/<slug:kb>/documents/<path:document>/", document_api.DocumentView.as_view(), name="document"),
-    path("kbs/<slug:kb>/passages/", document_api.PassageListView.as_view(), name="passages"),
-    path("kbs/<slug:kb>/passages/<int:passage>/questions/", document_api.PassageQuestionsView.as_view(), name="passage-questions"),
+    path("kbs/<slug:kb>/documents/", documents.DocumentListView.as_view(), name="documents"),
+    path("kbs/<slug:kb>/documents/<path:document>/", documents.DocumentView.as_view(), name="document"),
+    path("kbs/<slug:kb>/passages/", documents.PassageListView.as_view(), name="passages"),
+    path("kbs/<slug:kb>/passages/<int:passage>/questions/", documents.PassageQuestionsView.as_view(), name="passage-questions"),
     path("kbs/<slug:kb>/ingestions/", ingest_api.IngestionListView.as_view(), name="ingestions"),
     path("kbs/<slug:kb>/ingestions/<int:ingestion>/", ingest_api.IngestionView.as_view(), name="ingestion"),
     path("kbs/<slug:kb>/ingest-policy/", ingest_api.IngestPolicyView.as_view(), name="ingest-policy"),
-    path("kbs/<slug:kb>/search", search_api.SearchView.as_view(), name="search"),
-    path("kbs/<slug:kb>/search/explain", search_api.ExplainSearchView.as_view(), name="explain-search"),
+    path("kbs/<slug:kb>/search", search.SearchView.as_view(), name="search"),
+    path("kbs/<slug:kb>/search/explain", search.ExplainSearchView.as_view(), name="explain-search"),
 ]

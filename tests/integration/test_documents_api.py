@@ -10,12 +10,12 @@ import pytest
 from rest_framework.test import APIClient
 
 from apps.accounts.commands import command_caller
+from apps.retrieval.documents.ingest_report import IngestReport
+from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.follower import follower
-from apps.retrieval.ingest_report import IngestReport
-from apps.retrieval.ingesting import ingest
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
 from apps.retrieval.registry import indexes_for
-from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import find_drift
 from core.types import EntryKind, Filters, Scope
 from tests.encoders import HashingEncoder

@@ -22,7 +22,7 @@ from apps.retrieval.indexes import breaker
 from apps.retrieval.indexes.elastic_connection import open_client, shared_connection
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import indexes_for
-from apps.retrieval.search import search_passages
+from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.selectors import scope_of
 from apps.retrieval.verification import find_drift
 from core.config import Settings

@@ -10,13 +10,13 @@ import pytest
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import choose_skill
-from apps.retrieval.candidates import find_candidates
 from apps.retrieval.encoding import encode_texts
 from apps.retrieval.follower import follower
 from apps.retrieval.indexing import delete_entries, put_entries
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.rebuilding import rebuild, roll_back
 from apps.retrieval.registry import IndexPair, indexes_for
+from apps.retrieval.search.candidates import find_candidates
 from apps.retrieval.selectors import scope_of
 from apps.retrieval.warmup import warm_up
 from core.backends import get_backend, use_backend

@@ -13,12 +13,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.documents.ingest_report import IngestReport, Outcome
+from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.follower import follower
-from apps.retrieval.ingest_report import IngestReport, Outcome
-from apps.retrieval.ingesting import ingest
 from apps.retrieval.models import Document, Entry, Ingestion, KnowledgeBase, Passage
 from apps.retrieval.registry import indexes_for
-from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import find_drift, repair
 from core.backends import use_backend
 from core.config import get_settings

@@ -12,9 +12,9 @@ from apps.accounts.models import AuditEntry, Membership, User
 from apps.accounts.permissions import AccessRole, Caller
 from apps.faq.rows import FAQRow
 from apps.faq.services import save_faqs
-from apps.retrieval.candidates import find_candidates
 from apps.retrieval.models import Entry, KnowledgeBase, QueryLayer
-from apps.retrieval.query_layer_services import QueryLayerSettings, save_query_layer
+from apps.retrieval.query_layer.services import QueryLayerSettings, save_query_layer
+from apps.retrieval.search.candidates import find_candidates
 from apps.retrieval.selectors import scope_of
 from core.errors import Forbidden, InvalidRequest
 from core.types import EntryKind, SearchMode

@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from apps.accounts.permissions import AccessRole, Caller
-from apps.retrieval.ingest_report import IngestReport
-from apps.retrieval.ingesting import BadSource, ingest
+from apps.retrieval.documents.ingest_report import IngestReport
+from apps.retrieval.documents.ingesting import BadSource, ingest
+from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase
-from apps.retrieval.sources import files_below, sources_in
 from core.errors import NotFound
 
 Read = Callable[..., IngestReport]

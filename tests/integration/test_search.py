@@ -11,13 +11,13 @@ from django.contrib.auth.models import Group
 
 from apps.accounts.keys import caller_of_user
 from apps.accounts.models import User
-from apps.retrieval.document_services import delete_documents
+from apps.retrieval.documents.services import delete_documents
 from apps.retrieval.encoding import encode_question
 from apps.retrieval.facts import facts_of
 from apps.retrieval.indexing import put_entries
 from apps.retrieval.models import Document, KnowledgeBase, PassageQuestion
 from apps.retrieval.registry import indexes_for
-from apps.retrieval.search import SearchResult, search_passages
+from apps.retrieval.search.hybrid import SearchResult, search_passages
 from apps.retrieval.selectors import scope_of
 from core.backends import use_backend
 from core.config import get_settings
@@ -131,7 +131,7 @@ class Away:
 def test_one_index_away_leaves_the_other(kb: KnowledgeBase, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     search(kb, "travel costs")
     pair = indexes_for(EntryKind.PASSAGE)
-    monkeypatch.setattr("apps.retrieval.search.indexes_for", lambda kind: replace(pair, **{part: Away()}))
+    monkeypatch.setattr("apps.retrieval.search.hybrid.indexes_for", lambda kind: replace(pair, **{part: Away()}))
     result = search(kb, "travel costs")
     assert ids(result)[0] == "travel" and result.degraded
 
@@ -139,7 +139,7 @@ def test_one_index_away_leaves_the_other(kb: KnowledgeBase, part: str, monkeypat
 def test_both_indexes_away_is_an_error(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
     search(kb, "travel costs")
     pair = indexes_for(EntryKind.PASSAGE)
-    monkeypatch.setattr("apps.retrieval.search.indexes_for", lambda kind: replace(pair, lexical=Away(), vector=Away()))
+    monkeypatch.setattr("apps.retrieval.search.hybrid.indexes_for", lambda kind: replace(pair, lexical=Away(), vector=Away()))
     with pytest.raises(SearchUnavailable):
         search(kb, "travel costs")
 

@@ -9,11 +9,11 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
-from apps.retrieval.ingest_report import IngestReport, Outcome
-from apps.retrieval.ingesting import ingest
+from apps.retrieval.documents.ingest_report import IngestReport, Outcome
+from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.selectors import kb_named
-from apps.retrieval.sources import files_below, sources_in
 from apps.retrieval.verification import entries_without_vector
 
 _BEFORE = {Outcome.BAD: "", Outcome.DROPPED: "left out: ", Outcome.NOTED: "note: "}

@@ -19,8 +19,8 @@ from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.models import KnowledgeBase, QueryLayer
 from apps.retrieval.parsing.encodings import decode_text
-from apps.retrieval.query_layer_rules import lines_of_table, parse_synonyms, parse_words
-from apps.retrieval.query_layer_services import QueryLayerSettings, save_query_layer
+from apps.retrieval.query_layer.rules import lines_of_table, parse_synonyms, parse_words
+from apps.retrieval.query_layer.services import QueryLayerSettings, save_query_layer
 from core.config import get_settings
 from core.errors import InvalidRequest, QAError
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.document_services import Draft, save_documents, set_status
-from apps.retrieval.ingest_report import IngestReport
-from apps.retrieval.ingestions import stored_report
+from apps.retrieval.documents.ingest_report import IngestReport
+from apps.retrieval.documents.ingestions import stored_report
+from apps.retrieval.documents.readings import Reading, draft_of
+from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
+from apps.retrieval.documents.services import Draft, save_documents, set_status
+from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
-from apps.retrieval.readings import Reading, draft_of
-from apps.retrieval.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
-from apps.retrieval.site_lines import without_site_lines
 from core.errors import Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES = 200, 16 << 20

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
-from apps.retrieval.document_rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
-from apps.retrieval.ingesting import BadSource, Source
+from apps.retrieval.documents.ingesting import BadSource, Source
+from apps.retrieval.documents.readings import Reading, reading_of_row
+from apps.retrieval.documents.rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
 from apps.retrieval.parsing.refusal import UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
 from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
-from apps.retrieval.readings import Reading, reading_of_row
 from core.errors import InvalidRequest
 from core.text import clean_text
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.retrieval.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.passages import passage_text
-from apps.retrieval.search import PassageHit
+from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
+from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.token_vectors import TokenProjection
 from core.maxsim import unit_rows
 from core.sentences import estimate_tokens, sentence_spans

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apps.retrieval.facts import facts_of, filters_for
-from apps.retrieval.fusion import Scored, load_fusion, weighted_parts
 from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
-from apps.retrieval.query_layer import asked_words
+from apps.retrieval.query_layer.layer import asked_words
 from apps.retrieval.registry import indexes_for
-from apps.retrieval.search import POOL, PassageHit, search_passages
-from apps.retrieval.search_page import Search
+from apps.retrieval.search.fusion import Scored, load_fusion, weighted_parts
+from apps.retrieval.search.hybrid import POOL, PassageHit, search_passages
+from apps.retrieval.search.page import Search
 from core.types import EncodedQuery, EntryKind, Facts, JSONDict, JSONValue, Scope, SearchMode
 
 EXPLAINED = 10

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from django.utils import timezone
 
 from apps.accounts.permissions import Caller
-from apps.retrieval.ingest_report import IngestReport
+from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.models import Ingestion, KnowledgeBase
 from core.errors import QAError
 

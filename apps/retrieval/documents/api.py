@@ -12,13 +12,13 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
-from apps.retrieval.document_rows import MAX_TEXT_CHARS, parse_document
-from apps.retrieval.document_selectors import document_of, documents_of, passage_of, passages_of
-from apps.retrieval.document_services import delete_documents, drafts_of, row_of, save_documents
+from apps.retrieval.documents.passage_questions import parse_questions, save_questions
+from apps.retrieval.documents.readings import draft_of, reading_of_row
+from apps.retrieval.documents.rows import MAX_TEXT_CHARS, parse_document
+from apps.retrieval.documents.selectors import document_of, documents_of, passage_of, passages_of
+from apps.retrieval.documents.services import delete_documents, drafts_of, row_of, save_documents
 from apps.retrieval.models import Document, Passage
 from apps.retrieval.pages import Page, limit_of, page_of
-from apps.retrieval.passage_questions import parse_questions, save_questions
-from apps.retrieval.readings import draft_of, reading_of_row
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest
 from core.types import JSONDict
@@ -43,7 +43,7 @@ class DocumentSummarySchema(serializers.Serializer):
 
 
 class DocumentSchema(DocumentSummarySchema):
-    """A document on the wire, for the OpenAPI description; `apps.retrieval.document_rows` does the checking."""
+    """A document on the wire, for the OpenAPI description; `apps.retrieval.documents.rows` does the checking."""
 
     text = serializers.CharField(max_length=MAX_TEXT_CHARS)
 

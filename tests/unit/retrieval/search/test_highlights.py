@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.retrieval.highlights import SNIPPET_CHARS, matching_spans, snippets
+from apps.retrieval.search.highlights import SNIPPET_CHARS, matching_spans, snippets
 
 
 def marked(question: str, text: str) -> list[str]:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from apps.retrieval.documents.readings import Reading
 from apps.retrieval.models import KnowledgeBase, SiteLines
 from apps.retrieval.parsing.parsed import Block, BlockKind
-from apps.retrieval.readings import Reading
 from core.text import normalize
 
 KEPT = 400

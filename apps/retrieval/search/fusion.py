@@ -132,6 +132,6 @@ def dump_fusion(fusion: Fusion) -> str:
 
 @cache
 def _packaged() -> dict[str, Fusion]:
-    files = (file for file in resources.files("apps.retrieval").joinpath("fusions").iterdir() if file.name.endswith(".json"))
+    files = (file for file in resources.files("apps.retrieval.search").joinpath("fusions").iterdir() if file.name.endswith(".json"))
     fusions = (parse_fusion(file.read_text(encoding="utf-8")) for file in files)
     return {weights_of(fusion.encoder): fusion for fusion in fusions}

@@ -10,11 +10,11 @@ import numpy as np
 
 from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.follower import follower
-from apps.retrieval.fusion import Fusion, Scored, fuse, load_fusion
-from apps.retrieval.query_layer import search_words
+from apps.retrieval.query_layer.layer import search_words
 from apps.retrieval.registry import indexes_for
+from apps.retrieval.search.fusion import Fusion, Scored, fuse, load_fusion
+from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, passages_of_questions, read_passages
 from apps.retrieval.selectors import stored_tokens
-from apps.retrieval.stored_passages import StoredPassage, kinds_in, passages_of_questions, read_passages
 from apps.retrieval.token_vectors import load_projection, unpack_tokens
 from core.backends import get_backend
 from core.config import get_settings

@@ -14,8 +14,8 @@ from rest_framework.views import APIView
 from apps.accounts.audit import record
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
+from apps.retrieval.documents.screening import policy_of
 from apps.retrieval.models import Ingestion, IngestPolicy
-from apps.retrieval.screening import policy_of
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest, NotFound
 from core.text import clean_text

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from apps.retrieval.indexes.analysis import analyze, fold
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
-from apps.retrieval.query_layer import Layer, Variant, make_layer, variants
-from apps.retrieval.query_layer_matching import WordMatcher
-from apps.retrieval.query_layer_numbers import characters_of, number_forms, value_of
-from apps.retrieval.query_layer_rules import SynonymRule, lines_of_table, parse_synonyms, parse_words
-from apps.retrieval.query_layer_typos import corrected
+from apps.retrieval.query_layer.layer import Layer, Variant, make_layer, variants
+from apps.retrieval.query_layer.matching import WordMatcher
+from apps.retrieval.query_layer.numbers import characters_of, number_forms, value_of
+from apps.retrieval.query_layer.rules import SynonymRule, lines_of_table, parse_synonyms, parse_words
+from apps.retrieval.query_layer.typos import corrected
 from core.errors import InvalidRequest
 from core.types import IndexEntry, Scope
 

@@ -15,15 +15,15 @@ from django.utils import timezone
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.chunking import Chunk, ChunkedDocument
-from apps.retrieval.document_rows import DocumentRow
+from apps.retrieval.documents.chunking import Chunk, ChunkedDocument
+from apps.retrieval.documents.fingerprints import bands_of
+from apps.retrieval.documents.passage_questions import hand_over_questions, hide_questions, put_questions, question_texts
+from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.encoding import EncodedTexts, encode_in_batches
 from apps.retrieval.facts import facts_of
-from apps.retrieval.fingerprints import bands_of
 from apps.retrieval.follower import follower
 from apps.retrieval.indexing import delete_entries, put_entries, retag_entries
 from apps.retrieval.models import Document, KnowledgeBase, Passage
-from apps.retrieval.passage_questions import hand_over_questions, hide_questions, put_questions, question_texts
 from apps.retrieval.passages import entry_text, facts_by_passage, passage_text
 from core.errors import Forbidden
 from core.languages import guess_language

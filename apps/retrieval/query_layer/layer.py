@@ -15,10 +15,10 @@ from functools import cache, lru_cache
 
 from apps.retrieval.indexes.analysis import fold
 from apps.retrieval.models import QueryLayer
-from apps.retrieval.query_layer_matching import WordMatcher
-from apps.retrieval.query_layer_numbers import number_forms
-from apps.retrieval.query_layer_rules import SynonymRule, parse_synonyms, parse_words
-from apps.retrieval.query_layer_typos import corrected
+from apps.retrieval.query_layer.matching import WordMatcher
+from apps.retrieval.query_layer.numbers import number_forms
+from apps.retrieval.query_layer.rules import SynonymRule, parse_synonyms, parse_words
+from apps.retrieval.query_layer.typos import corrected
 from core.config import get_settings
 from core.protocols import LexicalIndex
 from core.remembered import Remembered

@@ -16,8 +16,8 @@ from typing import Protocol, TypeAlias, TypeVar
 import orjson
 
 from apps.retrieval.facts import filters_for, filters_in_all
-from apps.retrieval.highlights import snippets
-from apps.retrieval.search import PassageHit, search_passages
+from apps.retrieval.search.highlights import snippets
+from apps.retrieval.search.hybrid import PassageHit, search_passages
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.text import clean_text

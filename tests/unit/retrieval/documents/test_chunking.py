@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.retrieval.chunking import MAX_TOKENS, chunk_document
+from apps.retrieval.documents.chunking import MAX_TOKENS, chunk_document
 from apps.retrieval.parsing.parsed import Block, BlockKind
 from core.sentences import estimate_tokens, sentence_spans
 

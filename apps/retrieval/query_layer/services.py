@@ -13,8 +13,8 @@ from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.follower import follower
 from apps.retrieval.indexing import lock_next_revision
 from apps.retrieval.models import Entry, KnowledgeBase, QueryLayer
-from apps.retrieval.query_layer import forget_layers, make_layer
-from apps.retrieval.query_layer_rules import parse_synonyms, parse_words
+from apps.retrieval.query_layer.layer import forget_layers, make_layer
+from apps.retrieval.query_layer.rules import parse_synonyms, parse_words
 
 CHUNK = 500
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from apps.retrieval.chunking import chunk_document
-from apps.retrieval.document_rows import DocumentRow
-from apps.retrieval.document_services import Draft
-from apps.retrieval.fingerprints import simhash
+from apps.retrieval.documents.chunking import chunk_document
+from apps.retrieval.documents.fingerprints import simhash
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.services import Draft
+from apps.retrieval.documents.text_blocks import blocks_of_text
 from apps.retrieval.parsing.parsed import Block
-from apps.retrieval.text_blocks import blocks_of_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,8 @@ from rest_framework.views import APIView
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
 from apps.retrieval.encoding import encode_question_if_possible
-from apps.retrieval.explain import explain_search
-from apps.retrieval.search_page import read_search, search_page
+from apps.retrieval.search.explain import explain_search
+from apps.retrieval.search.page import read_search, search_page
 from apps.retrieval.selectors import kb_for, readable_scope, scope_of
 from core.text import clean_text
 from core.types import SearchMode

@@ -6,7 +6,17 @@ import json
 
 import pytest
 
-from apps.retrieval.fusion import Evidence, Scored, dump_fusion, evidence_of, fallback, fuse, load_fusion, parse_fusion, weighted_parts
+from apps.retrieval.search.fusion import (
+    Evidence,
+    Scored,
+    dump_fusion,
+    evidence_of,
+    fallback,
+    fuse,
+    load_fusion,
+    parse_fusion,
+    weighted_parts,
+)
 from core.config import Settings
 
 SHIPPED = "multilingual-e5-small@0db63e48749a-64b2e765"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.retrieval.follower import follower
-from apps.retrieval.query_layer import search_words
+from apps.retrieval.query_layer.layer import search_words
 from apps.retrieval.registry import IndexPair, indexes_for
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import unpack_tokens

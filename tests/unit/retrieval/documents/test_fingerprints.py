@@ -8,7 +8,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.retrieval.fingerprints import MAX_BITS, bands_of, bits_apart, simhash
+from apps.retrieval.documents.fingerprints import MAX_BITS, bands_of, bits_apart, simhash
 
 WORDS = ["".join(letters) for letters in itertools.product("bdgklmnrst", "aeiou", "bdgklmnrst", "aeiou")]
 
