@@ -79,6 +79,12 @@ def test_each_knowledge_base_has_its_own_rules(ask: Ask, kb: KnowledgeBase, admi
     assert ask("请款") == []
 
 
+def test_a_question_asked_again_is_corrected_by_what_the_base_has_learned_since(ask: Ask, kb: KnowledgeBase, admin_caller: Caller) -> None:
+    assert ask("登路账好") == []
+    save_faqs(kb, [FAQRow(id="new", questions=("登录账号",), answer="答。")], admin_caller)
+    assert [text for text, _ in ask("登路账好")] == ["登录账号"]
+
+
 def test_an_editor_may_not_change_what_questions_mean(kb: KnowledgeBase) -> None:
     with pytest.raises(Forbidden):
         save_query_layer(kb, QueryLayerSettings(), Caller(name="user:2", role=AccessRole.EDITOR))

@@ -66,6 +66,7 @@ class EmbeddedLexicalIndex:
         self._locks: dict[int, FolderLock] = {}
         self._writers: dict[int, _Writer] = {}
         self._readers: OrderedDict[int, LexicalReader] = OrderedDict()
+        self._state_files: dict[int, Path] = {}
 
     # Searching
 
@@ -236,8 +237,10 @@ class EmbeddedLexicalIndex:
             return reader
 
     def _stamp(self, kb_id: int) -> bytes | None:
+        """The content of the state file, None where there is none. Four times a search: building its path anew takes longer than reading it."""
+        path = self._state_files.get(kb_id) or self._state_files.setdefault(kb_id, self._home(kb_id) / "state.json")
         try:
-            return (self._home(kb_id) / "state.json").read_bytes()
+            return path.read_bytes()
         except FileNotFoundError:
             return None
 

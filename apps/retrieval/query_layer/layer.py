@@ -27,6 +27,7 @@ from core.types import NO_FILTERS, Filters, Hit, Scope
 NUMBER_WEIGHT, TYPO_WEIGHT, SYNONYM_WEIGHT = 0.97, 0.9, 0.85
 MAX_VARIANTS = 8
 MAX_QUESTION_CHARS = 200
+MAX_REMEMBERED, REMEMBERED_S = 2_000, 60.0  # questions, of about 1 KB with their variants
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +38,9 @@ class Variant:
     weight: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Layer:
-    """The query layer of a knowledge base, ready to use."""
+    """The query layer of a knowledge base, ready to use. Each one is a key of its own for what is remembered of it."""
 
     words: WordMatcher
     synonyms: WordMatcher
@@ -64,7 +65,8 @@ def search_words(
     search = lexical.search_normalized if normalized else lexical.search
     found: dict[int, float] = {}
     for part, layer in _parts(scope):
-        first, *others = variants(text, layer, lexical, part)
+        first, *others = _remembered_variants(text, layer, lexical, part)
+        part = replace(part, revisions=())
         hits = search(first.text, k, part, filters)
         found.update((hit.id, hit.score) for hit in hits)
         scale = 1.0 if normalized or not others else _ceiling(lexical, first.text, hits, k, part, filters)
@@ -85,7 +87,9 @@ def _ceiling(lexical: LexicalIndex, text: str, hits: Sequence[Hit], k: int, scop
 
 def asked_words(lexical: LexicalIndex, text: str, scope: Scope) -> str:
     """All that `search_words` asks for, in one text: for explaining which words found an entry."""
-    return " ".join(dict.fromkeys(variant.text for part, layer in _parts(scope) for variant in variants(text, layer, lexical, part)))
+    return " ".join(
+        dict.fromkeys(variant.text for part, layer in _parts(scope) for variant in _remembered_variants(text, layer, lexical, part))
+    )
 
 
 def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> list[Variant]:
@@ -99,7 +103,7 @@ def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> li
     folded = fold(text)
     others: list[Variant] = []
     if layer.corrects_typos:
-        meant = corrected(folded, lambda terms: lexical.frequencies(terms, scope), layer.words.__contains__)
+        meant = corrected(folded, lambda terms: lexical.frequencies(terms, scope), layer.words.pairs)
         if meant is not None:
             others.append(Variant(text=meant, weight=TYPO_WEIGHT))
             folded = meant
@@ -107,6 +111,18 @@ def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> li
         others += [Variant(text=form, weight=NUMBER_WEIGHT) for form in number_forms(folded)]
     others += [Variant(text=said, weight=SYNONYM_WEIGHT) for said in _by_synonyms(folded, layer)]
     return first + [replace(variant, text=_marked(variant.text, layer)) for variant in others[:MAX_VARIANTS]]
+
+
+def _remembered_variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> Sequence[Variant]:
+    """`variants`, worked out once for a question in this revision of the knowledge bases, and anew after a minute."""
+    if len(text) > MAX_QUESTION_CHARS or not scope.revisions:
+        return variants(text, layer, lexical, scope)
+    return _known_variants().get((text, layer, lexical, scope))
+
+
+@cache
+def _known_variants() -> Remembered[tuple[str, Layer, LexicalIndex, Scope], Sequence[Variant]]:
+    return Remembered(lambda asked: variants(*asked), keep_s=lambda: REMEMBERED_S, most=MAX_REMEMBERED)
 
 
 def layer_of(kb_id: int) -> Layer:
@@ -129,17 +145,18 @@ def marked_texts(kb_id: int, texts: Sequence[str]) -> list[str]:
 def forget_layers() -> None:
     """Reads every layer anew: after a change, and between tests."""
     _layers().clear()
+    _known_variants().clear()
     _build.cache_clear()
 
 
 def _parts(scope: Scope) -> Iterable[tuple[Scope, Layer]]:
     """The scope in parts with a layer of their own; knowledge bases without one stay together."""
-    parts: dict[int, list[int]] = defaultdict(list)
-    layers = {kb_id: layer_of(kb_id) for kb_id in dict.fromkeys(scope.kb_ids)}
-    for kb_id, layer in layers.items():
-        parts[id(layer)].append(kb_id)
-    for kb_ids in parts.values():
-        yield replace(scope, kb_ids=tuple(kb_ids), revisions=()), layers[kb_ids[0]]
+    parts: dict[Layer, list[int]] = defaultdict(list)
+    for kb_id in dict.fromkeys(scope.kb_ids):
+        parts[layer_of(kb_id)].append(kb_id)
+    revisions = dict(zip(scope.kb_ids, scope.revisions, strict=False))
+    for layer, kb_ids in parts.items():
+        yield replace(scope, kb_ids=tuple(kb_ids), revisions=tuple(revisions.get(kb_id, 0) for kb_id in kb_ids) if revisions else ()), layer
 
 
 def _by_synonyms(text: str, layer: Layer) -> list[str]:

@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator
 
 
 class WordMatcher:
-    """Finds words of two characters or more. Text and words must be folded alike."""
+    """Finds words of two characters or more; `pairs` are those of two. Text and words must be folded alike."""
 
     def __init__(self, words: Iterable[str]) -> None:
         lengths: dict[str, set[int]] = defaultdict(set)
         self._words = frozenset(words)
+        self.pairs = frozenset(word for word in self._words if len(word) == 2)
         for word in self._words:
             lengths[word[:2]].add(len(word))
         self._lengths = {head: sorted(found, reverse=True) for head, found in lengths.items()}
-
-    def __contains__(self, word: object) -> bool:
-        return word in self._words
 
     def __bool__(self) -> bool:
         return bool(self._words)

@@ -12,6 +12,7 @@ _NUMERAL = "零〇一二两三四五六七八九十百千万亿"
 # What is counted; without one of these after it, 一 and 三 are more often parts of words than numbers.
 _COUNTED = "年|个月|月|日|号|天|周|星期|小时|分钟|秒|岁|元|块|人|次|个|份|张|条|项|款|级|倍|折|米|公里|千克|公斤|克|层|楼|页|章|节|期|届|场"
 _TIME = ("年", "天", "周", "日", "号", "岁", "元", "小时")
+_DIGIT = re.compile(rf"[\d{_NUMERAL}]")
 _CHINESE = re.compile(rf"(?<![第哪这那每某同另任{_NUMERAL}])([{_NUMERAL}]+)(?=(?:多|余|几)?(?:{_COUNTED})|%)")
 _ARABIC = re.compile(rf"(?<![\d.,])(\d{{1,9}})(?=(?:多|余|几)?(?:{_COUNTED}))")
 _DATE = re.compile(r"(?<!\d)(\d{4})(?:年|[-/.])(\d{1,2})(?:月|[-/.])(\d{1,2})(?!\d)[日号]?")
@@ -20,6 +21,8 @@ _CHINESE_DATE = re.compile(r"([零〇一二三四五六七八九]{4})年(?:([一
 
 def number_forms(text: str) -> list[str]:
     """The text with its numbers in figures, with its dates in full, and with its numbers in characters; forms that equal it are left out."""
+    if not _DIGIT.search(text):
+        return []
     figures = _DATE.sub(_plain_date, _CHINESE.sub(_in_figures, _CHINESE_DATE.sub(_date_in_figures, text)))
     forms = (figures, _DATE.sub(_full_date, figures), _ARABIC.sub(_in_characters, _DATE.sub(_plain_date, text)))
     return [form for form in dict.fromkeys(forms) if form != text]

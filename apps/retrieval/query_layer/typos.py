@@ -11,8 +11,9 @@ import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, lru_cache
+from itertools import product
 
 import rjieba
 
@@ -34,22 +35,28 @@ _LATIN = re.compile(r"(?<![a-z0-9'])[a-z]{4,36}(?![a-z0-9'])")
 _ALIKE = (("zh", "z"), ("ch", "c"), ("sh", "s"), ("ng", "n"))
 
 
-def corrected(text: str, frequencies: Frequencies, is_own_word: Callable[[str], bool] = lambda _word: False) -> str | None:
-    """The folded text with what seems mistyped replaced, or None where nothing is suspicious or nothing better is known."""
-    replaced = _HAN_RUN.sub(lambda run: _corrected_run(run[0], frequencies, is_own_word) if len(run[0]) <= MAX_RUN else run[0], text)
-    replaced = _LATIN.sub(lambda word: _from_pinyin(word[0], frequencies) or word[0], replaced)
+def corrected(text: str, frequencies: Frequencies, own_words: Collection[str] = frozenset()) -> str | None:
+    """The folded text with what seems mistyped replaced, or None where nothing is suspicious or nothing better is known.
+
+    `own_words`, of two characters each, count as words beside those of the general dictionary.
+    """
+    replaced = _HAN_RUN.sub(lambda run: _corrected_run(run[0], frequencies, own_words) if len(run[0]) <= MAX_RUN else run[0], text)
+    pinyin = {word for word in _LATIN.findall(replaced) if len(_syllables(word)) > 1}
+    unknown = pinyin.difference(word for word, count in frequencies(list(pinyin)).items() if count) if pinyin else pinyin
+    if unknown:
+        replaced = _LATIN.sub(lambda word: (_from_pinyin(word[0], frequencies) if word[0] in unknown else None) or word[0], replaced)
     return replaced if replaced != text else None
 
 
-def _corrected_run(run: str, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> str:
+def _corrected_run(run: str, frequencies: Frequencies, own_words: Collection[str]) -> str:
     known = frequencies(_pairs(run))
     for _ in range(MAX_CORRECTIONS):
         places = _suspicious(run, known)
         if not places:
             return run
-        best = max((_best_at(run, place, frequencies, is_own_word) for place in places), default=(0.0, run))
+        best = max((_best_at(run, place, frequencies, own_words) for place in places), default=(0.0, run))
         if best[0] <= 0.0:
-            best = max((_best_pair(run, place, frequencies, is_own_word) for place in places if place + 1 in places), default=(0.0, run))
+            best = max((_best_pair(run, place, frequencies, own_words) for place in places if place + 1 in places), default=(0.0, run))
         if best[0] <= 0.0:
             return run
         run = best[1]
@@ -63,8 +70,8 @@ def _pairs(run: str) -> list[str]:
 
 def _suspicious(run: str, known: Mapping[str, int]) -> list[int]:
     """Places none of whose pairs is in the index."""
-    pairs = [bool(known.get(pair)) for pair in _pairs(run)]
-    return [place for place in range(len(run)) if run[place] not in _NEVER_SUSPICIOUS and not any(pairs[max(0, place - 1) : place + 1])]
+    pairs = [False, *(bool(known.get(pair)) for pair in _pairs(run)), False]
+    return [place for place, char in enumerate(run) if not (pairs[place] or pairs[place + 1] or char in _NEVER_SUSPICIOUS)]
 
 
 def _is_in_word(run: str, place: int) -> bool:
@@ -73,52 +80,47 @@ def _is_in_word(run: str, place: int) -> bool:
     return any(rjieba.has_word(run[start:end]) for start, end in spans if end <= len(run))
 
 
-def _best_at(run: str, place: int, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> tuple[float, str]:
+def _best_at(run: str, place: int, frequencies: Frequencies, own_words: Collection[str]) -> tuple[float, str]:
     """The best replacement of one character and its score; 0 where none will do.
 
     It must make a word that the index has; or, unless the character is part of a word as it is, two pairs of the index, or
     one where no other character makes any.
     """
-    others = [char for char in _same_sound(run[place]) if char != run[place] and char not in _NEVER_SUSPICIOUS]
+    others = _others_of_sound(run[place])
     left, right = run[place - 1 : place], run[place + 1 : place + 2]
     known = frequencies([*(left + char for char in others if left), *(char + right for char in others if right)])
     pairs_of = {char: [pair for pair in (left + char if left else "", char + right if right else "") if known.get(pair)] for char in others}
     possible = [char for char in others if pairs_of[char]]
     free = not _is_in_word(run, place)
     scored = [
-        (_score(pairs_of[char], known, is_own_word), run[:place] + char + run[place + 1 :])
+        (_score(pairs_of[char], known, own_words), run[:place] + char + run[place + 1 :])
         for char in possible
-        if any(_is_word(pair, is_own_word) for pair in pairs_of[char]) or (free and (len(pairs_of[char]) == 2 or len(possible) == 1))
+        if any(_is_word(pair, own_words) for pair in pairs_of[char]) or (free and (len(pairs_of[char]) == 2 or len(possible) == 1))
     ]
     return max(scored, default=(0.0, run))
 
 
-def _best_pair(run: str, place: int, frequencies: Frequencies, is_own_word: Callable[[str], bool]) -> tuple[float, str]:
+def _best_pair(run: str, place: int, frequencies: Frequencies, own_words: Collection[str]) -> tuple[float, str]:
     """The best replacement of two characters by a word of the same sound that the index has."""
-    words = [
-        first + second
-        for first in _same_sound(run[place])
-        for second in _same_sound(run[place + 1])
-        if _is_word(first + second, is_own_word)
-    ]
-    known = frequencies(words)
-    found = [(_score([word], known, is_own_word), run[:place] + word + run[place + 2 :]) for word in words if known.get(word)]
+    first, second = _blurred_sounds(run[place]), _blurred_sounds(run[place + 1])
+    words = {word for sounds in product(first, second) for word in _words_of_sounds(*sounds)}
+    words.update(word for word in own_words if _sounds_so(word[0], first) and _sounds_so(word[1], second))
+    known = frequencies(list(words))
+    found = [(_score([word], known, own_words), run[:place] + word + run[place + 2 :]) for word in words if known.get(word)]
     return max(found, default=(0.0, run))
 
 
-def _is_word(pair: str, is_own_word: Callable[[str], bool]) -> bool:
-    return bool(rjieba.has_word(pair)) or is_own_word(pair)
+def _is_word(pair: str, own_words: Collection[str]) -> bool:
+    return bool(rjieba.has_word(pair)) or pair in own_words
 
 
-def _score(pairs: Sequence[str], known: Mapping[str, int], is_own_word: Callable[[str], bool]) -> float:
-    return sum(math.log1p(known[pair]) * (WORD_BONUS if _is_word(pair, is_own_word) else 1.0) for pair in pairs)
+def _score(pairs: Sequence[str], known: Mapping[str, int], own_words: Collection[str]) -> float:
+    return sum(math.log1p(known[pair]) * (WORD_BONUS if _is_word(pair, own_words) else 1.0) for pair in pairs)
 
 
 def _from_pinyin(word: str, frequencies: Frequencies) -> str | None:
-    """The characters that a word of pinyin stands for, or None where the index has the word or no chain of pairs for it."""
+    """The characters that a word of pinyin stands for, or None where the index has no chain of pairs for it."""
     syllables = _syllables(word)
-    if len(syllables) < 2 or frequencies([word]).get(word):
-        return None
     paths = [(0.0, char) for char in _by_sound()[0].get(syllables[0], ())]
     for syllable in syllables[1:]:
         steps = [(score, said, said[-1] + char) for score, said in paths for char in _by_sound()[0].get(syllable, ())]
@@ -132,22 +134,44 @@ def _from_pinyin(word: str, frequencies: Frequencies) -> str | None:
     return paths[0][1] if paths else None
 
 
-def _syllables(word: str) -> list[str]:
+def _syllables(word: str) -> tuple[str, ...]:
     """The fewest syllables of pinyin, of two letters or more, that make up the word; none where it is not pinyin."""
-    ends: list[list[str] | None] = [[]]
-    for end in range(1, len(word) + 1):
-        options = [
-            [*before, word[start:end]]
-            for start in range(max(0, end - 6), end)
-            if end - start > 1 and (before := ends[start]) is not None and word[start:end] in _by_sound()[0]
-        ]
-        ends.append(min(options, key=len, default=None))
-    return ends[-1] or []
+    sounds = _by_sound()[0]
+    fewest: dict[int, tuple[str, ...]] = {0: ()}
+    for start in range(len(word) - 1):
+        if start > max(fewest):
+            break
+        before = fewest.get(start)
+        if before is None:
+            continue
+        for end in range(start + 2, min(start + 6, len(word)) + 1):
+            if word[start:end] in sounds and (end not in fewest or len(fewest[end]) > len(before) + 1):
+                fewest[end] = (*before, word[start:end])
+    return fewest.get(len(word), ())
 
 
-def _same_sound(char: str) -> list[str]:
-    exact, alike = _by_sound()
-    return list(dict.fromkeys(other for sound in _sounds(char) for other in (*exact.get(sound, ()), *alike.get(_blurred(sound), ()))))
+@lru_cache(maxsize=8192)
+def _others_of_sound(char: str) -> tuple[str, ...]:
+    """The common characters that sound like this one, which may stand in its place."""
+    said = dict.fromkeys(other for sound in _blurred_sounds(char) for other in _by_sound()[1].get(sound, ()))
+    return tuple(other for other in said if other != char and other not in _NEVER_SUSPICIOUS)
+
+
+@lru_cache(maxsize=16_384)
+def _words_of_sounds(first: str, second: str) -> tuple[str, ...]:
+    """The words of two common characters in the general dictionary that sound so. Looking through all pairs takes a millisecond."""
+    alike = _by_sound()[1]
+    return tuple(word for word in map("".join, product(alike.get(first, ()), alike.get(second, ()))) if rjieba.has_word(word))
+
+
+def _sounds_so(char: str, sounds: Collection[str]) -> bool:
+    return any(char in _by_sound()[1].get(sound, ()) for sound in sounds)
+
+
+@cache
+def _blurred_sounds(char: str) -> tuple[str, ...]:
+    """The readings of a character without what many speakers do not tell apart."""
+    return tuple(dict.fromkeys(_blurred(sound) for sound in _sounds(char)))
 
 
 def _blurred(sound: str) -> str:

@@ -140,7 +140,7 @@ def test_a_word_of_the_base_can_be_what_was_meant(tmp_path: Path) -> None:
     index = EmbeddedLexicalIndex(folder=tmp_path)
     put(index, ["云陆怎么用", "匀陆怎么用"])
     assert corrected("晕陆", lambda terms: index.frequencies(terms, KB)) is None
-    assert corrected("晕陆", lambda terms: index.frequencies(terms, KB), lambda word: word == "云陆") == "云陆"
+    assert corrected("晕陆", lambda terms: index.frequencies(terms, KB), {"云陆"}) == "云陆"
 
 
 # Variants
