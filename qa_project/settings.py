@@ -128,6 +128,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_NAME = f"wenlu_session_{QA.port}"
 CSRF_COOKIE_NAME = f"wenlu_csrf_{QA.port}"

@@ -22,10 +22,9 @@ def chat_page(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("bot", "")
     selected = next((bot for bot in bots if bot.slug == wanted), bots[0] if bots else None)
     context = {
-        "bots": [_as_dict(bot) for bot in bots],
+        "bots": [_as_dict(bot, explained=may_explain(bot, caller)) for bot in bots],
         "bot": selected.slug if selected else "",
         "language": "zh" if (get_language() or "").startswith("zh") else "en",
-        "may_explain": selected is not None and may_explain(selected, caller),
         "max_question_chars": get_settings().max_question_chars,
     }
     page = render(request, "chat.html", context)
@@ -33,10 +32,11 @@ def chat_page(request: HttpRequest) -> HttpResponse:
     return page
 
 
-def _as_dict(bot: Bot) -> JSONDict:
+def _as_dict(bot: Bot, *, explained: bool) -> JSONDict:
     return {
         "slug": bot.slug,
         "name": bot.name,
+        "may_explain": explained,
         "greeting": {"zh": bot.greeting_zh, "en": bot.greeting_en},
         "suggestions": {"zh": bot.suggestions_zh.splitlines(), "en": bot.suggestions_en.splitlines()},
     }

@@ -193,17 +193,19 @@ def test_the_language_switch_is_remembered(page: Page) -> None:
     assert page.evaluate("document.documentElement.lang") == "en"
 
 
-def test_a_reader_is_not_offered_the_explanation(page: Page, script: ScriptedBot) -> None:
+def test_a_reader_is_not_offered_the_explanation_and_nothing_is_refused(page: Page, script: ScriptedBot) -> None:
+    refused: list[str] = []
+    page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
     ask(page, script, "年假？")
-    with page.expect_response("**/explain") as response:
-        script.finish("五天。")
-        expect(page.locator(".actions")).to_be_visible()
-    assert (response.value.status, page.locator(".explain").count()) == (403, 0)
+    script.finish("五天。")
+    expect(page.locator(".actions")).to_be_visible()
+    assert (refused, page.locator(".explain").count()) == ([], 0)
 
 
 def test_a_curator_sees_why_and_may_vote(page: Page, script: ScriptedBot, live_server: LiveServer, admin_client: Client) -> None:
     session = admin_client.cookies[settings.SESSION_COOKIE_NAME].value
     page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    page.reload()
     ask(page, script, "年假？")
     Turn.objects.filter(pk=script.turn).update(trace={"faq": {"confidence": 0.93, "accepted": True}})
     script.finish("五天。")

@@ -1,28 +1,26 @@
 // Why was the question answered like this? Shows the server's explanation to those whom the server tells.
 
-import { ApiError, readExplanation } from "./api.js";
+import { readExplanation } from "./api.js";
 import { element } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "./messages.js";
 import { kindName } from "./sources-view.js";
 
-/** Whether this person may see explanations: asked once a page, with the first turn that is drawn. */
-let permission = null;
+/** Whether this person may see why the bot answered; the page says so of each bot. */
+let permitted = false;
 
-/**
- * Adds a disclosure to the place if the person may see it, else nothing.
- * @param {HTMLElement} place
- * @param {string} turn
- */
-export async function offerExplanation(place, turn) {
-  permission ??= readExplanation(turn).then(() => true, mayAskAgain);
-  if (await permission) place.replaceChildren(drawDisclosure(turn));
+/** @param {boolean} allowed */
+export function permitExplanations(allowed) {
+  permitted = allowed;
 }
 
-function mayAskAgain(error) {
-  const isRefusal = error instanceof ApiError && error.status >= 400 && error.status < 500;
-  if (!isRefusal) permission = null;
-  return false;
+/**
+ * The disclosures of a turn: one, or none where this person may not see it.
+ * @param {string} turn
+ * @returns {HTMLElement[]}
+ */
+export function drawExplanations(turn) {
+  return permitted ? [drawDisclosure(turn)] : [];
 }
 
 function drawDisclosure(turn) {

@@ -6,6 +6,7 @@ import { Composer } from "./composer.js";
 import { ConnectionView } from "./connection-view.js";
 import { Dialogue } from "./dialogue.js";
 import { byId, element, pageData } from "./dom.js";
+import { permitExplanations } from "./explain-view.js";
 import { History } from "./history.js";
 import { icon, mark } from "./icons.js";
 import { beginLanguage, onLanguageChange, switchLanguage, t, translatePage } from "./messages.js";
@@ -91,6 +92,7 @@ class ChatPage {
   }
 
   #connect() {
+    permitExplanations(this.bot.may_explain);
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const url = `${scheme}//${location.host}/ws/bots/${encodeURIComponent(this.bot.slug)}/`;
     this.dialogue = new Dialogue({

@@ -1,7 +1,7 @@
 // What does one turn look like? A question and its answer in every state it can be in.
 
 import { copyText, element } from "./dom.js";
-import { offerExplanation } from "./explain-view.js";
+import { drawExplanations } from "./explain-view.js";
 import { FeedbackView } from "./feedback-view.js";
 import { icon, mark } from "./icons.js";
 import { MarkdownView } from "./markdown-view.js";
@@ -94,9 +94,7 @@ export class TurnView {
     const feedback = new FeedbackView(turn, (vote) => this.actions.onVote(this.turn, vote));
     const copy = element("button", { type: "button", class: "icon-button", "aria-label": t("turn.copy"), title: t("turn.copy"), onclick: () => this.#copy(copy) }, icon("copy"));
     const bar = element("div", { class: "actions" }, turn.answer && copy, feedback.buttons, element("span", { class: "meta" }, metaText(turn)));
-    const why = element("div", {});
-    offerExplanation(why, turn.id);
-    return [bar, feedback.form, why];
+    return [bar, feedback.form, ...drawExplanations(turn.id)];
   }
 
   async #copy(button) {
