@@ -166,6 +166,15 @@ class Settings(BaseSettings):
         100_000, ge=0, description="Vectors of one knowledge base beyond which clusters with short codes (IVF-PQ) replace the graph."
     )
 
+    # Jobs in the background
+    job_threads: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Jobs (such as reading documents) that one process works on at a time, each of another knowledge base; 0 leaves them to others.",
+    )
+    jobs_max_mb: int = Field(4096, ge=1, description="Room for uploaded files that wait to be read, in MiB.")
+
     # Files
     parse_processes: int = Field(2, ge=1, le=64, description="Processes that read files for one process of the server, at most.")
     parse_max_file_mb: int = Field(100, ge=1, description="Largest file that is read, in MiB.")

@@ -13,6 +13,8 @@ from apps.retrieval.encoding import encoder
 from apps.retrieval.follower import follower
 from apps.retrieval.registry import close_indexes
 from apps.retrieval.warmup import warm_up
+from apps.serving.jobs.news import use_loop
+from apps.serving.jobs.runner import runner
 from core.backends import close_backends, get_backend
 from core.config import get_settings
 from core.errors import QAError
@@ -31,6 +33,7 @@ class Lifespan:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await asyncio.to_thread(start)
+                use_loop(asyncio.get_running_loop())
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await asyncio.to_thread(stop)
@@ -49,6 +52,7 @@ def start() -> None:
     follower().watch()
     _usage.append(UsageWriter())
     checker().watch()
+    runner().start()
     _settle()
 
 
@@ -70,6 +74,7 @@ def _settle() -> None:
 
 def stop() -> None:
     """Ends the background work and writes what lies in memory."""
+    runner().close()
     while _usage:
         _usage.pop().close()
     checker().close()

@@ -24,6 +24,7 @@ from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.query_layer.layer import forget_layers
 from apps.retrieval.registry import close_indexes
 from apps.retrieval.search.stored_passages import forget_kinds
+from apps.serving.jobs.runner import runner
 from core.backends import close_backends, get_backend, load_object, use_backend
 from core.config import get_settings
 from core.protocols import Encoder, Skill
@@ -53,6 +54,9 @@ def encoder(request: pytest.FixtureRequest) -> Iterator[HashingEncoder | None]:
 
 def forget_process_state() -> None:
     """As after a new start on an empty disk: primary keys are used again in the next test, so no index may survive."""
+    if runner.cache_info().currsize:
+        runner().close()
+        runner.cache_clear()
     follower().close()
     follower.cache_clear()
     forget_densities()

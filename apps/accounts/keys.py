@@ -6,7 +6,7 @@ import hashlib
 import secrets
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from apps.accounts.models import ApiKey, User
@@ -37,17 +37,26 @@ def caller_of_key(text: str) -> Caller:
     return _callers.get(_digest(text))
 
 
-def _read_caller(digest: str) -> Caller:
-    usable = Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
-    key = ApiKey.objects.filter(usable, digest=digest).first()
-    if key is None:
-        raise NotAuthenticated("The key is unknown, revoked or expired. Make one with `manage.py create_key`.")
+def usable_keys() -> QuerySet[ApiKey]:
+    """The keys that are neither revoked nor expired."""
+    return ApiKey.objects.filter(Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=timezone.now())))
+
+
+def caller_of_row(key: ApiKey) -> Caller:
+    """Who holds a usable key."""
     role = AccessRole(key.role)
     if key.bot_id is not None:
         return Caller(name=f"key:{key.pk}", bot_id=key.bot_id)
     if key.kb_id is not None:
         return Caller(name=f"key:{key.pk}", kb_roles={key.kb_id: role})
     return Caller(name=f"key:{key.pk}", role=role)
+
+
+def _read_caller(digest: str) -> Caller:
+    key = usable_keys().filter(digest=digest).first()
+    if key is None:
+        raise NotAuthenticated("The key is unknown, revoked or expired. Make one with `manage.py create_key`.")
+    return caller_of_row(key)
 
 
 def caller_of_user(user: User) -> Caller:

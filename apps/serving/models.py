@@ -1,4 +1,4 @@
-"""Deployments: which generators there are, here and elsewhere, and in which order they are asked."""
+"""Deployments: which generators there are and in which order they are asked. Jobs: what is done in the background, and how far it is."""
 
 from __future__ import annotations
 
@@ -36,3 +36,61 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Job(models.Model):
+    """Work in the background. Whoever holds its lease works on it; `position` is where whoever comes next goes on.
+
+    Jobs of one `line` (a knowledge base) are done one after another, in their order; lines share the time fairly.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting")
+        RUNNING = "running", _("Running")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+        CANCELLED = "cancelled", _("Cancelled")
+
+    kind = models.CharField(_("kind"), max_length=40)
+    kb = models.ForeignKey(
+        "retrieval.KnowledgeBase", verbose_name=_("knowledge base"), null=True, blank=True, on_delete=models.CASCADE, related_name="jobs"
+    )
+    line = models.CharField(max_length=80)
+    title = models.CharField(_("what"), max_length=200, blank=True)
+    actor = models.CharField(_("by"), max_length=160)
+    payload = models.JSONField(default=dict)
+    folder = models.CharField(max_length=40, blank=True, help_text="Name of the folder with its own files; they go when it has ended well.")
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.QUEUED)
+    step = models.CharField(_("step"), max_length=40, blank=True)
+    position = models.JSONField(default=dict)
+    result = models.JSONField(default=dict)
+    done = models.BigIntegerField(_("done"), default=0)
+    total = models.BigIntegerField(_("in all"), default=0)
+    samples = models.JSONField(default=list, help_text="[seconds since 1970, done] of the last minutes: how fast it goes.")
+    cancel_requested = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="How often it was begun or taken over since it last came further.")
+    not_before = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=160, blank=True)
+    lease_token = models.BigIntegerField(default=0, help_text="Grows with each claim: who was late writes nothing.")
+    lease_until = models.DateTimeField(null=True)
+    served_at = models.DateTimeField(null=True)
+    error = models.TextField(_("error"), blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True)
+    finished_at = models.DateTimeField(_("finished"), null=True)
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("job"), _("jobs")
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["line", "id"], name="job_by_line"),
+            models.Index(fields=["line", "id"], name="job_unfinished", condition=models.Q(state__in=["queued", "running"])),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["line"], condition=~models.Q(lease_owner=""), name="one_leased_job_a_line"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or f"{self.kind} {self.pk}"

@@ -1,0 +1,75 @@
+"""Which kinds of jobs are there? Each app registers its own: a name, and the function that does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+
+from apps.accounts.permissions import Permission
+from apps.serving.jobs.run import JobRun
+from apps.serving.models import Job
+from core.errors import InvalidRequest
+
+Work = Callable[[JobRun], Iterator[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """One thing that was not simply done: where it is, what became of it, a short code of the reason, and a sentence."""
+
+    place: str
+    outcome: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """What a job came to: counts with their names, and the things that somebody should know about."""
+
+    counts: Sequence[tuple[str | Promise, int]] = ()
+    lines: Sequence[ReportLine] = ()
+
+
+def no_report(job: Job) -> JobReport:
+    """The report of a kind that has none."""
+    return JobReport()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobKind:
+    """A kind of job.
+
+    `work` is a generator that goes on from `run.position`. It calls `run.checkpoint(…)` after each piece, in the transaction that
+    writes the piece, and yields after it: there it may rest while others have their turn, be stopped, or be cancelled. Pieces of
+    about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
+    again later. `permission` is what queueing, cancelling and retrying takes in the job's knowledge base.
+    """
+
+    name: str
+    label: str | Promise
+    work: Work
+    permission: Permission = Permission.EDIT
+    report: Callable[[Job], JobReport] = no_report
+
+
+_kinds: dict[str, JobKind] = {}
+
+
+def register_kind(kind: JobKind) -> None:
+    """Makes a kind known to this process; to be called when its app is ready."""
+    _kinds[kind.name] = kind
+
+
+def kind_named(name: str) -> JobKind:
+    """The kind of this name. Raises InvalidRequest where no app has it."""
+    if name not in _kinds:
+        raise InvalidRequest(f"There is no kind of job {name!r}. There are: {', '.join(sorted(_kinds))}.", kind=name[:40])
+    return _kinds[name]
+
+
+def known_kinds() -> list[str]:
+    """The names of all kinds that this process can work on."""
+    return sorted(_kinds)
