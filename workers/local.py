@@ -22,6 +22,7 @@ from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
 from workers.generation_loop import GenerationLoop
 from workers.generator import TorchGenerator
+from workers.loading import LoadedOnce
 from workers.tokens import TokenizedText
 from workers.weights import resolve
 
@@ -41,9 +42,7 @@ class LocalEncoder:
     def __init__(self) -> None:
         self._settings = get_settings()
         self._cache = EmbeddingCache(self._settings.embedding_cache_entries)
-        self._lock = threading.Lock()
-        self._loaded: tuple[TorchEncoder, Batcher[TokenizedText, Encoded]] | None = None
-        self._closed = False
+        self._model = LoadedOnce("encoder", lambda: _load(self._settings), free=lambda loaded: loaded[1].close())
 
     def load(self) -> None:
         """Loads the model now and runs one text through it, so that the first question is as fast as the others."""
@@ -51,26 +50,22 @@ class LocalEncoder:
 
     def close(self) -> None:
         """Frees the model; whoever waits for it gets ModelUnavailable."""
-        with self._lock:
-            self._closed = True
-            loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded[1].close()
+        self._model.close()
 
     @property
     def model_id(self) -> str:
         """Names the weights and how texts are put to them; loads the model."""
-        return self._model()[0].model_id
+        return self._model.get()[0].model_id
 
     @property
     def dim(self) -> int:
         """Length of a vector; loads the model."""
-        return self._model()[0].dim
+        return self._model.get()[0].dim
 
     @property
     def device(self) -> str:
         """Where the model runs; loads it."""
-        return str(self._model()[0].device)
+        return str(self._model.get()[0].device)
 
     def encode(self, texts: Sequence[str], role: Role) -> FloatArray:
         """float32[n, dim] with unit rows, in the order of `texts`."""
@@ -105,12 +100,12 @@ class LocalEncoder:
         cancel: threading.Event | None = None,
     ) -> list[Future[Encoded]]:
         """The results to come of texts that wait together. As `Batcher.submit`; where the queue fills up midway, none waits."""
-        encoder, batcher = self._model()
+        encoder, batcher = self._model.get()
         tokenized = encoder.tokenize(texts, role, wants_tokens=wants_tokens)
         return submit_all(batcher, tokenized, priority=priority, deadline=deadline, cancel=cancel)
 
     def _encode_question(self, text: str) -> CachedVectors:
-        encoder, batcher = self._model()
+        encoder, batcher = self._model.get()
         (tokenized,) = encoder.tokenize([text], Role.QUERY, wants_tokens=True)
         vector, tokens = _both(batcher.call(tokenized))
         vector.flags.writeable = False
@@ -118,7 +113,7 @@ class LocalEncoder:
 
     def _encode_all(self, texts: Sequence[str], role: Role, *, wants_tokens: bool) -> Iterator[Encoded]:
         """The results in order, with at most `CHUNKS_IN_FLIGHT` chunks before the model."""
-        encoder, batcher = self._model()
+        encoder, batcher = self._model.get()
         priority = Priority.LIVE if len(texts) <= LIVE_TEXTS else Priority.BULK
         chunk_texts = min(CHUNK_TEXTS, self._settings.batch_max_waiting)
         in_flight: deque[list[Future[Encoded]]] = deque()
@@ -135,26 +130,13 @@ class LocalEncoder:
                 for future in futures:
                     future.cancel()
 
-    def _model(self) -> tuple[TorchEncoder, Batcher[TokenizedText, Encoded]]:
-        loaded = self._loaded
-        if loaded is not None:
-            return loaded
-        with self._lock:
-            if self._closed:
-                raise ModelUnavailable("The encoder of this process was shut down.")
-            if self._loaded is None:
-                self._loaded = _load(self._settings)
-            return self._loaded
-
 
 class LocalGenerator:
     """The generator of `QA_GENERATOR` in this process, loaded on first use; implements `core.protocols.Generator`."""
 
     def __init__(self) -> None:
         self._settings = get_settings()
-        self._lock = threading.Lock()
-        self._loop: GenerationLoop | None = None
-        self._closed = False
+        self._loop = LoadedOnce("generator", lambda: _load_generator(self._settings), free=lambda loop: loop.close())
 
     @property
     def model_id(self) -> str:
@@ -164,11 +146,12 @@ class LocalGenerator:
     @property
     def is_lost(self) -> bool:
         """Whether the model was there and can serve nobody any more: only another process helps."""
-        return self._loop is not None and self._loop.has_ended
+        loop = self._loop.loaded
+        return loop is not None and loop.has_ended
 
     def load(self) -> None:
         """Loads the model now, so that the first request need not wait for it."""
-        self._running_loop()
+        self._loop.get()
 
     def stream(self, request: GenerationRequest, cancel: threading.Event) -> Iterator[Chunk]:
         """The chunks; the request waits for its place from the call on, read or not."""
@@ -177,26 +160,11 @@ class LocalGenerator:
     def submit(self, request: GenerationRequest, cancel: threading.Event) -> TextStream:
         """The text to come, with what a worker asks of it. Raises as `stream` does, InvalidRequest for limits that make no sense."""
         check_request(request)
-        return self._running_loop().submit(request, cancel)
+        return self._loop.get().submit(request, cancel)
 
     def close(self) -> None:
         """Frees the model; whoever waits for it gets ModelUnavailable."""
-        with self._lock:
-            self._closed = True
-            loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.close()
-
-    def _running_loop(self) -> GenerationLoop:
-        loop = self._loop
-        if loop is not None:
-            return loop
-        with self._lock:
-            if self._closed:
-                raise ModelUnavailable("The generator of this process was shut down.")
-            if self._loop is None:
-                self._loop = _load_generator(self._settings)
-            return self._loop
+        self._loop.close()
 
 
 def _load_generator(settings: Settings) -> GenerationLoop:

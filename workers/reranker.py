@@ -16,6 +16,7 @@ from core.types import FloatArray, Priority, Role
 from workers.batching import results_of
 from workers.cross_encoder import BatchedCrossEncoder, load_cross_encoder
 from workers.late_interaction import LateInteraction, TokensToCome
+from workers.loading import LoadedOnce
 from workers.local import LocalEncoder
 
 LATE_INTERACTION = "late-interaction"
@@ -33,9 +34,7 @@ class LocalReranker:
         self._settings = get_settings()
         self._encoder = encoder
         self._late = None if self._settings.reranker else LateInteraction()
-        self._lock = threading.Lock()
-        self._loaded: BatchedCrossEncoder | None = None
-        self._closed = False
+        self._cross_encoder = LoadedOnce("reranker", self._load, free=lambda loaded: loaded.close())
         self._refusal: tuple[float, str] | None = None
 
     def load(self) -> None:
@@ -44,25 +43,21 @@ class LocalReranker:
 
     def close(self) -> None:
         """Frees the cross-encoder; whoever waits for it gets ModelUnavailable. The encoder is its owner's to close."""
-        with self._lock:
-            self._closed = True
-            loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded.close()
+        self._cross_encoder.close()
 
     @property
     def model_id(self) -> str:
         """Names what scores: thresholds fitted for one mean nothing for another."""
         if self._late is not None:
             return f"{LATE_INTERACTION}:{self._the_encoder().model_id}"
-        return self._cross_encoder().model.model_id
+        return self._cross_encoder.get().model.model_id
 
     @property
     def device(self) -> str:
         """Where the model runs."""
         if self._late is not None:
             return str(getattr(self._the_encoder(), "device", "elsewhere"))
-        return str(self._cross_encoder().model.device)
+        return str(self._cross_encoder.get().model.device)
 
     def score(self, query: str, passages: Sequence[str]) -> FloatArray:
         """float32[n], larger is better: a logit of the cross-encoder, or a mean cosine where there is none."""
@@ -81,7 +76,7 @@ class LocalReranker:
         if not passages:
             return lambda: np.empty(0, np.float32)
         if self._late is None:
-            futures = self._cross_encoder().submit(query, passages, priority=priority, deadline=deadline, cancel=cancel)
+            futures = self._cross_encoder.get().submit(query, passages, priority=priority, deadline=deadline, cancel=cancel)
             return lambda: np.array(results_of(futures), np.float32)
         encoder = self._the_encoder()
 
@@ -97,14 +92,6 @@ class LocalReranker:
 
     def _the_encoder(self) -> Encoder:
         return self._encoder or get_backend(self._settings.encoder_backend, Encoder)  # type: ignore[type-abstract]
-
-    def _cross_encoder(self) -> BatchedCrossEncoder:
-        with self._lock:
-            if self._closed:
-                raise ModelUnavailable("The reranker of this process was shut down.")
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
 
     def _load(self) -> BatchedCrossEncoder:
         """Raises ModelUnavailable for any reason, so that a search goes on without; at once where it failed just now."""

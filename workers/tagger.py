@@ -21,6 +21,7 @@ from workers.bio import TaggedToken, spans_of
 from workers.broker import TAGGER
 from workers.device import is_device_lost
 from workers.headed_model import Head, HeadedModel, TokenizedInput
+from workers.loading import LoadedOnce
 from workers.weights import resolve
 
 OVERLAP = 64
@@ -82,9 +83,7 @@ class LocalTagger:
 
     def __init__(self) -> None:
         self._settings = get_settings()
-        self._lock = threading.Lock()
-        self._loaded: tuple[TorchTagger, Batcher[TokenizedInput, TokenLabels]] | None = None
-        self._closed = False
+        self._model = LoadedOnce("tagger", self._load, free=lambda loaded: loaded[1].close())
 
     def load(self) -> None:
         """Loads the model now and runs one text through it."""
@@ -92,21 +91,17 @@ class LocalTagger:
 
     def close(self) -> None:
         """Frees the model; whoever waits for it gets ModelUnavailable."""
-        with self._lock:
-            self._closed = True
-            loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            loaded[1].close()
+        self._model.close()
 
     @property
     def model_id(self) -> str:
         """Names the weights."""
-        return self._model()[0].model.model_id
+        return self._model.get()[0].model.model_id
 
     @property
     def device(self) -> str:
         """Where the model runs."""
-        return str(self._model()[0].model.device)
+        return str(self._model.get()[0].model.device)
 
     def tag(self, texts: Sequence[str]) -> list[list[Span]]:
         """The spans of each text, in order of their start."""
@@ -118,7 +113,7 @@ class LocalTagger:
         self, texts: Sequence[str], *, priority: Priority, deadline: float | None = None, cancel: threading.Event | None = None
     ) -> Callable[[], list[list[Span]]]:
         """What waits for the spans, of texts that share forward passes with everybody's. As `Batcher.submit`."""
-        tagger, batcher = self._model()
+        tagger, batcher = self._model.get()
         covered = tagger.windows(texts)
         inputs = [tagger.model.input_of(encoding) for windows in covered for encoding in windows.encodings]
         futures = submit_all(batcher, inputs, priority=priority, deadline=deadline, cancel=cancel)
@@ -129,14 +124,6 @@ class LocalTagger:
             return [spans_of(windows.text, windows.tokens(own, tagger.model.labels)) for windows, own in zip(covered, labels, strict=True)]
 
         return spans
-
-    def _model(self) -> tuple[TorchTagger, Batcher[TokenizedInput, TokenLabels]]:
-        with self._lock:
-            if self._closed:
-                raise ModelUnavailable("The tagger of this process was shut down.")
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
 
     def _load(self) -> tuple[TorchTagger, Batcher[TokenizedInput, TokenLabels]]:
         settings = self._settings
