@@ -141,6 +141,21 @@ class Settings(BaseSettings):
         description="Hosts, addresses and networks of your own that this server may fetch from and generate at, separated by commas; all others must be public.",
     )
 
+    # Web sites
+    site_user_agent: str = Field(
+        "wenlu",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[ -~]+$",
+        description="Name by which pages are asked for; robots.txt may address it.",
+    )
+    site_delay_s: float = Field(
+        1.0, ge=0, le=60, description="Least time between two requests to a site; a longer Crawl-delay of its robots.txt counts, up to 30."
+    )
+    site_page_s: float = Field(30.0, ge=1, le=600, description="Longest time for one page of a site.")
+    site_page_mb: int = Field(50, ge=1, le=500, description="Largest page, file or sitemap that is taken from a site, unpacked, in MiB.")
+    site_max_pages: int = Field(10_000, ge=1, le=1_000_000, description="Pages that are taken from one sitemap, at most.")
+
     # Which class stands behind each seam
     encoder_backend: str = Field("workers.local.LocalEncoder", description="Dotted path of the Encoder.")
     generator_backend: str = Field("workers.local.LocalGenerator", description="Dotted path of the Generator.")

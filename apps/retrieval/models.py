@@ -172,6 +172,31 @@ class SiteLines(models.Model):
         return self.site
 
 
+class SitePage(models.Model):
+    """A page of the web that came in: by what its server tells whether it changed, and the sitemap that named it."""
+
+    kb = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="+")
+    external_id = models.CharField(max_length=200, help_text="The id of its document.")
+    url = models.CharField(max_length=2000)
+    sitemap = models.CharField(
+        max_length=200, blank=True, help_text="The sitemap's address, as long as an id; empty for a page asked for by itself."
+    )
+    etag = models.CharField(max_length=500, blank=True)
+    last_modified = models.CharField(max_length=100, blank=True)
+    content_sha256 = models.CharField(max_length=64)
+    status_before = models.CharField(
+        max_length=10, blank=True, help_text="The document's status before it was archived because the page was gone."
+    )
+    fetched_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kb", "external_id"], name="one_page_an_id")]
+        indexes = [models.Index(fields=["kb", "sitemap"], name="page_by_sitemap")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
 class Ingestion(models.Model):
     """One run of an ingestion and what became of its sources. `items` name those that were not simply taken, `codes` count the reasons."""
 

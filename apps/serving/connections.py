@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +43,20 @@ class Fetched:
     url: str
     content_type: str
     body: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What an address answers, its body still to be read. `url` is where redirects led to; names of headers are in lower case."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: Iterator[bytes]
+
+
+class TooManyRedirects(InvalidRequest):
+    """An address leads on again and again."""
 
 
 class Unreachable(ModelUnavailable):
@@ -82,21 +96,32 @@ def exchange(
         raise Unreachable(f"{target.host} cannot be reached, or broke off: {type(error).__name__}.", host=target.host) from error
 
 
+@contextmanager
+def follow(url: str, *, headers: Mapping[str, str], enter: Callable[[str], Patience], cancel: Event | None = None) -> Iterator[Answer]:
+    """The answer that the address leads to; every redirect is checked like the first address.
+
+    `enter` is asked before each address: it says how long to wait there, and may raise. Raises TooManyRedirects, and as `exchange`.
+    """
+    for _ in range(MAX_REDIRECTS + 1):
+        with exchange("GET", url, headers=headers, patience=enter(url), cancel=cancel) as response:
+            if response.status not in _REDIRECTS:
+                named = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in reversed(response.headers)}
+                yield Answer(url=url, status=response.status, headers=named, body=response.iter_stream())
+                return
+            url = check_redirect(url, header_of(response, "location"), private_hosts())
+    raise TooManyRedirects(f"The address leads on more than {MAX_REDIRECTS} times.", field="url")
+
+
 def fetch(url: str, *, max_bytes: int, headers: Mapping[str, str] | None = None, patience: Patience | None = None) -> Fetched:
     """What lies at the address; every redirect is checked like the first address.
 
     Raises AddressRefused, InvalidRequest for an answer that is no 200 or is longer than `max_bytes`, and as `exchange`.
     """
-    for _ in range(MAX_REDIRECTS + 1):
-        with exchange("GET", url, headers=headers or {}, patience=patience or Patience()) as response:
-            if response.status in _REDIRECTS:
-                url = check_redirect(url, header_of(response, "location"), private_hosts())
-                continue
-            if response.status != 200:
-                raise InvalidRequest(f"The address answers with the status {response.status}.", field="url")
-            content_type = header_of(response, "content-type").partition(";")[0].strip().lower()
-            return Fetched(url=url, content_type=content_type, body=read_bounded(response.iter_stream(), max_bytes))
-    raise InvalidRequest(f"The address leads on more than {MAX_REDIRECTS} times.", field="url")
+    with follow(url, headers=headers or {}, enter=lambda _: patience or Patience()) as answer:
+        if answer.status != 200:
+            raise InvalidRequest(f"The address answers with the status {answer.status}.", field="url")
+        content_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return Fetched(url=answer.url, content_type=content_type, body=read_bounded(answer.body, max_bytes))
 
 
 def header_of(response: httpcore2.Response, name: str) -> str:

@@ -7,10 +7,13 @@ what is in already costs one hash.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.documents.gone import Gone, GoneSource, settle_gone
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
@@ -18,9 +21,9 @@ from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, mended,
 from apps.retrieval.documents.services import Draft, save_documents, set_status
 from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
-from core.errors import Forbidden, QAError
+from core.errors import Cancelled, Forbidden, QAError
 
-LOOK_UP, LOOK_UP_BYTES = 200, 16 << 20
+LOOK_UP, LOOK_UP_BYTES, LOOK_UP_S = 200, 16 << 20, 5.0
 SAVE_PASSAGES = 256
 
 Progress = Callable[[int], None]
@@ -47,18 +50,25 @@ class BadSource:
     place: str
     problem: str
     size: int = 0
+    code: str = "unusable"
 
 
-def ingest(kb: KnowledgeBase, sources: Iterable[Source | BadSource], caller: Caller, *, progress: Progress | None = None) -> IngestReport:
+AnySource: TypeAlias = Source | BadSource | GoneSource
+
+
+def ingest(
+    kb: KnowledgeBase, sources: Iterable[AnySource], caller: Caller, *, progress: Progress | None = None, gone: Gone = Gone.KEEP
+) -> IngestReport:
     """Saves what is new or changed among the sources. `progress` is told the size of what was done since its last call.
 
+    `gone` says what becomes of documents whose source is gone; whoever wants them taken out must be allowed to publish.
     What was saved is findable when this returns, and the report is stored (`Ingestion`), also of a run that fails. Memory does not
     grow with the number of sources. Raises what no other source
     would escape either, such as IndexMismatch; what was saved until then stays.
     """
-    caller.require(Permission.EDIT, kb.pk)
+    caller.require(Permission.EDIT if gone is Gone.KEEP else Permission.PUBLISH, kb.pk)
     with stored_report(kb, caller) as report:
-        run = _Run(kb, caller, report, policy_of(kb))
+        run = _Run(kb, caller, report, policy_of(kb), gone)
         for batch in _batches(sources):
             run.take(batch)
             if progress:
@@ -67,16 +77,16 @@ def ingest(kb: KnowledgeBase, sources: Iterable[Source | BadSource], caller: Cal
     return report
 
 
-def _batches(sources: Iterable[Source | BadSource]) -> Iterator[list[Source | BadSource]]:
-    """Sources by the hundred, or fewer where they are large: a batch is looked up at once and held in memory."""
-    batch: list[Source | BadSource] = []
-    size = 0
+def _batches(sources: Iterable[AnySource]) -> Iterator[list[AnySource]]:
+    """Sources by the hundred, or fewer where they are large or slow to come: a batch is looked up at once and held in memory."""
+    batch: list[AnySource] = []
+    size, begun = 0, time.monotonic()
     for source in sources:
         batch.append(source)
         size += source.size
-        if len(batch) >= LOOK_UP or size >= LOOK_UP_BYTES:
+        if len(batch) >= LOOK_UP or size >= LOOK_UP_BYTES or time.monotonic() - begun > LOOK_UP_S:
             yield batch
-            batch, size = [], 0
+            batch, size, begun = [], 0, time.monotonic()
     if batch:
         yield batch
 
@@ -84,15 +94,18 @@ def _batches(sources: Iterable[Source | BadSource]) -> Iterator[list[Source | Ba
 class _Run:
     """One ingestion: what was read and waits to be saved, and what became of the rest."""
 
-    def __init__(self, kb: KnowledgeBase, caller: Caller, report: IngestReport, policy: IngestPolicy) -> None:
-        self._kb, self._caller, self._report, self._policy = kb, caller, report, policy
+    def __init__(self, kb: KnowledgeBase, caller: Caller, report: IngestReport, policy: IngestPolicy, gone: Gone) -> None:
+        self._kb, self._caller, self._report, self._policy, self._gone = kb, caller, report, policy, gone
         self._policy_digest = policy_digest(policy)
         self._first_uses = _FirstUses(report)
         self._waiting: list[PlacedDraft] = []
         self._waiting_passages = 0
 
-    def take(self, batch: Sequence[Source | BadSource]) -> None:
+    def take(self, batch: Sequence[AnySource]) -> None:
         """Reads what changed of a batch, and saves whenever enough passages wait."""
+        for source in batch:
+            if isinstance(source, GoneSource):
+                settle_gone(self._kb, source, self._gone, self._caller, self._report)
         changed = self._changed([self._with_policy(source) for source in self._first_uses.of(batch)])
         read = [(source, reading) for source in changed if (reading := self._read(source))]
         readings = [reading for _, reading in read]
@@ -129,8 +142,11 @@ class _Run:
         """What a source says, None where it cannot be read."""
         try:
             return mended(source.read(), self._policy)
+        except Cancelled:
+            raise
         except QAError as error:
-            self._report.refuse(source.place, error.message.removeprefix(f"{source.place}: "))
+            code = str(error.details.get("reason") or "unusable")
+            self._report.refuse(source.place, error.message.removeprefix(f"{source.place}: "), code)
             return None
 
     def _draft(self, source: Source, reading: Reading) -> Draft | None:
@@ -162,11 +178,13 @@ class _FirstUses:
         self._report = report
         self._seen: set[int] = set()
 
-    def of(self, batch: Sequence[Source | BadSource]) -> Iterator[Source]:
+    def of(self, batch: Sequence[AnySource]) -> Iterator[Source]:
         """The sources whose id nothing before them had."""
         for source in batch:
+            if isinstance(source, GoneSource):
+                continue
             if isinstance(source, BadSource):
-                self._report.refuse(source.place, source.problem)
+                self._report.refuse(source.place, source.problem, source.code)
                 continue
             key = int.from_bytes(hashlib.blake2b(source.id.encode(), digest_size=8).digest())
             if key in self._seen:

@@ -94,7 +94,7 @@ def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
     """The source that a row is. Its hash is that of its content, whatever the order of its fields; a row without id has one from it."""
     if not isinstance(raw.data, dict):
         return BadSource(place=place, problem=raw.problem, size=size)
-    digest = _digest(orjson.dumps(raw.data, option=orjson.OPT_SORT_KEYS))
+    digest = source_digest(orjson.dumps(raw.data, option=orjson.OPT_SORT_KEYS))
     try:
         id = document_id(raw.data.get("id")) or f"d-{digest[:16]}"
     except InvalidRequest as error:
@@ -108,7 +108,7 @@ def _reading_of_data(data: dict[str, object], digest: str) -> Reading:
 
 def _file_source(path: Path, name: str, archive: UnpackedArchive | None) -> Source:
     with path.open("rb") as file:
-        digest = _digest(b"", hashlib.file_digest(file, "sha256").hexdigest())
+        digest = source_digest(b"", hashlib.file_digest(file, "sha256").hexdigest())
     read = partial(_reading_of_file, path, name, digest, archive)
     return Source(place=name, id=file_id(name), sha256=digest, size=path.stat().st_size, read=read)
 
@@ -139,7 +139,8 @@ def _reading_of_file(path: Path, name: str, digest: str, archive: UnpackedArchiv
     return Reading(row=row, blocks=parsed.blocks, source_sha256=digest, kept=KEPT_BY_FILES, warnings=parsed.warnings)
 
 
-def _digest(*parts: bytes | str) -> str:
+def source_digest(*parts: bytes | str) -> str:
+    """The hash of what a document is made from, and of how it is processed."""
     hashed = hashlib.sha256(f"{PROCESSING}\n".encode())
     for part in parts:
         hashed.update(part.encode() if isinstance(part, str) else part)

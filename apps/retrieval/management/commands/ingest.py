@@ -1,7 +1,8 @@
-"""`manage.py ingest --kb K PATH…`: documents from files and folders; they are searchable when it returns."""
+"""`manage.py ingest --kb K PATH|URL…`: documents from files, folders, pages and sitemaps; they are searchable when it returns."""
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
+from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.selectors import kb_named
+from apps.retrieval.sites.addresses import is_address
+from apps.retrieval.sites.page_sources import sources_at
+from apps.retrieval.sites.visiting import Visitor
 from apps.retrieval.verification import entries_without_vector
 
 _BEFORE = {Outcome.BAD: "", Outcome.DROPPED: "left out: ", Outcome.NOTED: "note: "}
@@ -23,22 +28,32 @@ class Command(WenluCommand):
     """Ingests documents. Exit status: 0 everything is in, 1 some sources were bad, 2 nothing could be used."""
 
     help = (
-        "Reads documents from files and folders. A jsonl file holds one document a row: id, title, text, date, url, tags, category, author, "
+        "Reads documents from files, folders, pages of the web and sitemaps. A jsonl file holds one document a row: id, title, text, date, url, tags, category, author, "
         "language, access, status; any other file (PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown, text, EPUB) is one document, and a zip archive is "
-        "as many as it has files. What did not change costs one hash. Exit status 0: everything is in; "
+        "as many as it has files. An address (https://…) is a page or a sitemap, asked for politely and as robots.txt allows. What did not change "
+        "costs one hash. Exit status 0: everything is in; "
         "1: some rows or files were bad, the others are in; 2: nothing changed."
     )
     failure_status = 2
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="files and folders to read")
+        parser.add_argument("paths", nargs="+", metavar="PATH|URL", help="files, folders, pages and sitemaps to read")
         parser.add_argument("--kb", required=True, help="slug of the knowledge base that takes the documents")
+        parser.add_argument(
+            "--gone",
+            choices=[gone.value for gone in Gone],
+            default=Gone.KEEP.value,
+            help="what to do with the document of a page that is gone (404, 410): keep and report it (default), archive it, or delete it",
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
-        kb, files = kb_named(options["kb"]), files_below(options["paths"])
-        total = sum(path.stat().st_size for path, _ in files)
+        kb = kb_named(options["kb"])
+        urls = [path for path in options["paths"] if is_address(path)]
+        files = files_below(Path(path) for path in options["paths"] if not is_address(path))
+        total = sum(path.stat().st_size for path, _ in files) if not urls else None
+        sources = chain(sources_in(files), sources_at(kb, urls, Visitor()))
         with tqdm(total=total, unit="B", unit_scale=True, desc=kb.slug, disable=None) as bar:
-            report = ingest(kb, sources_in(files), command_caller("ingest"), progress=bar.update)
+            report = ingest(kb, sources, command_caller("ingest"), progress=bar.update, gone=Gone(options["gone"]))
         self._tell(kb, report)
         if report.bad_count:
             raise CommandError(f"{report.bad_count} documents could not be used; all others were.", returncode=1)
