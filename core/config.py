@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     @property
     def turn_log_path(self) -> str:
         """Dotted path of the turn log in force."""
-        return self.turn_log or ("apps.dialogue.turnlog.RedisTurnLog" if self.redis_url else "apps.dialogue.turnlog.MemoryTurnLog")
+        return self.turn_log or ("apps.dialogue.redis_turnlog.RedisTurnLog" if self.redis_url else "apps.dialogue.turnlog.MemoryTurnLog")
 
     @property
     def models_folder(self) -> Path:

@@ -82,6 +82,12 @@ class DeadlineExceeded(QAError):
     code, status, retryable = "deadline_exceeded", 504, True
 
 
+class Interrupted(QAError):
+    """The process that did the work ended before it was done."""
+
+    code, status, retryable = "interrupted", 503, True
+
+
 class Cancelled(QAError):
     """The person asked to stop before the work was done."""
 

@@ -235,13 +235,17 @@ class TurnLog(Protocol):
     """Every event of a turn with its sequence number, readable from any web process while and after the turn runs."""
 
     def append(self, turn: str, frame: JSONDict) -> int:
-        """Stores the event's wire frame under the turn's next number (from 1) and returns that number; sets `frame["seq"]`."""
+        """Stores the event's wire frame under the turn's next number (from 1) and returns that number; sets `frame["seq"]`.
+
+        A log that cannot be reached must not end the turn: it is written once it is back.
+        """
         ...
 
     def read(self, turn: str, after: int, timeout_s: float = 30.0) -> Iterator[JSONDict]:
         """Frames with `seq` > `after`, waiting for new ones, until the turn's end.
 
-        Raises NotFound for an unknown turn, DeadlineExceeded when nothing new comes for `timeout_s`.
+        Raises NotFound for an unknown turn, Interrupted where the process that runs it is gone, DeadlineExceeded when nothing
+        new comes for `timeout_s`.
         """
         ...
 

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from apps.accounts.usage import UsageWriter
+from apps.dialogue.interrupted import InterruptedTurns
 from apps.retrieval.checking import checker
 from apps.retrieval.encoding import encoder
 from apps.retrieval.follower import follower
@@ -22,7 +23,7 @@ from core.protocols import Reranker
 
 log = logging.getLogger(__name__)
 
-_usage: list[UsageWriter] = []
+_background: list[UsageWriter | InterruptedTurns] = []
 
 
 class Lifespan:
@@ -50,7 +51,7 @@ def start() -> None:
     _load_reranker()
     warm_up()
     follower().watch()
-    _usage.append(UsageWriter())
+    _background.extend((UsageWriter(), InterruptedTurns()))
     checker().watch()
     runner().start()
     _settle()
@@ -75,8 +76,8 @@ def _settle() -> None:
 def stop() -> None:
     """Ends the background work and writes what lies in memory."""
     runner().close()
-    while _usage:
-        _usage.pop().close()
+    while _background:
+        _background.pop().close()
     checker().close()
     follower().close()
     close_indexes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,16 +15,20 @@ from typing import TypeVar
 
 from django.db import close_old_connections
 
+from apps.dialogue.interrupted import interrupt_turn
 from apps.dialogue.models import Turn
 from apps.dialogue.turns import TurnRequest, answer_turn
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import NotFound, Overloaded, QAError
+from core.errors import DeadlineExceeded, Interrupted, NotFound, Overloaded, QAError
 from core.events import SkillChosen, SourcesFound, TurnFailed, TurnFinished, TurnStarted, as_answer, as_wire, split_into_deltas
 from core.protocols import TurnLog
 from core.types import JSONDict, Source
 
 log = logging.getLogger(__name__)
+
+LOST_S = 3.0
+LOST_POLL_S = 0.2
 
 T = TypeVar("T")
 _END = object()
@@ -91,13 +96,33 @@ def _internal() -> JSONDict:
 
 
 def replay_turn(turn: Turn, after: int) -> Iterator[JSONDict]:
-    """The turn's frames beyond `after`: from the log while it keeps them, later rebuilt from the stored turn."""
+    """The turn's frames beyond `after`: from the log while it keeps them, later rebuilt from the stored turn.
+
+    A turn whose process is gone ends here, as `turn_failed`.
+    """
     try:
-        yield from turn_log().read(turn.pk, after, timeout_s=get_settings().turn_deadline_s)
-    except NotFound:
-        if turn.state == Turn.State.RUNNING:
-            raise
-        yield from (frame for frame in rebuild_frames(turn) if int(str(frame["seq"])) > after)
+        for frame in _logged(turn, after):
+            after = int(str(frame["seq"]))
+            yield frame
+        return
+    except (NotFound, Interrupted, DeadlineExceeded):
+        stored = interrupt_turn(turn)
+    *told, end = rebuild_frames(stored)
+    yield from (frame for frame in told if int(str(frame["seq"])) > after)
+    yield {**end, "seq": max(int(str(end["seq"])), after + 1)}  # it must end, even where fewer frames are stored than were told
+
+
+def _logged(turn: Turn, after: int) -> Iterator[JSONDict]:
+    """The log's frames. One that lost a running turn is asked again for a moment: whoever runs it may be writing it anew."""
+    patient_until = time.monotonic() + LOST_S
+    while True:
+        try:
+            return turn_log().read(turn.pk, after, timeout_s=get_settings().turn_deadline_s)
+        except NotFound:
+            turn.refresh_from_db()
+            if turn.state != Turn.State.RUNNING or time.monotonic() > patient_until:
+                raise
+        time.sleep(LOST_POLL_S)
 
 
 def rebuild_frames(turn: Turn) -> Iterator[JSONDict]:

@@ -171,6 +171,7 @@ def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
         sources=[source.as_dict() for source in finished.sources],
         suggestions=list(finished.suggestions),
         trace=choice.trace if choice else {},
+        error=None,
         timings_ms=finished.timings_ms,
     )
     TURNS.labels(skill=finished.skill or "none", end="stopped" if outcome.stopped else "finished").inc()

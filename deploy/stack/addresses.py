@@ -31,7 +31,7 @@ def kept_addresses(file: Path) -> Addresses:
     addresses = Addresses(
         postgres=_usable(kept.get("postgres")),
         redis=_usable(kept.get("redis")),
-        elasticsearch=kept.get("elasticsearch") or _free_port(),
+        elasticsearch=kept.get("elasticsearch") or free_port(),
         password=kept.get("password") or secrets.token_hex(24),
     )
     file.touch(mode=0o600)
@@ -57,10 +57,10 @@ def _usable(kept: int | None) -> int:
         if is_free(kept):
             return kept
         time.sleep(0.1)
-    return _free_port()
+    return free_port()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     while True:
         port = random.choice(PORTS)
         if is_free(port) and is_free(port + 100):

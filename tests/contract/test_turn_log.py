@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from apps.dialogue.models import new_id
-from apps.dialogue.turnlog import MemoryTurnLog, RedisTurnLog
+from apps.dialogue.redis_turnlog import RedisTurnLog
+from apps.dialogue.turnlog import MemoryTurnLog
 from core.errors import DeadlineExceeded, NotFound
 from core.protocols import TurnLog
 from core.types import JSONDict

@@ -98,6 +98,7 @@ const MESSAGES = {
   "error.model_unavailable": ["回答服务暂时不可用，请稍后再试。", "The answering service is unavailable right now. Please try again in a moment."],
   "error.search_unavailable": ["检索服务暂时不可用，请稍后再试。", "The search service is unavailable right now. Please try again in a moment."],
   "error.deadline_exceeded": ["这次回答用时太长，已中止。", "This answer took too long and was ended."],
+  "error.interrupted": ["回答被中断了，请重新提问。", "The answer was interrupted. Please ask again."],
   "error.inference_failed": ["处理这个问题时出错了。", "Something went wrong while working on this question."],
   "error.internal": ["出错了，我们已记录下来。", "Something went wrong. It has been recorded."],
   "error.forbidden": ["你没有权限向这个助手提问。", "You may not ask this assistant."],

@@ -73,7 +73,7 @@ def test_all_wrong_values_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_redis_turn_log_without_redis_is_a_contradiction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QA_TURN_LOG", "apps.dialogue.turnlog.RedisTurnLog")
+    monkeypatch.setenv("QA_TURN_LOG", "apps.dialogue.redis_turnlog.RedisTurnLog")
     with pytest.raises(ConfigurationError, match="QA_REDIS_URL is empty"):
         get_settings()
 
