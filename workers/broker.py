@@ -18,6 +18,7 @@ RERANKER = "reranker"
 TAGGER = "tagger"
 GENERATOR = "generator"
 POOL = "threads"
+CONSUMER = "workers.consumer:PatientConsumer"  # by name: web processes need not load it
 
 
 def queue_name(role: str, priority: Priority) -> str:
@@ -48,6 +49,7 @@ def make_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_concurrency=settings.worker_concurrency,
         worker_pool=POOL,
+        worker_consumer=CONSUMER,
         worker_enable_remote_control=False,
         worker_enable_prefetch_count_reduction=False,
         worker_send_task_events=False,

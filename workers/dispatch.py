@@ -109,6 +109,10 @@ class Dispatcher:
                 log.warning("broker unreachable error=%r", error)
                 self._expire()
                 time.sleep(RETRY_S)
+            except Exception:  # a sender that died would leave every later call to its own clock
+                log.exception("sender broke; it goes on")
+                self._expire()
+                time.sleep(RETRY_S)
 
     def _send_next(self) -> None:
         """Waits for something to do, then sends the cancellations and at most one message."""

@@ -62,6 +62,8 @@ class ChannelReader:
                 self._read_until_lost()
             except (redis.RedisError, OSError) as error:
                 log.warning("channel lost channel=%s error=%r", self.channel, error)
+            except Exception:  # a reader that died would hear nothing ever after
+                log.exception("reader broke; it begins anew channel=%s", self.channel)
             self._listening.clear()
             self._closed.wait(RECONNECT_S)
 
