@@ -26,6 +26,7 @@ def test_a_retry_is_promised_only_where_waiting_helps() -> None:
     assert retryable == {
         "rate_limited": 429,
         "overloaded": 503,
+        "interrupted": 503,
         "model_unavailable": 503,
         "search_unavailable": 503,
         "deadline_exceeded": 504,
