@@ -22,6 +22,7 @@ from apps.dialogue.turns import TurnRequest
 from apps.dialogue.understanding import check_question
 from core.config import get_settings
 from core.errors import Forbidden, InvalidRequest, QAError, RateLimited
+from core.events import ENDS
 from core.types import JSONDict
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         """Accepts whoever may ask the bot; anybody else gets the reason as an error frame, then the close."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._live: set[asyncio.Task[None] | None] = set()
         await self.accept()
         try:
             self._check_origin()
@@ -93,18 +95,21 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     def _start(self, make: Callable[[], Iterator[JSONDict]], *, to_the_end: bool) -> None:
         most = get_settings().max_live_turns_per_socket
-        if len(self._tasks) >= most:
+        if len(self._live) >= most:
             raise RateLimited(f"This socket has {most} turns running; wait for one to end, or stop it.", retry_after_s=1)
         self._spawn(self._forward(make, to_the_end))
 
     def _spawn(self, job: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(job)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in (self._tasks, self._live):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     async def _forward(self, make: Callable[[], Iterator[JSONDict]], to_the_end: bool) -> None:
         try:
             async for frame in iterate_in_thread(make, to_the_end=to_the_end):
+                if frame["type"] in ENDS:
+                    self._live.discard(asyncio.current_task())  # before it is sent: who has seen the end may ask at once
                 await self.send(text_data=orjson.dumps(frame).decode())
         except QAError as error:
             await self._send_error(error)
