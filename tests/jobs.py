@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 
 from django.db import transaction
@@ -25,7 +25,7 @@ class Counting:
         self.on_step: Callable[[JobRun, int], None] = lambda run, step: None
         register_kind(JobKind(name=COUNTING, label="Counting", work=self.work))
 
-    def work(self, run: JobRun) -> Iterator[None]:
+    def work(self, run: JobRun) -> Generator[None, None, None]:
         for step in range(int(str(run.position.get("next", 0))), int(str(run.payload["to"]))):
             self.on_step(run, step)
             with transaction.atomic():

@@ -8,7 +8,8 @@ class RetrievalConfig(AppConfig):
     verbose_name = _("Knowledge")
 
     def ready(self) -> None:
-        """Tells index verification which passages and questions must be findable."""
+        """Tells index verification which passages and questions must be findable, and jobs how documents are read."""
+        from apps.retrieval.documents.ingest_jobs import register_ingest_job
         from apps.retrieval.documents.passage_questions import facts_of_questions, findable_questions
         from apps.retrieval.passages import facts_of_passages, findable_passages
         from apps.retrieval.verification import register_content
@@ -16,3 +17,4 @@ class RetrievalConfig(AppConfig):
 
         register_content(EntryKind.PASSAGE, findable_passages, facts_of_passages)
         register_content(EntryKind.QUESTION, findable_questions, facts_of_questions)
+        register_ingest_job()

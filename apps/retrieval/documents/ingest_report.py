@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
@@ -42,6 +43,21 @@ class IngestReport:
     items: list[ReportItem] = field(default_factory=list)
     codes: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def from_dicts(
+        cls, counts: Mapping[str, int], outcomes: Mapping[str, int], items: Sequence[Mapping[str, str]], codes: Mapping[str, int]
+    ) -> IngestReport:
+        """The report as it was stored: `counts` of what came in, `outcomes` of what was named, the listed items, and all by code."""
+        listed = [ReportItem(item["place"], Outcome(item["outcome"]), item["code"], item["reason"]) for item in items]
+        return cls(
+            **counts,
+            bad_count=outcomes["bad"],
+            dropped_count=outcomes["dropped"],
+            noted_count=outcomes["noted"],
+            items=listed,
+            codes=Counter(codes),
+        )
+
     def refuse(self, place: str, reason: str, code: str = "unusable") -> None:
         """Counts a source that could not be used."""
         self.bad_count += 1
@@ -56,6 +72,22 @@ class IngestReport:
         """Counts something worth knowing about a source that is in."""
         self.noted_count += 1
         self._list(ReportItem(place, Outcome.NOTED, code, reason), self.noted_count)
+
+    def add(self, other: IngestReport) -> None:
+        """Counts and lists what another report does."""
+        self.created, self.updated, self.unchanged = (
+            self.created + other.created,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+        )
+        for item in other.items:
+            match item.outcome:
+                case Outcome.BAD:
+                    self.refuse(item.place, item.reason, item.code)
+                case Outcome.DROPPED:
+                    self.drop(item.place, item.code, item.reason)
+                case Outcome.NOTED:
+                    self.note(item.place, item.code, item.reason)
 
     def of(self, outcome: Outcome) -> list[ReportItem]:
         """The listed items of one outcome."""

@@ -1,14 +1,14 @@
 """How do documents come in? Each source is hashed, and what changed is read, cut, encoded and saved, a bounded piece at a time.
 
 Nothing is remembered outside the database: whoever runs the same sources again goes on where an interrupted run ended, since
-what is in already costs one hash.
+what is in already costs one hash. A job (`apps.retrieval.documents.ingest_jobs`) also stores how many sources are settled.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -18,13 +18,14 @@ from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
 from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
-from apps.retrieval.documents.services import Draft, save_documents, set_status
+from apps.retrieval.documents.services import Draft, SavedDocuments, save_documents, set_status
 from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from core.errors import Cancelled, Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES, LOOK_UP_S = 200, 16 << 20, 5.0
-SAVE_PASSAGES = 256
+READ_S, PIECE_S = 5.0, 1.0
+FEWEST_PASSAGES, FIRST_PASSAGES, MOST_PASSAGES = 16, 128, 512
 
 Progress = Callable[[int], None]
 
@@ -54,6 +55,7 @@ class BadSource:
 
 
 AnySource: TypeAlias = Source | BadSource | GoneSource
+Settled = Callable[[int, int], None]
 
 
 def ingest(
@@ -66,15 +68,33 @@ def ingest(
     grow with the number of sources. Raises what no other source
     would escape either, such as IndexMismatch; what was saved until then stays.
     """
-    caller.require(Permission.EDIT if gone is Gone.KEEP else Permission.PUBLISH, kb.pk)
     with stored_report(kb, caller) as report:
-        run = _Run(kb, caller, report, policy_of(kb), gone)
-        for batch in _batches(sources):
-            run.take(batch)
+        for size in ingest_pieces(kb, sources, caller, report, gone=gone):
             if progress:
-                progress(sum(source.size for source in batch))
-        run.save_waiting()
+                progress(size)
     return report
+
+
+def ingest_pieces(
+    kb: KnowledgeBase,
+    sources: Iterable[AnySource],
+    caller: Caller,
+    report: IngestReport,
+    *,
+    gone: Gone = Gone.KEEP,
+    skip: int = 0,
+    settled: Settled = lambda sources, size: None,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[int]:
+    """The same piece by piece: yields the size of each piece, of a second or so, once it is saved.
+
+    `settled` is told how many sources a piece had and their size, in the transaction that saves it, when the report counts it too:
+    whoever stores both goes on there after a kill, with `skip` sources passed over. `check` is called often and may raise.
+    """
+    caller.require(Permission.EDIT if gone is Gone.KEEP else Permission.PUBLISH, kb.pk)
+    run = _Run(kb, caller, report, policy_of(kb), gone, settled, check)
+    for batch in _batches(run.without_first(skip, sources)):
+        yield from run.take(batch)
 
 
 def _batches(sources: Iterable[AnySource]) -> Iterator[list[AnySource]]:
@@ -91,54 +111,90 @@ def _batches(sources: Iterable[AnySource]) -> Iterator[list[AnySource]]:
         yield batch
 
 
+@dataclass(slots=True)
+class _Taken:
+    """A source that was looked at: what the report will say of it, and what is to be saved or taken back of it."""
+
+    source: AnySource
+    told: IngestReport | None = None
+    reading: Reading | None = None
+    draft: Draft | None = None
+    is_kept_out: bool = False
+
+    @property
+    def report(self) -> IngestReport:
+        """What the report will say of it."""
+        self.told = self.told or IngestReport()
+        return self.told
+
+    @property
+    def passages(self) -> int:
+        return len(self.draft.chunked.passages) if self.draft else 0
+
+
 class _Run:
-    """One ingestion: what was read and waits to be saved, and what became of the rest."""
+    """One ingestion. Sources are looked up by the batch, read for some seconds, and settled a piece at a time, in their order."""
 
-    def __init__(self, kb: KnowledgeBase, caller: Caller, report: IngestReport, policy: IngestPolicy, gone: Gone) -> None:
-        self._kb, self._caller, self._report, self._policy, self._gone = kb, caller, report, policy, gone
+    def __init__(
+        self,
+        kb: KnowledgeBase,
+        caller: Caller,
+        report: IngestReport,
+        policy: IngestPolicy,
+        gone: Gone,
+        settled: Settled,
+        check: Callable[[], None],
+    ) -> None:
+        self._kb, self._caller, self._report, self._policy = kb, caller, report, policy
+        self._gone, self._settled, self._check = gone, settled, check
         self._policy_digest = policy_digest(policy)
-        self._first_uses = _FirstUses(report)
-        self._waiting: list[PlacedDraft] = []
-        self._waiting_passages = 0
+        self._first_uses = _FirstUses()
+        self._most_passages = FIRST_PASSAGES
 
-    def take(self, batch: Sequence[AnySource]) -> None:
-        """Reads what changed of a batch, and saves whenever enough passages wait."""
-        for source in batch:
-            if isinstance(source, GoneSource):
-                settle_gone(self._kb, source, self._gone, self._caller, self._report)
-        changed = self._changed([self._with_policy(source) for source in self._first_uses.of(batch)])
-        read = [(source, reading) for source in changed if (reading := self._read(source))]
-        readings = [reading for _, reading in read]
-        if self._policy.drop_site_lines:
-            readings = without_site_lines(self._kb, readings)
-        for (source, before), reading in zip(read, readings, strict=True):
-            if left_out := len(before.blocks) - len(reading.blocks):
-                self._report.note(source.place, "site_lines", f"{left_out} blocks that every page of its site repeats were left out.")
-            if draft := self._draft(source, reading):
-                self._waiting.append(PlacedDraft(source.place, draft))
-                self._waiting_passages += len(draft.chunked.passages)
-            if self._waiting_passages >= SAVE_PASSAGES:
-                self.save_waiting()
-
-    def save_waiting(self) -> None:
-        """Saves what waits, as far as it repeats nothing."""
-        _save(self._kb, without_copies(self._kb, self._waiting, self._policy, self._report), self._caller, self._report)
-        self._waiting, self._waiting_passages = [], 0
-
-    def _with_policy(self, source: Source) -> Source:
-        return replace(source, sha256=hashlib.sha256(f"{source.sha256}{self._policy_digest}".encode()).hexdigest())
-
-    def _changed(self, sources: Sequence[Source]) -> Iterator[Source]:
-        """The sources that the knowledge base does not hold as they are; one query for all of them."""
-        rows = Document.objects.filter(kb=self._kb, external_id__in=[source.id for source in sources])
-        stored = dict(rows.order_by().values_list("external_id", "source_sha256"))
-        for source in sources:
-            if stored.get(source.id) == source.sha256:
-                self._report.unchanged += 1
-            else:
+    def without_first(self, skip: int, sources: Iterable[AnySource]) -> Iterator[AnySource]:
+        """The sources after the first ones, whose ids count as used."""
+        for number, source in enumerate(sources):
+            if number >= skip:
                 yield source
+            elif isinstance(source, Source):
+                self._check()
+                self._first_uses.is_first(source)
 
-    def _read(self, source: Source) -> Reading | None:
+    def take(self, batch: Sequence[AnySource]) -> Iterator[int]:
+        """Reads what changed of a batch and saves it; yields after each piece, with its size."""
+        known = self._known([source for source in batch if isinstance(source, Source)])
+        begun, taken = time.monotonic(), list[_Taken]()
+        for number, source in enumerate(batch):
+            self._check()
+            taken.append(self._look_at(source, known))
+            if time.monotonic() - begun > READ_S or number + 1 == len(batch):
+                yield from self._settle_all(taken)
+                begun, taken = time.monotonic(), []
+
+    def _known(self, sources: Sequence[Source]) -> dict[str, str]:
+        """The hashes of what the knowledge base holds of these sources, by their ids; one query for all."""
+        rows = Document.objects.filter(kb=self._kb, external_id__in=[source.id for source in sources])
+        return dict(rows.order_by().values_list("external_id", "source_sha256"))
+
+    def _look_at(self, source: AnySource, known: Mapping[str, str]) -> _Taken:
+        """The source with what was read of it, if it changed and can be read."""
+        if isinstance(source, BadSource):
+            taken = _Taken(source)
+            taken.report.refuse(source.place, source.problem, source.code)
+            return taken
+        if isinstance(source, GoneSource):
+            return _Taken(source)
+        source = replace(source, sha256=hashlib.sha256(f"{source.sha256}{self._policy_digest}".encode()).hexdigest())
+        taken = _Taken(source)
+        if not self._first_uses.is_first(source):
+            taken.report.refuse(source.place, f"The id {source.id!r} was there before; the first one counts.")
+        elif known.get(source.id) == source.sha256:
+            taken.report.unchanged += 1
+        else:
+            taken.reading = self._read(source, taken.report)
+        return taken
+
+    def _read(self, source: Source, report: IngestReport) -> Reading | None:
         """What a source says, None where it cannot be read."""
         try:
             return mended(source.read(), self._policy)
@@ -146,70 +202,114 @@ class _Run:
             raise
         except QAError as error:
             code = str(error.details.get("reason") or "unusable")
-            self._report.refuse(source.place, error.message.removeprefix(f"{source.place}: "), code)
+            report.refuse(source.place, error.message.removeprefix(f"{source.place}: "), code)
             return None
 
-    def _draft(self, source: Source, reading: Reading) -> Draft | None:
-        """The draft of a reading, None where it is kept out; what was stored of that goes to the archive."""
+    def _settle_all(self, taken: Sequence[_Taken]) -> Iterator[int]:
+        """Makes drafts of what was read and settles all in pieces of about as many passages as a second takes."""
+        self._leave_out_site_lines([one for one in taken if one.reading])
+        piece: list[_Taken] = []
+        for number, one in enumerate(taken):
+            if isinstance(one.source, Source) and one.reading:
+                self._make_draft(one, one.source, one.reading)
+            piece.append(one)
+            if sum(each.passages for each in piece) >= self._most_passages or number + 1 == len(taken):
+                self._check()
+                yield self._settle(piece)
+                piece = []
+
+    def _leave_out_site_lines(self, taken: Sequence[_Taken]) -> None:
+        if not self._policy.drop_site_lines:
+            return
+        readings = without_site_lines(self._kb, [one.reading for one in taken if one.reading])
+        for one, reading in zip(taken, readings, strict=True):
+            if one.reading and (left_out := len(one.reading.blocks) - len(reading.blocks)):
+                one.report.note(one.source.place, "site_lines", f"{left_out} blocks that every page of its site repeats were left out.")
+            one.reading = reading
+
+    def _make_draft(self, taken: _Taken, source: Source, reading: Reading) -> None:
+        """Notes the draft of a reading, or that it is kept out."""
+        taken.reading = None  # pages of text are not needed any more
         try:
-            if is_kept_out(reading, source.place, self._policy, self._report):
-                self._withdraw(source.id)
-                return None
+            taken.is_kept_out = is_kept_out(reading, source.place, self._policy, taken.report)
         except QAError as error:
-            self._report.refuse(source.place, error.message)
-            return None
+            taken.report.refuse(source.place, error.message)
+            return
+        if taken.is_kept_out:
+            return
         draft = draft_of(replace(reading, source_sha256=source.sha256))
         if not draft.chunked.passages:
-            self._report.refuse(source.place, "There is no text in it.")
-            return None
+            taken.report.refuse(source.place, "There is no text in it.")
+            return
         for warning in reading.warnings:
-            self._report.note(source.place, "warning", warning)
-        return draft
+            taken.report.note(source.place, "warning", warning)
+        taken.draft = draft
 
-    def _withdraw(self, id: str) -> None:
-        stored = Document.objects.filter(kb=self._kb, external_id=id).exclude(status=Document.Status.ARCHIVED)
-        set_status(self._kb, list(stored), Document.Status("archived"), self._caller)
+    def _settle(self, piece: Sequence[_Taken]) -> int:
+        """Saves a piece as far as it repeats nothing, and takes out what is kept out now or gone. Returns its size."""
+        begun, size = time.monotonic(), sum(one.source.size for one in piece)
+        for one in piece:
+            if isinstance(one.source, GoneSource):
+                settle_gone(self._kb, one.source, self._gone, self._caller, one.report)
+            elif one.is_kept_out and isinstance(one.source, Source):
+                self._withdraw(one.source, one.report)
+            if one.told:
+                self._report.add(one.told)
+        placed = [PlacedDraft(one.source.place, one.draft) for one in piece if one.draft]
+        kept = without_copies(self._kb, placed, self._policy, self._report)
+        self._save(kept, lambda: self._settled(len(piece), size))
+        self._keep_pace(sum(one.passages for one in piece), time.monotonic() - begun)
+        return size
+
+    def _withdraw(self, source: Source, report: IngestReport) -> None:
+        """What was stored of a source that is kept out now goes to the archive."""
+        stored = Document.objects.filter(kb=self._kb, external_id=source.id).exclude(status=Document.Status.ARCHIVED)
+        try:
+            set_status(self._kb, list(stored), Document.Status("archived"), self._caller)
+        except QAError as error:
+            report.refuse(source.place, error.message)
+
+    def _save(self, placed: Sequence[PlacedDraft], settled: Callable[[], None]) -> None:
+        """Saves what was read; where something in it is forbidden, by halves, until the forbidden ones stand alone."""
+
+        def count(saved: SavedDocuments) -> None:
+            self._report.created += saved.created
+            self._report.updated += saved.updated
+            self._report.unchanged += saved.unchanged
+            settled()
+
+        if not placed:
+            settled()
+            return
+        try:
+            save_documents(self._kb, [one.draft for one in placed], self._caller, along=count)
+        except Forbidden as error:
+            if len(placed) == 1:
+                self._report.refuse(placed[0].place, error.message)
+                settled()
+                return
+            half = len(placed) // 2
+            self._save(placed[:half], lambda: None)
+            self._save(placed[half:], settled)
+
+    def _keep_pace(self, passages: int, seconds: float) -> None:
+        """Larger pieces where they are done quickly, smaller ones where others would wait for them."""
+        if passages >= self._most_passages and seconds < PIECE_S / 2:
+            self._most_passages = min(MOST_PASSAGES, self._most_passages * 2)
+        elif seconds > PIECE_S * 2:
+            self._most_passages = max(FEWEST_PASSAGES, self._most_passages // 2)
 
 
 class _FirstUses:
     """Which sources bring an id for the first time in this run; the others are refused."""
 
-    def __init__(self, report: IngestReport) -> None:
-        self._report = report
+    def __init__(self) -> None:
         self._seen: set[int] = set()
 
-    def of(self, batch: Sequence[AnySource]) -> Iterator[Source]:
-        """The sources whose id nothing before them had."""
-        for source in batch:
-            if isinstance(source, GoneSource):
-                continue
-            if isinstance(source, BadSource):
-                self._report.refuse(source.place, source.problem, source.code)
-                continue
-            key = int.from_bytes(hashlib.blake2b(source.id.encode(), digest_size=8).digest())
-            if key in self._seen:
-                self._report.refuse(source.place, f"The id {source.id!r} was there before; the first one counts.")
-                continue
-            self._seen.add(key)
-            yield source
-
-
-def _save(kb: KnowledgeBase, placed: Sequence[PlacedDraft], caller: Caller, report: IngestReport) -> None:
-    """Saves what was read; where something in it is forbidden, by halves, until the forbidden ones stand alone."""
-    if not placed:
-        return
-    try:
-        saved = save_documents(kb, [one.draft for one in placed], caller)
-    except Forbidden as error:
-        if len(placed) == 1:
-            report.refuse(placed[0].place, error.message)
-            return
-        half = len(placed) // 2
-        _save(kb, placed[:half], caller, report)
-        _save(kb, placed[half:], caller, report)
-        return
-    report.created, report.updated, report.unchanged = (
-        report.created + saved.created,
-        report.updated + saved.updated,
-        report.unchanged + saved.unchanged,
-    )
+    def is_first(self, source: Source) -> bool:
+        """Whether no source before this one had its id."""
+        key = int.from_bytes(hashlib.blake2b(source.id.encode(), digest_size=8).digest())
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True

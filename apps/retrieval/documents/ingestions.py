@@ -1,4 +1,4 @@
-"""Where is it kept what became of each ingestion? One row a run, written at its start and at its end."""
+"""Where is it kept what became of each ingestion? One row a run, written at its start, at the checkpoints of a job, and at its end."""
 
 from __future__ import annotations
 
@@ -13,27 +13,58 @@ from apps.retrieval.models import Ingestion, KnowledgeBase
 from core.errors import QAError
 
 KEPT_RUNS = 100
+_COUNTS = ("created", "updated", "unchanged")
 
 
 @contextmanager
 def stored_report(kb: KnowledgeBase, caller: Caller) -> Iterator[IngestReport]:
     """The report to fill. Its row says how the run ended; a row without an end is of a run that goes on or was killed."""
-    report = IngestReport()
-    run = Ingestion.objects.create(kb=kb, actor=caller.name)
+    run = StoredRun(kb, caller)
+    error = ""
     try:
-        yield report
-    except BaseException as error:
-        run.error = error.message if isinstance(error, QAError) else type(error).__name__
+        yield run.report
+    except BaseException as raised:
+        error = raised.message if isinstance(raised, QAError) else type(raised).__name__
         raise
     finally:
-        _finish(run, report)
+        run.finish(error)
 
 
-def _finish(run: Ingestion, report: IngestReport) -> None:
-    for name in ("created", "updated", "unchanged"):
-        setattr(run, name, getattr(report, name))
-    run.bad, run.dropped, run.noted = report.bad_count, report.dropped_count, report.noted_count
-    run.items, run.codes, run.finished_at = report.items_as_dicts(), dict(report.codes), timezone.now()
-    run.save()
-    kept = Ingestion.objects.filter(kb_id=run.kb_id).order_by("-pk").values_list("pk", flat=True)[KEPT_RUNS : KEPT_RUNS + 1]
-    Ingestion.objects.filter(kb_id=run.kb_id, pk__lte=max(kept, default=0)).delete()
+class StoredRun:
+    """One ingestion's row and its report; `id` of an earlier row takes up what that run had come to."""
+
+    def __init__(self, kb: KnowledgeBase, caller: Caller, *, id: int = 0) -> None:
+        found = Ingestion.objects.filter(kb=kb, pk=id).first() if id else None
+        self._row = found or Ingestion.objects.create(kb=kb, actor=caller.name)
+        self._row.error, self._row.finished_at = "", None
+        self.report = IngestReport.from_dicts(
+            {name: getattr(self._row, name) for name in _COUNTS},
+            {"bad": self._row.bad, "dropped": self._row.dropped, "noted": self._row.noted},
+            self._row.items,
+            self._row.codes,
+        )
+        self._items_written = len(self.report.items)
+
+    @property
+    def id(self) -> int:
+        """The primary key of its row."""
+        return int(self._row.pk)
+
+    def write(self) -> None:
+        """Stores what the report says by now; its items only where there are more of them."""
+        row, report = self._row, self.report
+        for name in _COUNTS:
+            setattr(row, name, getattr(report, name))
+        row.bad, row.dropped, row.noted, row.codes = report.bad_count, report.dropped_count, report.noted_count, dict(report.codes)
+        fields = [*_COUNTS, "bad", "dropped", "noted", "codes", "error", "finished_at"]
+        if len(report.items) != self._items_written:
+            row.items, self._items_written = report.items_as_dicts(), len(report.items)
+            fields.append("items")
+        Ingestion.objects.filter(pk=row.pk).update(**{name: getattr(row, name) for name in fields})
+
+    def finish(self, error: str = "") -> None:
+        """Stores how the run ended, and deletes the oldest runs of the knowledge base."""
+        self._row.error, self._row.finished_at = error, timezone.now()
+        self.write()
+        kept = Ingestion.objects.filter(kb_id=self._row.kb_id).order_by("-pk").values_list("pk", flat=True)[KEPT_RUNS : KEPT_RUNS + 1]
+        Ingestion.objects.filter(kb_id=self._row.kb_id, pk__lte=max(kept, default=0)).delete()

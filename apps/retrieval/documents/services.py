@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,11 +78,14 @@ class _Plan:
     unchanged: int = 0
 
 
-def save_documents(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> SavedDocuments:
+def save_documents(
+    kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller, *, along: Callable[[SavedDocuments], None] = lambda saved: None
+) -> SavedDocuments:
     """Creates the documents, or replaces those whose id exists; all or nothing, and no transaction is open while the encoder works.
 
     Passages that stay as they are keep their entry and vector; others are replaced in the same moment. Raises Forbidden where
-    the caller may not publish and the change would touch what is published.
+    the caller may not publish and the change would touch what is published. `along` writes what must be there if and only if the
+    documents are: it is called in their transaction.
     """
     caller.require(Permission.EDIT, kb.pk)
     if any(draft.row.status == _PUBLISHED for draft in drafts) and not caller.may(Permission.PUBLISH, kb.pk):
@@ -96,8 +99,10 @@ def save_documents(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -
         _write(kb, plan, encoded)
         if plan.new or plan.changed:
             record(caller, "save_documents", target=_named(plan.new + plan.changed), kb=kb.slug)
+        saved = SavedDocuments(documents=tuple(documents), created=len(plan.new), updated=len(plan.changed), unchanged=plan.unchanged)
+        along(saved)
     follower().wake()
-    return SavedDocuments(documents=tuple(documents), created=len(plan.new), updated=len(plan.changed), unchanged=plan.unchanged)
+    return saved
 
 
 def set_status(kb: KnowledgeBase, documents: Sequence[Document], status: Document.Status, caller: Caller) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -46,20 +46,24 @@ def files_below(paths: Iterable[Path]) -> list[tuple[Path, str]]:
     return found
 
 
-def sources_in(files: Iterable[tuple[Path, str]]) -> Iterator[Source | BadSource]:
-    """The documents in these files, in order, with constant memory. Of an archive each file is looked at, as in a folder."""
+def sources_in(files: Iterable[tuple[Path, str]], *, grown: Callable[[int], None] = lambda size: None) -> Iterator[Source | BadSource]:
+    """The documents in these files, in order, with constant memory. Of an archive each file is looked at, as in a folder.
+
+    `grown` is told by how many bytes an archive is larger once it is unpacked, so that progress can be shown.
+    """
     for path, name in files:
         try:
             if is_archive(path):
-                yield from _archive_sources(path, name)
+                yield from _archive_sources(path, name, grown)
             else:
                 yield from _sources(path, name)
         except (OSError, InvalidRequest) as error:
             yield _bad(name, error)
 
 
-def _archive_sources(path: Path, name: str) -> Iterator[Source | BadSource]:
+def _archive_sources(path: Path, name: str, grown: Callable[[int], None]) -> Iterator[Source | BadSource]:
     archive = UnpackedArchive(path, name=name)
+    grown(sum(file.path.stat().st_size for file in archive.files if file.path) - path.stat().st_size)
     for file in archive.files:
         try:
             if file.path is None:

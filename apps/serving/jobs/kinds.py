@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
@@ -12,7 +12,7 @@ from apps.serving.jobs.run import JobRun
 from apps.serving.models import Job
 from core.errors import InvalidRequest
 
-Work = Callable[[JobRun], Iterator[None]]
+Work = Callable[[JobRun], Generator[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class JobKind:
     """A kind of job.
 
     `work` is a generator that goes on from `run.position`. It calls `run.checkpoint(…)` after each piece, in the transaction that
-    writes the piece, and yields after it: there it may rest while others have their turn, be stopped, or be cancelled. Pieces of
-    about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
+    writes the piece, and yields after it, outside any transaction: there it may rest while others have their turn and go on in another
+    thread, or meet Cancelled, Stopping or LeaseLost. Pieces of about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
     again later. `permission` is what queueing, cancelling and retrying takes in the job's knowledge base.
     """
 

@@ -76,7 +76,8 @@ class JobRun:
         """
         now, job = timezone.now(), self.job
         job.done, job.total = done, max(done, job.total if total is None else total)
-        job.position, job.step, job.attempts = position, step, 0
+        job.attempts = 0 if position != self.position else job.attempts
+        job.position, job.step = position, step
         job.result = self.result if result is None else result
         job.samples = _with_sample(job.samples, job.done)
         changed = {name: getattr(job, name) for name in ("done", "total", "position", "step", "attempts", "result", "samples")}

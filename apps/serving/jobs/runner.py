@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from functools import cache
 
@@ -41,7 +41,7 @@ _DONE, _FAILED, _CANCELLED = Job.State("done"), Job.State("failed"), Job.State("
 class _Held:
     """A job that this process has begun: its run, and the generator that does the work."""
 
-    def __init__(self, run: JobRun, steps: Iterator[None]) -> None:
+    def __init__(self, run: JobRun, steps: Generator[None, None, None]) -> None:
         self.run, self.steps = run, steps
         self.busy = True
         self.served_at = timezone.now()
@@ -187,13 +187,21 @@ class JobRunner:
         if held.run.job.attempts > leases.MAX_ATTEMPTS:
             raise QAError(f"Whoever worked on it was lost {leases.MAX_ATTEMPTS} times at the same place; the log of the server says more.")
         until = time.monotonic() + self._slice_s
-        held.run.check()
+        self._end_if_asked(held)
         for _ in held.steps:
             tell_change(held.run.job)
-            held.run.check()
+            self._end_if_asked(held)
             if time.monotonic() >= until and self._somebody_waits():
                 return False
         return True
+
+    @staticmethod
+    def _end_if_asked(held: _Held) -> None:
+        """Raises where the job should rest or end, inside its generator, so that this can close what it has begun."""
+        try:
+            held.run.check()
+        except (Cancelled, Stopping, LeaseLost) as reason:
+            held.steps.throw(reason)
 
     def _somebody_waits(self) -> bool:
         return any(not held.busy for held in list(self._held.values())) or leases.next_claimable(known_kinds()) is not None
@@ -231,9 +239,7 @@ class JobRunner:
 
     def _let_go(self, held: _Held) -> None:
         self._held.pop(held.run.job.pk, None)
-        close = getattr(held.steps, "close", None)
-        if close is not None:
-            close()
+        held.steps.close()
 
 
 def _be_nice() -> None:

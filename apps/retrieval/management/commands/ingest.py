@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
 from apps.retrieval.documents.gone import Gone
+from apps.retrieval.documents.ingest_jobs import queue_paths
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
@@ -20,6 +21,7 @@ from apps.retrieval.sites.addresses import is_address
 from apps.retrieval.sites.page_sources import sources_at
 from apps.retrieval.sites.visiting import Visitor
 from apps.retrieval.verification import entries_without_vector
+from core.errors import InvalidRequest
 
 _BEFORE = {Outcome.BAD: "", Outcome.DROPPED: "left out: ", Outcome.NOTED: "note: "}
 
@@ -40,6 +42,9 @@ class Command(WenluCommand):
         parser.add_argument("paths", nargs="+", metavar="PATH|URL", help="files, folders, pages and sitemaps to read")
         parser.add_argument("--kb", required=True, help="slug of the knowledge base that takes the documents")
         parser.add_argument(
+            "--background", action="store_true", help="only queue it: a server that sees the same files reads them, see the panel's jobs"
+        )
+        parser.add_argument(
             "--gone",
             choices=[gone.value for gone in Gone],
             default=Gone.KEEP.value,
@@ -50,13 +55,23 @@ class Command(WenluCommand):
         kb = kb_named(options["kb"])
         urls = [path for path in options["paths"] if is_address(path)]
         files = files_below(Path(path) for path in options["paths"] if not is_address(path))
+        if options["background"]:
+            self._queue(kb, [Path(path) for path in options["paths"]], urls)
+            return
         total = sum(path.stat().st_size for path, _ in files) if not urls else None
-        sources = chain(sources_in(files), sources_at(kb, urls, Visitor()))
+        bar: Any
         with tqdm(total=total, unit="B", unit_scale=True, desc=kb.slug, disable=None) as bar:
+            sources = chain(sources_in(files, grown=lambda size: _lengthen(bar, size)), sources_at(kb, urls, Visitor()))
             report = ingest(kb, sources, command_caller("ingest"), progress=bar.update, gone=Gone(options["gone"]))
         self._tell(kb, report)
         if report.bad_count:
             raise CommandError(f"{report.bad_count} documents could not be used; all others were.", returncode=1)
+
+    def _queue(self, kb: KnowledgeBase, paths: list[Path], urls: list[str]) -> None:
+        if urls:
+            raise InvalidRequest("Addresses are not read in the background: leave --background out, or give files and folders alone.")
+        job = queue_paths(kb, paths, command_caller("ingest"))
+        self.stdout.write(f"Job {job.pk} is queued: {job.title}.")
 
     def _tell(self, kb: KnowledgeBase, report: IngestReport) -> None:
         for item in report.items:
@@ -70,3 +85,9 @@ class Command(WenluCommand):
             self.stderr.write(
                 f"{bare} passages have no vector yet and are found by their words only: run `manage.py verify_index --kb {kb.slug} --repair`."
             )
+
+
+def _lengthen(bar: Any, size: int) -> None:
+    """An archive is larger than its file."""
+    if bar.total is not None:
+        bar.total += size
