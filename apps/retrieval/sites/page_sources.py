@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
@@ -29,88 +30,102 @@ MAX_BROKEN_SHARE = 0.001
 _SUFFIX_OF = {MEDIA_TYPES[format]: suffixes[0] for format, suffixes in SUFFIXES.items()} | {"application/xhtml+xml": ".html"}
 
 
-def sources_at(kb: KnowledgeBase, urls: Iterable[str], visitor: Visitor) -> Iterator[AnySource]:
-    """The documents at these addresses, fetched one after the other as they are asked for. Raises Cancelled.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A page that is wanted: the sitemap that named it, and the sites that it may lie at (any where there are none).
 
-    Pages that a sitemap named when it came in before are looked at too, so that those that are gone are noticed.
+    `refusal` says why it is not even asked for. Where it was `fetched` to see what it is, `page` is what came (None: not modified).
     """
-    pages = _Pages(kb, visitor)
+
+    url: str
+    sitemap: str = ""
+    sites: frozenset[str] = frozenset()
+    refusal: PageRefused | None = None
+    page: Page | None = None
+    fetched: bool = False
+
+    @property
+    def id(self) -> str:
+        """The id of its document."""
+        return file_id(self.url)
+
+
+def sources_at(kb: KnowledgeBase, urls: Iterable[str], visitor: Visitor) -> Iterator[AnySource]:
+    """The documents at these addresses, fetched one after the other as they are asked for. Raises Cancelled."""
+    return (source_of(kb, listed, visitor) for listed in pages_at(kb, urls, visitor))
+
+
+def pages_at(kb: KnowledgeBase, urls: Iterable[str], visitor: Visitor) -> Iterator[Listed]:
+    """The pages at these addresses: each one itself, or those that it names where it is a sitemap. Raises Cancelled.
+
+    Pages that a sitemap named when it came in before are among them, so that those that are gone are noticed.
+    """
     for url in urls:
-        yield from pages.at(url)
-
-
-class _Pages:
-    """The pages of one run."""
-
-    def __init__(self, kb: KnowledgeBase, visitor: Visitor) -> None:
-        self._kb, self._visitor = kb, visitor
-
-    def at(self, raw: str) -> Iterator[AnySource]:
-        """The page at an address, or the pages of the sitemap that lies there."""
         try:
-            url = page_address(raw)
-            known = known_page(self._kb, file_id(url))
-            page = self._visitor.fetch(url, known=known.validators if known else None)
+            address = page_address(url)
+            known = known_page(kb, file_id(address))
+            page = visitor.fetch(address, known=known.validators if known else None)
             data = unpacked_sitemap(page) if page else None
-            source = self._source(url, page, known, "") if data is None else None
         except PageRefused as refusal:
-            yield _refused(raw, refusal)
-            return
-        if source is not None:
-            yield source
-        elif page is not None and data is not None:
-            yield from self._of_sitemap(url, page, data)
+            yield Listed(url=url, refusal=refusal)
+            continue
+        if page is not None and data is not None:
+            yield from _pages_of_sitemap(kb, address, page, data, visitor)
+        else:
+            yield Listed(url=address, page=page, fetched=True)
 
-    def _of_sitemap(self, sitemap: str, first: Page, data: bytes) -> Iterator[AnySource]:
-        named: set[str] = set()
-        sites = frozenset({site_of(sitemap), site_of(first.url)})
-        try:
-            for one in pages_of_sitemap(first, data, sitemap, self._visitor):
-                if isinstance(one, NotTaken):
-                    yield _refused(one.url, one.refusal)
-                else:
-                    named.add(one)
-                    yield self._page(one, sitemap, sites)
-        except PageRefused as refusal:
-            yield _refused(sitemap, refusal)
-            return
-        for url in pages_named_before(self._kb, sitemap):
-            if url not in named:
-                yield self._page(url, sitemap, sites)
 
-    def _page(self, url: str, sitemap: str, sites: frozenset[str]) -> AnySource:
-        """One page of a sitemap."""
-        try:
-            known = known_page(self._kb, file_id(url))
-            page = self._visitor.fetch(url, known=known.validators if known else None, sites=sites)
-            return self._source(url, page, known, sitemap)
-        except PageRefused as refusal:
-            return _refused(url, refusal)
+def _pages_of_sitemap(kb: KnowledgeBase, sitemap: str, first: Page, data: bytes, visitor: Visitor) -> Iterator[Listed]:
+    named: set[str] = set()
+    sites = frozenset({site_of(sitemap), site_of(first.url)})
+    try:
+        for one in pages_of_sitemap(first, data, sitemap, visitor):
+            if isinstance(one, NotTaken):
+                yield Listed(url=one.url, sitemap=sitemap, refusal=one.refusal)
+            else:
+                named.add(one)
+                yield Listed(url=one, sitemap=sitemap, sites=sites)
+    except PageRefused as refusal:
+        yield Listed(url=sitemap, refusal=refusal)
+        return
+    yield from (Listed(url=url, sitemap=sitemap, sites=sites) for url in pages_named_before(kb, sitemap) if url not in named)
 
-    def _source(self, url: str, page: Page | None, known: KnownPage | None, sitemap: str) -> Source:
-        """The source that a page is. Of one that did not change nothing was sent: should it be wanted after all, it is fetched then."""
-        id = file_id(url)
+
+def source_of(kb: KnowledgeBase, listed: Listed, visitor: Visitor) -> AnySource:
+    """The source that a page is, fetched now. Of one that did not change nothing is sent: should it be wanted after all, it is fetched then."""
+    try:
+        if listed.refusal is not None:
+            raise listed.refusal
+        known = known_page(kb, listed.id)
+        page = listed.page if listed.fetched else visitor.fetch(listed.url, known=known.validators if known else None, sites=listed.sites)
         if page is None and known is not None:
-            note_sitemap(self._kb, id, sitemap)
-            digest = source_digest(known.content_sha256)
-            return Source(place=url, id=id, sha256=digest, read=lambda: self._read_anew(url, known, sitemap, digest))
+            return _unchanged(kb, listed, known, visitor)
         page = _given(page)
-        digest = source_digest(self._remember(url, page, sitemap))
-        status = known.returning_status if known else ""
-        read = partial(reading_of_page, url, page, digest, status=status)
-        return Source(place=url, id=id, sha256=digest, size=len(page.body), read=read)
+        digest = source_digest(_remember(kb, listed, page))
+    except PageRefused as refusal:
+        return _refused(listed.url, refusal)
+    read = partial(reading_of_page, listed.url, page, digest, status=known.returning_status if known else "")
+    return Source(place=listed.url, id=listed.id, sha256=digest, size=len(page.body), read=read)
 
-    def _read_anew(self, url: str, known: KnownPage, sitemap: str, digest: str) -> Reading:
-        page = _given(self._visitor.fetch(url))
-        self._remember(url, page, sitemap)
-        return reading_of_page(url, page, digest, status=known.returning_status)
 
-    def _remember(self, url: str, page: Page, sitemap: str) -> str:
-        """Notes the version of the page. Returns the hash of its content."""
-        content = hashlib.sha256(f"{page.content_type}\n{page.charset}\n{page.url}\n".encode() + page.body).hexdigest()
-        remember_page(self._kb, file_id(url), url, validators=page.validators, content_sha256=content)
-        note_sitemap(self._kb, file_id(url), sitemap)
-        return content
+def _unchanged(kb: KnowledgeBase, listed: Listed, known: KnownPage, visitor: Visitor) -> Source:
+    note_sitemap(kb, listed.id, listed.sitemap)
+    digest = source_digest(known.content_sha256)
+
+    def read() -> Reading:
+        page = _given(visitor.fetch(listed.url, sites=listed.sites))
+        _remember(kb, listed, page)
+        return reading_of_page(listed.url, page, digest, status=known.returning_status)
+
+    return Source(place=listed.url, id=listed.id, sha256=digest, read=read)
+
+
+def _remember(kb: KnowledgeBase, listed: Listed, page: Page) -> str:
+    """Notes the version of the page. Returns the hash of its content."""
+    content = hashlib.sha256(f"{page.content_type}\n{page.charset}\n{page.url}\n".encode() + page.body).hexdigest()
+    remember_page(kb, listed.id, listed.url, validators=page.validators, content_sha256=content)
+    note_sitemap(kb, listed.id, listed.sitemap)
+    return content
 
 
 def reading_of_page(url: str, page: Page, digest: str, *, status: str = "") -> Reading:
