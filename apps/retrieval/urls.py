@@ -5,9 +5,11 @@ from django.urls import path
 from apps.retrieval.documents import api as documents
 from apps.retrieval.documents import ingest_api
 from apps.retrieval.search import api as search
+from apps.retrieval.summaries import api as summaries
 
 urlpatterns = [
     path("kbs/<slug:kb>/documents/", documents.DocumentListView.as_view(), name="documents"),
+    path("kbs/<slug:kb>/documents/<path:document>/summary", summaries.DocumentSummaryView.as_view(), name="document-summary"),
     path("kbs/<slug:kb>/documents/<path:document>/", documents.DocumentView.as_view(), name="document"),
     path("kbs/<slug:kb>/passages/", documents.PassageListView.as_view(), name="passages"),
     path("kbs/<slug:kb>/passages/<int:passage>/questions/", documents.PassageQuestionsView.as_view(), name="passage-questions"),
@@ -15,5 +17,6 @@ urlpatterns = [
     path("kbs/<slug:kb>/ingestions/<int:ingestion>/", ingest_api.IngestionView.as_view(), name="ingestion"),
     path("kbs/<slug:kb>/ingest-policy/", ingest_api.IngestPolicyView.as_view(), name="ingest-policy"),
     path("kbs/<slug:kb>/search", search.SearchView.as_view(), name="search"),
+    path("kbs/<slug:kb>/search/summary", summaries.SearchSummaryView.as_view(), name="search-summary"),
     path("kbs/<slug:kb>/search/explain", search.ExplainSearchView.as_view(), name="explain-search"),
 ]

@@ -1,0 +1,118 @@
+"""The HTTP routes for summaries of documents and of search results."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from apps.accounts.authentication import caller_of
+from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.documents.selectors import document_of
+from apps.retrieval.encoding import encode_question_if_possible
+from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.search.page import read_search
+from apps.retrieval.selectors import kb_for, readable_scope
+from apps.retrieval.summaries.documents import summarize_document
+from apps.retrieval.summaries.results import summarize_results
+from core.errors import InvalidRequest, NotFound
+from core.types import SearchMode
+
+DEFAULT_SENTENCES, MAX_SENTENCES = 4, 20
+
+
+class SummarySentenceSchema(serializers.Serializer):
+    """A sentence; `start` and `end` are its offsets in the document's text, `passage` is where it stands."""
+
+    text = serializers.CharField()
+    start = serializers.IntegerField()
+    end = serializers.IntegerField()
+    passage = serializers.IntegerField()
+    heading = serializers.CharField(allow_blank=True)
+    page = serializers.IntegerField(allow_null=True)
+
+
+class SummaryOfDocumentSchema(serializers.Serializer):
+    """A document's summary: `read` of its `passages` were looked at."""
+
+    document = serializers.CharField()
+    title = serializers.CharField(allow_blank=True)
+    text = serializers.CharField(allow_blank=True)
+    sentences = SummarySentenceSchema(many=True)
+    by = serializers.ChoiceField(choices=["extraction"])
+    passages = serializers.IntegerField()
+    read = serializers.IntegerField()
+
+
+class ResultSentenceSchema(SummarySentenceSchema):
+    document = serializers.CharField()
+    title = serializers.CharField(allow_blank=True)
+    url = serializers.CharField(allow_blank=True)
+    date = serializers.DateField(allow_null=True)
+
+
+class SummaryOfResultsSchema(serializers.Serializer):
+    """A summary of so many hits in so many documents."""
+
+    query = serializers.CharField()
+    text = serializers.CharField(allow_blank=True)
+    sentences = ResultSentenceSchema(many=True)
+    by = serializers.ChoiceField(choices=["extraction"])
+    hits = serializers.IntegerField()
+    documents = serializers.IntegerField()
+    degraded = serializers.BooleanField()
+
+
+_COUNT = OpenApiParameter("sentences", int, description=f"How many at most, 1 to {MAX_SENTENCES}; {DEFAULT_SENTENCES} by default.")
+
+
+class DocumentSummaryView(APIView):
+    """What one document says."""
+
+    @extend_schema(responses=SummaryOfDocumentSchema, summary="Summarize a document", tags=["documents"], parameters=[_COUNT])
+    def get(self, request: Request, kb: str, document: str) -> Response:
+        """A few of its own sentences, in their order."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.READ)
+        count = _count(request.query_params.get("sentences", str(DEFAULT_SENTENCES)))
+        return Response(summarize_document(_readable(base, document, caller), count=count).as_dict())
+
+
+class SearchSummaryView(APIView):
+    """What the documents found for a question say."""
+
+    @extend_schema(
+        responses=SummaryOfResultsSchema,
+        summary="Summarize search results",
+        tags=["search"],
+        parameters=[
+            OpenApiParameter("q", str, required=True, description="The question or keywords; filters and mode as in a search."),
+            OpenApiParameter("k", int, description="Hits that are read, 1 to 20; 10 by default."),
+            _COUNT,
+        ],
+    )
+    def get(self, request: Request, kb: str) -> Response:
+        """A few sentences of the best hits, those of better hits first."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.READ)
+        search = read_search(request.query_params)
+        count = _count(request.query_params.get("sentences", str(DEFAULT_SENTENCES)))
+        encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
+        return Response(summarize_results(search, encoded, readable_scope(base, caller), count=count).as_dict())
+
+
+def _readable(kb: KnowledgeBase, id: str, caller: Caller) -> Document:
+    """The document, if a search of this caller could find it; else it looks as if it did not exist."""
+    document = document_of(kb, id)
+    may_see = not document.access or set(document.access) & set(caller.groups)
+    if caller.may(Permission.EDIT, kb.pk) or (document.status == Document.Status.PUBLISHED and may_see):
+        return document
+    raise NotFound(f"No document {id[:200]!r} in this knowledge base.")
+
+
+def _count(text: str) -> int:
+    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SENTENCES:
+        raise InvalidRequest(f"`sentences` must be a number from 1 to {MAX_SENTENCES}.", field="sentences")
+    return int(text)
