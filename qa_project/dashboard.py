@@ -21,9 +21,9 @@ from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.admin_bots import bots_where
 from apps.dialogue.admin_links import add_faq_url, chat_url, may_add
 from apps.dialogue.models import Feedback, Turn
-from apps.faq.admin import count_faqs
 from apps.faq.models import FAQ, FAQStatus
-from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.contents import CONTENTS
+from apps.retrieval.models import Document, KnowledgeBase
 from core.text import normalize
 
 DAYS = 14
@@ -58,6 +58,11 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def in_review(caller: Caller) -> int:
     """How many FAQs wait for a reviewer where the reader may read."""
     return within(FAQ.objects.filter(status=FAQStatus.IN_REVIEW), caller, Permission.READ, "kb_id").count()
+
+
+def documents_in_review(caller: Caller) -> int:
+    """How many documents wait for a reviewer where the reader may read."""
+    return within(Document.objects.filter(status=Document.Status.IN_REVIEW), caller, Permission.READ, "kb_id").count()
 
 
 def _turns(caller: Caller) -> QuerySet[Turn]:
@@ -128,9 +133,19 @@ def _missed(request: HttpRequest, same: Sequence[Turn]) -> dict[str, object]:
 
 def _bases(caller: Caller) -> list[dict[str, object]]:
     bases = list(within(KnowledgeBase.objects.all(), caller, Permission.READ, "pk")[:MOST_BASES])
-    counts = count_faqs([kb.pk for kb in bases])
+    counts = [(content, content.count([kb.pk for kb in bases])) for content in CONTENTS]
     return [
-        {"name": kb.name, "url": f"{reverse('admin:faq_faq_changelist')}?kb={kb.slug}", "counts": counts.get(kb.pk, [])} for kb in bases
+        {
+            "name": kb.name,
+            "url": reverse("admin:retrieval_knowledgebase_change", args=[kb.pk]),
+            "search_url": reverse("search-page", args=[kb.slug]),
+            "contents": [
+                {"title": content.title, "url": f"{reverse(content.list_name)}?kb={kb.slug}", "counts": found[kb.pk]}
+                for content, found in counts
+                if found.get(kb.pk)
+            ],
+        }
+        for kb in bases
     ]
 
 

@@ -13,17 +13,20 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.panel import caller_of
 from apps.serving.panel import may_see_models
-from qa_project.dashboard import in_review
+from qa_project.dashboard import documents_in_review, in_review
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sidebar for this reader: only what the role may open, and how many FAQs wait for a reviewer."""
-    waiting = in_review(caller_of(request))
-    badge = {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}
+    """The sidebar for this reader: only what the role may open, and how much waits for a reviewer."""
+    caller = caller_of(request)
     groups = [
         (None, [_link("admin:index", _("Overview"), "monitoring"), _link("chat", _("Chat page"), "forum")]),
         (_("Content"), [
-            _list(request, "faq.FAQ", _("FAQs"), "quiz", **badge),
+            _list(request, "faq.FAQ", _("FAQs"), "quiz", **_badge(in_review(caller))),
+            _list(request, "retrieval.Document", _("Documents"), "description", **_badge(documents_in_review(caller))),
+            _list(request, "retrieval.Ingestion", _("Ingestions"), "move_to_inbox"),
+            _list(request, "retrieval.IngestPolicy", _("What is kept out"), "filter_alt"),
+            _link("search-home", _("Search"), "search"),
             _list(request, "retrieval.KnowledgeBase", _("Knowledge bases"), "library_books"),
             _list(request, "retrieval.QueryLayer", _("Words of questions"), "translate"),
             _list(request, "dialogue.Bot", _("Bots"), "smart_toy"),
@@ -46,6 +49,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Operation"), [_page("models", _("Models and workers"), "memory", may_see_models(request))]),
     ]  # fmt: skip
     return [{"title": title, "separator": title is not None, "items": items} for title, items in groups]
+
+
+def _badge(waiting: int) -> dict[str, str]:
+    """What a link shows of how much waits."""
+    return {"badge": str(waiting), "badge_variant": "warning"} if waiting else {}
 
 
 def _link(name: str, title: Promise, icon: str) -> dict[str, Any]:

@@ -5,11 +5,15 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.dialogue.pages import chat_page
+from apps.retrieval.search.pages import document_view, search_home, search_view
 from apps.serving.panel import models_page
 from qa_project import health
 
 urlpatterns = [
     path("", chat_page, name="chat"),
+    path("search/", search_home, name="search-home"),
+    path("search/<slug:kb>/", search_view, name="search-page"),
+    path("search/<slug:kb>/documents/<path:document>/", document_view, name="search-document"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", health.metrics),

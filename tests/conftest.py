@@ -23,6 +23,7 @@ from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.query_layer.layer import forget_layers
 from apps.retrieval.registry import close_indexes
+from apps.retrieval.search.archive import forget_archive
 from apps.retrieval.search.stored_passages import forget_kinds
 from apps.serving.jobs.runner import runner
 from core.backends import close_backends, get_backend, load_object, use_backend
@@ -61,6 +62,7 @@ def forget_process_state() -> None:
     follower.cache_clear()
     forget_densities()
     forget_kinds()
+    forget_archive()
     forget_usage()
     forget_limits()
     forget_counts()

@@ -57,6 +57,42 @@ _SENTENCES = (
     gettext_noop("the column %(column)s is there twice"),
     gettext_noop("it is no whole Excel workbook (%(cause)s)"),
     gettext_noop("it holds NUL bytes, so it is no text file (or UTF-16 without a byte order mark)"),
+    gettext_noop("it is UTF-16; jsonl must be UTF-8"),
+    gettext_noop("`%(field)s` must be a list of texts."),
+    gettext_noop("`%(field)s` takes at most %(most)s texts of %(chars)s characters."),
+    gettext_noop("`%(field)s` takes at most %(most)s of %(chars)s characters."),
+    gettext_noop("`id` must be 1 to 200 visible characters on one line."),
+    gettext_noop("`url` must begin with http:// or https://."),
+    gettext_noop("`language` must be a code such as zh or en."),
+    gettext_noop("A passage takes at most %(most)s questions of %(chars)s characters."),
+    gettext_noop("The line is longer than %(most)s bytes."),
+    gettext_noop("There is no text in it."),
+    gettext_noop("The id %(id)s was there before; the first one counts."),
+    gettext_noop("%(count)s blocks that every page of its site repeats were left out."),
+    gettext_noop("It has %(count)s letters and digits; at least %(least)s are wanted."),
+    gettext_noop("Only %(share)s %% of it are letters and digits."),
+    gettext_noop("%(repeated)s of its %(count)s lines are repetitions."),
+    gettext_noop("It holds %(phrase)s, which the list of blocked words has."),
+    gettext_noop("Its text is the same as that of %(id)s."),
+    gettext_noop("Its text is nearly the same as that of %(id)s."),
+    gettext_noop("%(problem)s. Remove it or upload the file again."),
+    gettext_noop("%(problem)s. Save it as PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown, text, EPUB or JSONL."),
+    gettext_noop("%(problem)s. Remove the password and try again."),
+    gettext_noop("%(problem)s. Open it in the program that made it, save it again and retry."),
+    gettext_noop("%(problem)s. Split it, or raise QA_PARSE_MAX_FILE_MB."),
+    gettext_noop("%(problem)s. Split it into several files."),
+    gettext_noop("%(problem)s. Split it, save it anew, or raise QA_PARSE_MEMORY_MB."),
+    gettext_noop("%(problem)s. Split it, save it anew, or raise QA_PARSE_SECONDS."),
+    gettext_noop("%(problem)s. Save it in a simpler form."),
+    gettext_noop("%(problem)s. Unpack it and upload the files that you need."),
+    gettext_noop("%(problem)s. Make it anew with the program that it belongs to."),
+    gettext_noop("%(problem)s. Upload a version with text; for scanned pages install the `ocr` extra."),
+    gettext_noop("%(problem)s. Save it anew and retry; report the file if it opens elsewhere."),
+    gettext_noop("it is a PDF with a password"),
+    gettext_noop("it is protected by a password"),
+    gettext_noop("its pages hold no text, as scans do"),
+    gettext_noop("no text was found in it"),
+    gettext_noop("the page holds no text"),
     gettext_noop("this is an old (.xls) or an encrypted Excel workbook: save it as .xlsx without a password"),
 )
 
@@ -65,7 +101,7 @@ def in_words(message: str) -> str:
     """The refusal in the language of the page; as it was where nobody has translated it."""
     for sentence, pattern in _patterns():
         if found := pattern.fullmatch(message):
-            parts = {name: in_words(text) if name == "reason" else text for name, text in found.groupdict().items()}
+            parts = {name: in_words(text) if name in ("reason", "problem") else text for name, text in found.groupdict().items()}
             return gettext(sentence) % parts if parts else gettext(sentence)
     return message
 
@@ -78,4 +114,4 @@ def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
 
 def _pattern(sentence: str) -> str:
     pieces = re.split(r"%\((\w+)\)s", sentence)
-    return "".join(f"(?P<{piece}>.+?)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces))
+    return "".join(f"(?P<{piece}>.+?)" if place % 2 else re.escape(piece.replace("%%", "%")) for place, piece in enumerate(pieces))

@@ -28,12 +28,13 @@ from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
 from apps.accounts.permissions import Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.faq.admin_files import ImportForm, Upload, export, keep_upload, read_upload, token_of, upload_of
-from apps.faq.admin_filters import CategoryFilter, KnowledgeBaseFilter, LocaleFilter, StatusFilter, ValidityFilter
+from apps.faq.admin_filters import LocaleFilter, StatusFilter, ValidityFilter
 from apps.faq.admin_forms import FAQForm
 from apps.faq.files import FileFormat
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.services import delete_faqs, row_of, set_status
-from apps.retrieval.admin import CONTENTS, Content, ContentCount
+from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter
+from apps.retrieval.contents import CONTENTS, Content, ContentCount
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from core.errors import QAError

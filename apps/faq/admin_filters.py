@@ -10,24 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
-from apps.accounts.panel import caller_of, within
-from apps.accounts.permissions import Permission
 from apps.faq.models import FAQ, FAQStatus
-from apps.retrieval.models import LOCALE_CHOICES, KnowledgeBase
-
-MAX_CATEGORIES = 500
-
-
-class KnowledgeBaseFilter(DropdownFilter):
-    """Readable knowledge bases, by slug so that links can be read."""
-
-    title, parameter_name = gettext_lazy("knowledge base"), "kb"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return list(within(KnowledgeBase.objects.all(), caller_of(request), Permission.READ, "pk").values_list("slug", "name"))
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
-        return queryset.filter(kb__slug=self.value()) if self.value() else queryset
+from apps.retrieval.models import LOCALE_CHOICES
 
 
 class StatusFilter(DropdownFilter):
@@ -40,21 +24,6 @@ class StatusFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
         return queryset.filter(status=self.value()) if self.value() else queryset
-
-
-class CategoryFilter(DropdownFilter):
-    """Categories in use, and FAQs without one."""
-
-    title, parameter_name = gettext_lazy("category"), "category"
-    without = "-"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        used = model_admin.get_queryset(request).exclude(category="").order_by("category").values_list("category", flat=True).distinct()
-        return [(self.without, _("Without category")), *[(name, name) for name in used[:MAX_CATEGORIES]]]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
-        wanted = self.value()
-        return queryset.filter(category="" if wanted == self.without else wanted) if wanted else queryset
 
 
 class LocaleFilter(DropdownFilter):

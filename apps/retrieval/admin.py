@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
@@ -11,7 +10,6 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -22,35 +20,15 @@ from unfold.decorators import display
 from apps.accounts.admin import MembershipInline, RecordsRoles
 from apps.accounts.audit import record
 from apps.accounts.panel import caller_of
-from apps.accounts.permissions import Caller, Permission
+from apps.accounts.permissions import Permission
+from apps.retrieval.contents import CONTENTS, Content, ContentCount
+from apps.retrieval.documents.admin import DocumentAdmin
+from apps.retrieval.documents.admin_ingestions import IngestionAdmin
+from apps.retrieval.documents.admin_policies import IngestPolicyAdmin
 from apps.retrieval.models import IndexGeneration, KnowledgeBase
 from apps.retrieval.query_layer.admin import QueryLayerAdmin
 
-__all__ = ["CONTENTS", "Content", "ContentCount", "KnowledgeBaseAdmin", "QueryLayerAdmin"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContentCount:
-    """How many pieces of one kind and state a knowledge base holds, and the list that shows them."""
-
-    label: str
-    count: int
-    url: str
-    colour: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Content:
-    """A kind of content, as the app that owns it describes it to the knowledge base's page."""
-
-    title: str | Promise
-    list_name: str
-    count: Callable[[Sequence[int]], Mapping[int, list[ContentCount]]]
-    delete: Callable[[KnowledgeBase, Caller], None]
-
-
-CONTENTS: list[Content] = []
-"""The kinds of content; each app that has one adds it when its admin is loaded."""
+__all__ = ["DocumentAdmin", "IngestPolicyAdmin", "IngestionAdmin", "KnowledgeBaseAdmin", "QueryLayerAdmin"]
 
 
 class GenerationInline(TabularInline):
@@ -96,7 +74,7 @@ class KnowledgeBaseAdmin(RecordsRoles):
         return bool(request.user.is_staff) and caller_of(request).may(Permission.MANAGE)
 
     def get_fieldsets(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> list[tuple[Any, dict[str, Any]]]:
-        fields: list[tuple[Any, dict[str, Any]]] = [(None, {"fields": ["name", "slug", "description", "locale"]})]
+        fields: list[tuple[Any, dict[str, Any]]] = [(None, {"fields": ["name", "slug", "description", ("locale", "open_search")]})]
         if obj is not None:
             fields.append((_("What is in it"), {"fields": ["contents", ("revision", "created_at")]}))
         return fields

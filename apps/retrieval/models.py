@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from core.types import EntryKind
@@ -23,6 +24,11 @@ class KnowledgeBase(models.Model):
     name = models.CharField(_("name"), max_length=160)
     description = models.TextField(_("description"), blank=True)
     locale = models.CharField(_("main language"), max_length=8, choices=LOCALE_CHOICES, default="zh")
+    open_search = models.BooleanField(
+        _("open search"),
+        default=False,
+        help_text=_("Anybody may search its documents and read them, without an account; those with an access list stay hidden."),
+    )
     revision = models.BigIntegerField(_("revision"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -219,7 +225,7 @@ class Ingestion(models.Model):
         ordering = ["-pk"]
 
     def __str__(self) -> str:
-        return f"{self.kb} {self.started_at:%Y-%m-%d %H:%M}"
+        return f"{self.kb} {timezone.localtime(self.started_at):%Y-%m-%d %H:%M}"
 
 
 class Passage(models.Model):

@@ -23,6 +23,12 @@ def kb_for(slug: str, caller: Caller, permission: Permission) -> KnowledgeBase:
     return kb
 
 
+def searchable_kb(slug: str, caller: Caller) -> KnowledgeBase:
+    """The knowledge base for searching and reading its documents: open ones for anybody, others for who may read them."""
+    kb = KnowledgeBase.objects.filter(slug=slug, open_search=True).first() if caller.bot_id is None else None
+    return kb or kb_for(slug, caller, Permission.READ)
+
+
 def kb_named(slug: str) -> KnowledgeBase:
     """The knowledge base for a command, which may see everything. Raises NotFound that lists the names there are."""
     kb = KnowledgeBase.objects.filter(slug=slug).first()

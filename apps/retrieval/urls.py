@@ -18,5 +18,6 @@ urlpatterns = [
     path("kbs/<slug:kb>/ingest-policy/", ingest_api.IngestPolicyView.as_view(), name="ingest-policy"),
     path("kbs/<slug:kb>/search", search.SearchView.as_view(), name="search"),
     path("kbs/<slug:kb>/search/summary", summaries.SearchSummaryView.as_view(), name="search-summary"),
+    path("kbs/<slug:kb>/archive", search.ArchiveView.as_view(), name="archive"),
     path("kbs/<slug:kb>/search/explain", search.ExplainSearchView.as_view(), name="explain-search"),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,11 +10,12 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
+from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.passage_questions import parse_questions, save_questions
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import MAX_TEXT_CHARS, parse_document
 from apps.retrieval.documents.selectors import document_of, documents_of, passage_of, passages_of
-from apps.retrieval.documents.services import delete_documents, drafts_of, row_of, save_documents
+from apps.retrieval.documents.services import delete_documents, row_of, save_documents
 from apps.retrieval.models import Document, Passage
 from apps.retrieval.pages import Page, limit_of, page_of
 from apps.retrieval.selectors import kb_for
@@ -174,16 +173,8 @@ class DocumentView(APIView):
         stored = document_of(base, id)
         if not isinstance(request.data, dict):
             raise InvalidRequest("The body must be a JSON object.")
-        given = {**({} if whole else row_of(stored).as_dict()), **request.data, "id": stored.external_id}
-        if (
-            given.get("text") == stored.text
-        ):  # cut as it was, since the blocks of a file are not in its text; and it may be longer than a row's
-            row = replace(parse_document({**given, "text": "as it is"}), text=stored.text, media_type=stored.media_type)
-            draft = replace(drafts_of([stored])[0], row=row)
-        else:  # its source is the same, so that ingesting that again does not undo the edit
-            row = replace(parse_document(given), media_type=stored.media_type)
-            draft = draft_of(reading_of_row(row, source_sha256=stored.source_sha256))
-        saved = save_documents(base, [draft], caller)
+        given = {**({} if whole else row_of(stored).as_dict()), **request.data}
+        saved = save_documents(base, [edited(stored, given)], caller)
         return Response(as_dict(saved.documents[0]))
 
 

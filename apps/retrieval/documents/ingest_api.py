@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from apps.accounts.audit import record
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
+from apps.retrieval.documents.policies import CHOICES, MAX_MIN_CHARS, MAX_WORD_CHARS, MAX_WORDS, SWITCHES, save_policy
 from apps.retrieval.documents.screening import policy_of
 from apps.retrieval.models import Ingestion, IngestPolicy
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest, NotFound
-from core.text import clean_text
 from core.types import JSONDict
 
 SHOWN_RUNS = 50
-MAX_MIN_CHARS = 100_000
-MAX_WORDS, MAX_WORD_CHARS = 20_000, 200
-_CHOICES, _SWITCHES = ("duplicates", "near_duplicates"), ("repair_encoding", "drop_poor", "drop_site_lines", "block_words")
 
 
 class IngestionSchema(serializers.ModelSerializer):
@@ -83,7 +76,7 @@ class IngestPolicySchema(serializers.Serializer):
 
 def policy_as_dict(policy: IngestPolicy) -> JSONDict:
     """The policy as the API gives it."""
-    named = {name: getattr(policy, name) for name in (*_CHOICES, *_SWITCHES, "min_chars")}
+    named = {name: getattr(policy, name) for name in (*CHOICES, *SWITCHES, "min_chars")}
     return {**named, "blocked_words": policy.blocked_words.splitlines()}
 
 
@@ -127,41 +120,4 @@ class IngestPolicyView(APIView):
         base = kb_for(kb, caller, Permission.PUBLISH)
         if not isinstance(request.data, dict):
             raise InvalidRequest("The body must be a JSON object.")
-        policy = policy_of(base)
-        for name, value in _checked(request.data).items():
-            setattr(policy, name, value)
-        with transaction.atomic():
-            policy.save()
-            record(caller, "change_ingest_policy", target=base.slug, kb=base.slug)
-        return Response(policy_as_dict(policy))
-
-
-def _checked(data: Mapping[str, object]) -> dict[str, str | int | bool]:
-    """The fields to set. Raises InvalidRequest for a value that a field cannot have."""
-    found: dict[str, str | int | bool] = {}
-    for name, value in data.items():
-        if name in _CHOICES and value in IngestPolicy.Duplicates.values:
-            found[name] = str(value)
-        elif (
-            name in _SWITCHES
-            and isinstance(value, bool)
-            or name == "min_chars"
-            and isinstance(value, int)
-            and not isinstance(value, bool)
-            and 0 <= value <= MAX_MIN_CHARS
-        ):
-            found[name] = value
-        elif name == "blocked_words":
-            found[name] = _words(value)
-        elif name in (*_CHOICES, *_SWITCHES, "min_chars"):
-            raise InvalidRequest(f"`{name}` cannot be {str(value)[:40]!r}; see /api/docs/ for what it can be.", field=name)
-    return found
-
-
-def _words(value: object) -> str:
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise InvalidRequest("`blocked_words` must be a list of texts.", field="blocked_words")
-    words = list(dict.fromkeys(word for one in value if (word := clean_text(one))))
-    if len(words) > MAX_WORDS or any(len(word) > MAX_WORD_CHARS for word in words):
-        raise InvalidRequest(f"`blocked_words` takes at most {MAX_WORDS} of {MAX_WORD_CHARS} characters.", field="blocked_words")
-    return "\n".join(words)
+        return Response(policy_as_dict(save_policy(base, request.data, caller)))

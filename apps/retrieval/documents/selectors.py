@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+import json
+from collections.abc import Iterable
 
+from django.db import connection
+from django.db.models import Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from apps.retrieval.documents.fingerprints import BANDS, MAX_BITS, bands_of, bits_apart
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.errors import NotFound
 
+MAX_COPIES, MAX_COMPARED = 20, 10_000
 _NUL = "\x00"  # in no stored text, and PostgreSQL refuses to be asked for it
 
 
@@ -17,6 +24,33 @@ def documents_of(kb: KnowledgeBase, *, text: str = "", **wanted: str) -> QuerySe
         return documents.none()
     documents = documents.filter(**{name: value for name, value in wanted.items() if value})
     return documents.filter(Q(title__icontains=text) | Q(external_id=text)) if text else documents
+
+
+def listing(documents: QuerySet[Document], name: str, values: Iterable[str], *, or_nothing: bool = False) -> QuerySet[Document]:
+    """Those of the documents whose list `name` (`tags`, `access`) has one of these values, or with `or_nothing` is empty."""
+    wanted = Q(**{name: []}) if or_nothing else Q(pk__in=())
+    if connection.features.supports_json_field_contains:
+        for value in values:
+            wanted |= Q(**{f"{name}__contains": [value]})
+        return documents.filter(wanted)
+    for value in values:
+        wanted |= Q(**{f"{name}_as_text__contains": json.dumps(value)})
+    return documents.annotate(**{f"{name}_as_text": Cast(name, TextField())}).filter(wanted)
+
+
+def copies_of(document: Document) -> tuple[list[Document], list[Document]]:
+    """Other documents of the base with the same text, and with nearly the same; the first `MAX_COPIES` of each, without texts."""
+    others = Document.objects.filter(kb=document.kb_id).exclude(pk=document.pk).defer("text").order_by("pk")
+    same = list(others.filter(text_sha256=document.text_sha256)[:MAX_COPIES]) if document.text_sha256 else []
+    if document.simhash is None:
+        return same, []
+    fingerprint, bands = document.simhash, bands_of(document.simhash)
+    near: dict[int, Document] = {}
+    for number in range(BANDS):
+        sharing = others.filter(**{f"band_{number}": bands[number]}).values_list("pk", "simhash")[:MAX_COMPARED]
+        close = [pk for pk, other in sharing if bits_apart(other, fingerprint) <= MAX_BITS]
+        near |= {found.pk: found for found in others.filter(pk__in=close[:MAX_COPIES])}
+    return same, [found for found in near.values() if found.text_sha256 != document.text_sha256][:MAX_COPIES]
 
 
 def document_of(kb: KnowledgeBase, external_id: str) -> Document:

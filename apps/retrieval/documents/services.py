@@ -126,6 +126,18 @@ def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: C
     follower().wake()
 
 
+def forget_sources(kb: KnowledgeBase, documents: Sequence[Document], caller: Caller) -> int:
+    """Makes the next ingestion of their sources read them anew, changed or not; what was edited since is then lost. Returns how many."""
+    caller.require(Permission.EDIT, kb.pk)
+    if any(document.status == _PUBLISHED for document in documents):
+        caller.require(Permission.PUBLISH, kb.pk)
+    with transaction.atomic():
+        known = Document.objects.filter(kb=kb, pk__in=[document.pk for document in documents]).exclude(source_sha256="")
+        count = known.update(source_sha256="")
+        record(caller, "forget_sources", target=_named(documents), kb=kb.slug)
+    return count
+
+
 def drafts_of(documents: Sequence[Document]) -> list[Draft]:
     """The stored documents as drafts, cut as they are: saving one as it is changes nothing."""
     passages: dict[int, list[Chunk]] = defaultdict(list)

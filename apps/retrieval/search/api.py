@@ -10,13 +10,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
+from apps.accounts.limits import Account, take_request
 from apps.accounts.permissions import Permission
 from apps.retrieval.encoding import encode_question_if_possible
+from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.explain import explain_search
 from apps.retrieval.search.page import read_search, search_page
-from apps.retrieval.selectors import kb_for, readable_scope, scope_of
+from apps.retrieval.selectors import kb_for, readable_scope, scope_of, searchable_kb
 from core.text import clean_text
-from core.types import SearchMode
+from core.types import Scope, SearchMode
 
 
 class SnippetSchema(serializers.Serializer):
@@ -43,6 +46,17 @@ class HitSchema(serializers.Serializer):
     page = serializers.IntegerField(allow_null=True)
     url = serializers.CharField(allow_blank=True)
     date = serializers.DateField(allow_null=True)
+    category = serializers.CharField(allow_blank=True)
+    tags = serializers.ListField(child=serializers.CharField())
+    author = serializers.CharField(allow_blank=True)
+    language = serializers.CharField(allow_blank=True)
+
+
+class ListedSchema(HitSchema):
+    """A document of an archive: nothing of it was found by words, so it has no passage and no score."""
+
+    id = serializers.IntegerField(allow_null=True)
+    score = serializers.FloatField(allow_null=True)
 
 
 class SearchPageSchema(serializers.Serializer):
@@ -51,6 +65,10 @@ class SearchPageSchema(serializers.Serializer):
     facets = serializers.DictField(child=serializers.ListField())
     next = serializers.CharField(allow_null=True)
     degraded = serializers.BooleanField()
+
+
+class ArchivePageSchema(SearchPageSchema):
+    hits = ListedSchema(many=True)
 
 
 _LISTS = ("category", "tags", "language", "author")
@@ -78,12 +96,41 @@ class SearchView(APIView):
     )
     def get(self, request: Request, kb: str) -> Response:
         """One page of hits, best or newest first, with what all hits can be narrowed by."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.READ)
+        _base, scope = _searched(request, kb)
         search = read_search(request.query_params)
-        scope = readable_scope(base, caller)
         encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
         return Response(search_page(search, encoded, scope).as_dict())
+
+
+class ArchiveView(APIView):
+    """The documents of a knowledge base without a question."""
+
+    @extend_schema(
+        responses=ArchivePageSchema,
+        summary="Browse documents",
+        tags=["search"],
+        parameters=[
+            OpenApiParameter("k", int, description="Documents a page, 1 to 100; 10 by default."),
+            OpenApiParameter("cursor", str, description="`next` of the page before."),
+            *(OpenApiParameter(name, str, many=True, description="Only these; repeat it for several.") for name in _LISTS),
+            OpenApiParameter("since", str, description="First day, YYYY-MM-DD."),
+            OpenApiParameter("until", str, description="Last day, YYYY-MM-DD."),
+            OpenApiParameter("month", str, description="One month of the archive, YYYY-MM."),
+        ],
+    )
+    def get(self, request: Request, kb: str) -> Response:
+        """One page, newest first, with how many documents there are of each month, category, tag, language and author."""
+        _base, scope = _searched(request, kb)
+        return Response(archive_page(read_browse(request.query_params), scope))
+
+
+def _searched(request: Request, slug: str) -> tuple[KnowledgeBase, Scope]:
+    """The base and what the caller may see of it. What nobody signed in for counts against the limit of an address."""
+    caller = caller_of(request)
+    base = searchable_kb(slug, caller)
+    if caller.anonymous:
+        take_request(Account(caller=caller, model=f"search {base.slug}", address=request.META.get("REMOTE_ADDR", "")))
+    return base, readable_scope(base, caller)
 
 
 class ExplainSearchView(APIView):

@@ -103,7 +103,7 @@ def read_search(params: Params) -> Search:
     """The search that a query string asks for. Raises InvalidRequest that names the parameter."""
     return Search(
         text=_text(params.get("q", "")),
-        k=_k(params.get("k", str(DEFAULT_K))),
+        k=k_param(params.get("k", str(DEFAULT_K))),
         mode=_choice(SearchMode, "mode", params.get("mode", SearchMode.HYBRID.value)),
         sort=_choice(Sort, "sort", params.get("sort", Sort.RELEVANCE.value)),
         group=_choice(Group, "group", params.get("group", Group.PASSAGE.value)),
@@ -171,6 +171,10 @@ def _hit(hit: PassageHit, text: str) -> JSONDict:
         "page": passage.page,
         "url": passage.url,
         "date": passage.date.isoformat() if passage.date else None,
+        "category": passage.category,
+        "tags": list(passage.tags),
+        "author": passage.author,
+        "language": passage.language,
     }
 
 
@@ -187,7 +191,8 @@ def _text(q: str) -> str:
     return text
 
 
-def _k(text: str) -> int:
+def k_param(text: str) -> int:
+    """How many hits a page has. Raises InvalidRequest."""
     if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_K:
         raise InvalidRequest(f"`k` must be a number from 1 to {MAX_K}.", field="k")
     return int(text)
@@ -200,7 +205,8 @@ def _choice(kind: type[C], name: str, value: str) -> C:
         raise InvalidRequest(f"`{name}` must be one of {', '.join(kind)}.", field=name) from error
 
 
-def _values(params: Params, name: str) -> list[str]:
+def values_param(params: Params, name: str) -> list[str]:
+    """The values of a filter. Raises InvalidRequest."""
     values = [value for raw in params.getlist(name) if (value := clean_text(raw))]
     if len(values) > MAX_FILTER_VALUES or any(len(value) > MAX_VALUE_CHARS for value in values):
         raise InvalidRequest(f"`{name}` takes at most {MAX_FILTER_VALUES} values of {MAX_VALUE_CHARS} characters.", field=name)
@@ -209,25 +215,26 @@ def _values(params: Params, name: str) -> list[str]:
 
 def _narrowed(params: Params) -> dict[str, Filters]:
     """A filter for each parameter; who may see what is added by the search itself."""
-    first, last = _month(params.get("month", ""))
+    first, last = month_param(params.get("month", ""))
     return {
-        "category": filters_for(groups=None, categories=_values(params, "category")),
-        "tags": filters_for(groups=None, tags=_values(params, "tags")),
-        "language": filters_for(groups=None, languages=_values(params, "language")),
-        "author": filters_for(groups=None, authors=_values(params, "author")),
-        "since": filters_for(groups=None, since=_day("since", params.get("since", ""))),
-        "until": filters_for(groups=None, until=_day("until", params.get("until", ""))),
+        "category": filters_for(groups=None, categories=values_param(params, "category")),
+        "tags": filters_for(groups=None, tags=values_param(params, "tags")),
+        "language": filters_for(groups=None, languages=values_param(params, "language")),
+        "author": filters_for(groups=None, authors=values_param(params, "author")),
+        "since": filters_for(groups=None, since=day_param("since", params.get("since", ""))),
+        "until": filters_for(groups=None, until=day_param("until", params.get("until", ""))),
         "month": filters_for(groups=None, since=first, until=last),
     }
 
 
-def _month(text: str) -> tuple[date | None, date | None]:
-    """The first and the last day of a month."""
-    first = _day("month", f"{text}-01" if _MONTH.fullmatch(text) else text)
+def month_param(text: str) -> tuple[date | None, date | None]:
+    """The first and the last day of a month, nothing for an empty text. Raises InvalidRequest."""
+    first = day_param("month", f"{text}-01" if _MONTH.fullmatch(text) else text)
     return first, first and first.replace(day=calendar.monthrange(first.year, first.month)[1])
 
 
-def _day(name: str, text: str) -> date | None:
+def day_param(name: str, text: str) -> date | None:
+    """A day, None for an empty text. Raises InvalidRequest."""
     if not text:
         return None
     try:

@@ -138,6 +138,11 @@ export function onLanguageChange(listener) {
   listeners.add(listener);
 }
 
+/** Adds the messages of another page, each Chinese beside English; those of the same name are replaced. */
+export function addMessages(messages) {
+  Object.assign(MESSAGES, messages);
+}
+
 /** Whether there is a message of this name. */
 export function hasMessage(name) {
   return Object.hasOwn(MESSAGES, name);

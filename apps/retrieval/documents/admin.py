@@ -1,0 +1,370 @@
+"""The admin page where curators work on documents. Every change goes through the document services, so indexes and audit follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib import admin, messages
+from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import date as format_date
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.decorators import action, display
+
+from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
+from apps.accounts.permissions import Caller, Permission
+from apps.accounts.refusals import in_words
+from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter
+from apps.retrieval.contents import CONTENTS, Content, ContentCount
+from apps.retrieval.documents.admin_filters import LanguageFilter, StatusFilter, TagFilter
+from apps.retrieval.documents.admin_forms import MOST_EDITED_CHARS, DocumentForm
+from apps.retrieval.documents.admin_passages import passages_shown, save_questions_of_form
+from apps.retrieval.documents.selectors import copies_of
+from apps.retrieval.documents.services import delete_documents, forget_sources, set_status
+from apps.retrieval.follower import follower
+from apps.retrieval.models import Document, KnowledgeBase, Passage
+from core.errors import QAError
+
+STATUS_COLOURS = {"draft": "", "in_review": "warning", "published": "success", "archived": "danger"}
+AT_ONCE = 100
+MOST_PASSAGES_PUBLISHED = 5000  # some minutes of encoding; more is for an ingestion
+
+
+@admin.register(Document)
+class DocumentAdmin(ScopedAdmin):
+    """Documents of the knowledge bases that the reader may see."""
+
+    kb_lookup = "kb_id"
+    form = DocumentForm
+    list_display: ClassVar[Sequence[str]] = (
+        "headed",
+        "status_badge",
+        "category",
+        "language",
+        "passage_count",
+        "base",
+        "date",
+        "changed",
+    )
+    list_display_links = ("headed",)
+    list_filter = (StatusFilter, KnowledgeBaseFilter, CategoryFilter, TagFilter, LanguageFilter, ("date", RangeDateFilter))
+    list_filter_submit = True
+    list_select_related = ("kb",)
+    list_before_template = "admin/retrieval/document_tabs.html"
+    change_form_outer_after_template = "admin/retrieval/document_below.html"
+    search_fields = ("title", "external_id")
+    search_help_text = gettext_lazy("Words of a title or an id")
+    ordering = ("-updated_at", "-pk")
+    actions_detail = ("open_search",)
+    actions = ("publish", "send_to_review", "archive", "back_to_draft", "read_again")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
+        return super().get_queryset(request).defer("text")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Document], search_term: str) -> tuple[QuerySet[Document], bool]:
+        """Rows where each word occurs in the title or the id."""
+        for word in search_term.replace("\x00", " ").split():
+            queryset = queryset.filter(Q(title__icontains=word) | Q(external_id__icontains=word))
+        return queryset, False
+
+    def get_urls(self) -> list[Any]:
+        questions = self.admin_site.admin_view(self.questions_view)
+        return [path("<path:object_id>/passages/<int:passage>/", questions, name="retrieval_document_questions"), *super().get_urls()]
+
+    # What the list shows
+
+    def prepare_rows(self, request: HttpRequest, rows: Sequence[Document]) -> None:
+        counts = dict(Passage.objects.filter(document__in=rows).order_by().values_list("document").annotate(Count("pk")))
+        for row in rows:
+            row.passage_total = counts.get(row.pk, 0)
+
+    @display(description=gettext_lazy("title and id"), header=True, ordering="title")
+    def headed(self, obj: Document) -> list[str]:
+        return [Truncator(obj.title or obj.external_id).chars(90), Truncator(obj.external_id).chars(80)]
+
+    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, obj: Document) -> tuple[str, str]:
+        return obj.status, str(obj.get_status_display())
+
+    @display(description=gettext_lazy("passages"))
+    def passage_count(self, obj: Document) -> int:
+        return int(getattr(obj, "passage_total", 0))
+
+    @display(description=gettext_lazy("knowledge base"), ordering="kb__name")
+    def base(self, obj: Document) -> str:
+        return str(obj.kb)
+
+    @display(description=gettext_lazy("changed"), ordering="updated_at")
+    def changed(self, obj: Document) -> str:
+        return format_date(timezone.localtime(obj.updated_at), "Y-m-d H:i")
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        several = not request.GET.get("kb") and KnowledgeBase.objects.all()[:2].count() > 1
+        return [name for name in self.list_display if name != "base" or several]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        kb = self._chosen_base(request)
+        shown = {"status_tabs": lambda: self._status_tabs(request), "search_url": reverse("search-page", args=[kb.slug]) if kb else ""}
+        return super().changelist_view(request, {**shown, **(extra_context or {})})
+
+    def _chosen_base(self, request: HttpRequest) -> KnowledgeBase | None:
+        """The base that the list shows, where it is one."""
+        ids = kb_ids_where(caller_of(request), Permission.READ)
+        bases = KnowledgeBase.objects.all() if ids is None else KnowledgeBase.objects.filter(pk__in=ids)
+        chosen = list((bases.filter(slug=request.GET["kb"]) if request.GET.get("kb") else bases)[:2])
+        return chosen[0] if len(chosen) == 1 else None
+
+    def _status_tabs(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The steps of the life cycle with their counts, each a link that keeps the other filters."""
+        kept = {name: value for name, value in request.GET.items() if name not in ("status", "p", "all")}
+        rows = super().get_queryset(request)
+        if kept.get("kb"):
+            rows = rows.filter(kb__slug=kept["kb"])
+        counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
+        steps = [(value, str(label), counts.get(value, 0)) for value, label in Document.Status.choices]
+        chosen = request.GET.get("status", "")
+        return [
+            {
+                "label": label,
+                "count": count,
+                "active": value == chosen,
+                "url": "?" + urlencode({**kept, **({"status": value} if value else {})}),
+            }
+            for value, label, count in [("", _("All"), sum(counts.values())), *steps]
+        ]
+
+    # The form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Document | None = None) -> list[tuple[Any, dict[str, Any]]]:
+        filed = ["status", ("category", "tags"), ("language", "date"), ("author", "url"), "access"]
+        if obj is None:
+            return [(None, {"fields": ["kb", "title", "text"]}), (_("How it is filed"), {"fields": [*filed, "external_id"]})]
+        text = "text" if len(obj.text) <= MOST_EDITED_CHARS and self.has_change_permission(request, obj) else "text_note"
+        about = ["external_id", ("kb", "media_type"), ("created_at", "updated_at")]
+        return [
+            (None, {"fields": ["title", "seen"]}),
+            (_("How it is filed"), {"fields": filed}),
+            (_("Text"), {"fields": [text], "classes": ["collapse"]}),
+            (_("Where it comes from"), {"fields": about, "classes": ["collapse"]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Document | None = None) -> tuple[str, ...]:
+        return ("kb", "external_id", "media_type", "created_at", "updated_at", "text_note") if obj is not None else ()
+
+    @display(description=gettext_lazy("text"))
+    def text_note(self, obj: Document) -> SafeString:
+        if len(obj.text) <= MOST_EDITED_CHARS:
+            return format_html('<div class="panel-plain">{}</div>', obj.text)
+        note = _("%(count)s characters: too long for a form. Change it where it comes from and ingest it again.")
+        return format_html("{}", note % {"count": f"{len(obj.text):,}"})
+
+    def seen(self, obj: Document) -> str:
+        return obj.updated_at.isoformat()
+
+    def get_form(self, request: HttpRequest, obj: Document | None = None, change: bool = False, **kwargs: Any) -> type[DocumentForm]:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"caller": caller_of(request)})
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """What is published is changed by who may publish."""
+        if (
+            isinstance(obj, Document)
+            and obj.status == Document.Status.PUBLISHED
+            and not caller_of(request).may(Permission.PUBLISH, obj.kb_id)
+        ):
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return kb_ids_where(caller_of(request), Permission.PUBLISH) != []
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        shown: dict[str, Any] = {}
+        if object_id and (document := self.get_object(request, object_id)):
+            shown = {"title": str(document), "subtitle": None, "below": lambda: self._below(request, document)}
+        return super().changeform_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+
+    def _below(self, request: HttpRequest, document: Document) -> dict[str, Any]:
+        """What stands under the form: copies, and the passages with their questions."""
+        same, near = copies_of(document)
+        return {
+            "document": document,
+            "same": same,
+            "near": near,
+            "may_change": self.has_change_permission(request, document),
+            **passages_shown(document, request.GET.get("passages", "1")),
+        }
+
+    def questions_view(self, request: HttpRequest, object_id: str, passage: int) -> HttpResponse:
+        """Saves the questions of one passage, then shows it again."""
+        document = self.get_object(request, object_id)
+        if document is None or request.method != "POST":
+            raise Http404
+        try:
+            stored = save_questions_of_form(document, passage, request.POST, caller_of(request))
+            messages.success(request, _("Saved: passage %(number)d is found by these questions too.") % {"number": stored.number + 1})
+        except QAError as error:
+            messages.error(request, in_words(error.message))
+        page = urlencode({"passages": request.POST.get("page", "1")})
+        return HttpResponseRedirect(f"{reverse('admin:retrieval_document_change', args=[document.pk])}?{page}#passage-{passage}")
+
+    @action(description=gettext_lazy("Search this base"), url_path="search", icon="search")
+    def open_search(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The search page, asked for the title of this document."""
+        document = self.get_object(request, object_id)
+        if document is None:
+            raise Http404
+        return HttpResponseRedirect(f"{reverse('search-page', args=[document.kb.slug])}?{urlencode({'q': document.title[:200]})}")
+
+    def save_form(self, request: HttpRequest, form: DocumentForm, change: bool) -> Document:
+        """What the form has stored."""
+        stored: Document = form.instance
+        return stored
+
+    def save_related(self, request: HttpRequest, form: DocumentForm, formsets: Any, change: bool) -> None:
+        """Nothing belongs to a document's form."""
+
+    def save_model(self, request: HttpRequest, obj: Document, form: DocumentForm, change: bool) -> None:
+        """The form has saved it already; indexes are told once it is committed."""
+        transaction.on_commit(follower().wake)
+
+    def response_add(self, request: HttpRequest, obj: Document, post_url_continue: str | None = None) -> HttpResponse:
+        return self._saved(request, obj)
+
+    def response_change(self, request: HttpRequest, obj: Document) -> HttpResponse:
+        return self._saved(request, obj)
+
+    def _saved(self, request: HttpRequest, obj: Document) -> HttpResponse:
+        """Says what the save means for readers, then goes where the button says."""
+        url = reverse("admin:retrieval_document_change", args=[obj.pk])
+        text = {
+            Document.Status.PUBLISHED: _("Saved and published: “{}” is found from now on."),
+            Document.Status.IN_REVIEW: _("Saved: “{}” waits for a reviewer."),
+            Document.Status.DRAFT: _("Saved as a draft: “{}”."),
+            Document.Status.ARCHIVED: _("Saved in the archive: “{}” is not found."),
+        }[Document.Status(obj.status)]
+        messages.success(
+            request, format_html(text, format_html('<a href="{}" class="underline">{}</a>', url, Truncator(str(obj)).chars(60)))
+        )
+        if "_addanother" in request.POST:
+            return HttpResponseRedirect(
+                f"{reverse('admin:retrieval_document_add')}?{urlencode({'kb': obj.kb_id, 'category': obj.category})}"
+            )
+        if "_continue" in request.POST:
+            preserved = {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}
+            return HttpResponseRedirect(add_preserved_filters(preserved, url))
+        return self.response_post_save_change(request, obj)
+
+    # Deleting and the life cycle
+
+    def named(self, obj: Document) -> str:
+        return f"{obj} ({obj.external_id})" if obj.title else obj.external_id
+
+    def delete_model(self, request: HttpRequest, obj: Document) -> None:
+        delete_documents(obj.kb, [obj], caller_of(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        for kb, documents in _by_base(queryset):
+            delete_documents(kb, documents, caller_of(request))
+
+    @admin.action(description=gettext_lazy("Publish"), permissions=["publish"])
+    def publish(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """They are found from now on."""
+        hidden = queryset.exclude(status=Document.Status.PUBLISHED).order_by().values("pk")
+        if (count := Passage.objects.filter(document__in=hidden).count()) > MOST_PASSAGES_PUBLISHED:
+            text = _("These have %(count)d passages; at most %(most)d can be published at once. Choose fewer documents.")
+            messages.error(request, text % {"count": count, "most": MOST_PASSAGES_PUBLISHED})
+            return
+        self._move(request, queryset, Document.Status.PUBLISHED)
+
+    @admin.action(description=gettext_lazy("Send to review"), permissions=["change"])
+    def send_to_review(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """They wait for a reviewer and are not found."""
+        self._move(request, queryset, Document.Status.IN_REVIEW)
+
+    @admin.action(description=gettext_lazy("Archive"), permissions=["change"])
+    def archive(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """They are kept but no longer found."""
+        self._move(request, queryset, Document.Status.ARCHIVED)
+
+    @admin.action(description=gettext_lazy("Back to draft"), permissions=["change"])
+    def back_to_draft(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """They are worked on again and are not found."""
+        self._move(request, queryset, Document.Status.DRAFT)
+
+    @admin.action(description=gettext_lazy("Read again at the next ingestion"), permissions=["change"])
+    def read_again(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
+        """Their sources count as changed, so that new rules and repairs reach them."""
+        count = 0
+        for kb, documents in _by_base(queryset):
+            try:
+                count += forget_sources(kb, documents, caller_of(request))
+            except QAError as error:
+                messages.error(request, f"{kb}: {in_words(error.message)}")
+        text = ngettext(
+            "%(count)d document is read anew when its source is ingested next.",
+            "%(count)d documents are read anew when their sources are ingested next.",
+            count,
+        )
+        messages.success(request, text % {"count": count})
+
+    def _move(self, request: HttpRequest, queryset: QuerySet[Document], status: Document.Status) -> None:
+        changed = 0
+        for kb, documents in _by_base(queryset):
+            try:
+                changed += set_status(kb, documents, status, caller_of(request))
+            except QAError as error:
+                messages.error(request, f"{kb}: {in_words(error.message)}")
+        text = ngettext("%(count)d document is now “%(status)s”.", "%(count)d documents are now “%(status)s”.", changed)
+        messages.success(request, text % {"count": changed, "status": status.label})
+
+
+def _by_base(queryset: QuerySet[Document]) -> Iterator[tuple[KnowledgeBase, list[Document]]]:
+    """The documents by knowledge base, a hundred at a time."""
+    ids = sorted(queryset.order_by().values_list("kb_id", "pk"))
+    for kb_id, rows in groupby(ids, key=lambda row: row[0]):
+        kb, pks = KnowledgeBase.objects.get(pk=kb_id), [pk for _kb, pk in rows]
+        for start in range(0, len(pks), AT_ONCE):
+            yield kb, list(Document.objects.filter(pk__in=pks[start : start + AT_ONCE]))
+
+
+def count_documents(kb_ids: Sequence[int]) -> Mapping[int, list[ContentCount]]:
+    """How many documents each knowledge base has at each step of the life cycle; one query."""
+    rows = Document.objects.filter(kb__in=kb_ids).order_by().values_list("kb_id", "kb__slug", "status").annotate(Count("pk"))
+    found: dict[int, dict[str, ContentCount]] = {}
+    for kb_id, slug, status, count in rows:
+        url = f"{reverse('admin:retrieval_document_changelist')}?{urlencode({'kb': slug, 'status': status})}"
+        label = str(Document.Status(status).label)
+        found.setdefault(kb_id, {})[status] = ContentCount(label=label, count=count, url=url, colour=STATUS_COLOURS[status])
+    order = ("published", "in_review", "draft", "archived")
+    return {kb_id: [counts[status] for status in order if status in counts] for kb_id, counts in found.items()}
+
+
+def delete_all_documents(kb: KnowledgeBase, caller: Caller) -> None:
+    """Deletes every document of a knowledge base the way single ones are deleted."""
+    for _kb, documents in _by_base(Document.objects.filter(kb=kb)):
+        delete_documents(kb, documents, caller)
+
+
+CONTENTS.append(
+    Content(
+        title=gettext_lazy("Documents"), list_name="admin:retrieval_document_changelist", count=count_documents, delete=delete_all_documents
+    )
+)

@@ -1,0 +1,158 @@
+"""The panel's pages for what became of ingestions: counts, reasons as bars, and every source that was not simply taken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import date as format_date
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from apps.accounts.panel import ReadOnlyAdmin
+from apps.accounts.permissions import Permission
+from apps.accounts.refusals import in_words
+from apps.retrieval.admin_filters import KnowledgeBaseFilter
+from apps.retrieval.documents.ingest_report import MAX_ITEMS, Outcome
+from apps.retrieval.models import Ingestion
+
+ITEMS_A_PAGE = 50
+OUTCOME_NAMES = {Outcome.BAD: gettext_lazy("unusable"), Outcome.DROPPED: gettext_lazy("left out"), Outcome.NOTED: gettext_lazy("noted")}
+OUTCOME_COLOURS = {Outcome.BAD: "danger", Outcome.DROPPED: "warning", Outcome.NOTED: "info"}
+REASONS = {
+    "unusable": gettext_lazy("could not be read"),
+    "duplicate": gettext_lazy("same text as another document"),
+    "near_duplicate": gettext_lazy("nearly the same text as another document"),
+    "too_short": gettext_lazy("too little text"),
+    "symbols": gettext_lazy("mostly symbols"),
+    "repeated_lines": gettext_lazy("mostly repeated lines"),
+    "blocked_word": gettext_lazy("a blocked word"),
+    "site_lines": gettext_lazy("lines that every page of its site has were left out"),
+    "warning": gettext_lazy("read with a warning"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonBar:
+    """How often one reason came up: `percent` of the most frequent one is how long its bar is."""
+
+    code: str
+    name: str
+    outcome: str
+    count: int
+    percent: str
+    url: str
+    chosen: bool
+
+
+@admin.register(Ingestion)
+class IngestionAdmin(ReadOnlyAdmin):
+    """Runs of ingestions, the last hundred of each knowledge base."""
+
+    kb_lookup = "kb_id"
+    actor_field = "actor"
+    needs: ClassVar[Mapping[str, Permission | None]] = {"view": Permission.READ, "add": None, "change": None, "delete": None}
+    list_display = ("started", "kb", "outcome", "created", "updated", "unchanged", "dropped", "bad", "noted", "who")
+    list_display_links = ("started",)
+    list_filter = (KnowledgeBaseFilter,)
+    list_filter_submit = True
+    list_select_related = ("kb",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Ingestion]:
+        return super().get_queryset(request).defer("items", "codes")
+
+    @display(description=gettext_lazy("started"), ordering="started_at")
+    def started(self, obj: Ingestion) -> str:
+        return format_date(timezone.localtime(obj.started_at), "Y-m-d H:i")
+
+    @display(description=gettext_lazy("outcome"), label={"done": "success", "part": "warning", "failed": "danger", "open": "info"})
+    def outcome(self, obj: Ingestion) -> tuple[str, str]:
+        if obj.error:
+            return "failed", _("Failed")
+        if obj.finished_at is None:
+            return "open", _("Not finished")
+        return ("part", _("Not everything")) if obj.bad or obj.dropped else ("done", _("Everything"))
+
+    @display(description=gettext_lazy("by"))
+    def who(self, obj: Ingestion) -> str:
+        return self.actor_of(obj)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The report of one run; `code` narrows its items to one reason."""
+        run = self.get_object(request, object_id or "")
+        if run is None or not self.has_view_permission(request, run):
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        code = request.GET.get("code", "")
+        listed = [item for item in run.items if not code or item["code"] == code]
+        page = Paginator(listed, ITEMS_A_PAGE).get_page(request.GET.get("page", "1"))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": run,
+            "title": _("Ingestion of %(day)s") % {"day": self.started(run)},
+            "run": run,
+            "error": in_words(run.error),
+            "outcome": self.outcome(run),
+            "who": self.actor_of(run),
+            "seconds": round((run.finished_at - run.started_at).total_seconds()) if run.finished_at else None,
+            "figures": _figures(run),
+            "bars": reason_bars(run, code),
+            "code": code,
+            "items": [_shown(item) for item in page],
+            "page": page,
+            "unlisted": max(0, run.bad + run.dropped + run.noted - len(run.items)),
+            "most": MAX_ITEMS,
+        }
+        return TemplateResponse(request, "admin/retrieval/ingestion.html", context)
+
+
+def reason_bars(run: Ingestion, chosen: str) -> list[ReasonBar]:
+    """The reasons of a run, the most frequent first; each leads to the sources that it kept out or marked."""
+    outcomes = {item["code"]: item["outcome"] for item in run.items}
+    counts = Counter({code: int(count) for code, count in run.codes.items()})
+    most = max(counts.values(), default=1)
+    return [
+        ReasonBar(
+            code=code,
+            name=str(REASONS.get(code, code)),
+            outcome=OUTCOME_COLOURS.get(outcomes.get(code, ""), "info"),
+            count=count,
+            percent=f"{max(1.0, 100 * count / most):.1f}",
+            url="?" + ("" if code == chosen else urlencode({"code": code})),
+            chosen=code == chosen,
+        )
+        for code, count in counts.most_common()
+    ]
+
+
+def _figures(run: Ingestion) -> list[tuple[str, int, str]]:
+    return [
+        (_("new"), run.created, ""),
+        (_("changed"), run.updated, ""),
+        (_("as they were"), run.unchanged, ""),
+        (_("left out"), run.dropped, "warning" if run.dropped else ""),
+        (_("unusable"), run.bad, "danger" if run.bad else ""),
+        (_("noted"), run.noted, ""),
+    ]
+
+
+def _shown(item: Mapping[str, str]) -> dict[str, str]:
+    return {
+        **item,
+        "reason": in_words(item["reason"]),
+        "name": str(REASONS.get(item["code"], item["code"])),
+        "outcome_name": str(OUTCOME_NAMES.get(item["outcome"], item["outcome"])),  # type: ignore[call-overload]
+        "colour": OUTCOME_COLOURS.get(item["outcome"], "info"),  # type: ignore[call-overload]
+    }

@@ -1,0 +1,176 @@
+"""What does a knowledge base hold, newest first? The published documents without a question, counted by month, category, tag and author."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+import orjson
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import ExtractMonth, ExtractYear, Substr
+
+from apps.retrieval.documents.selectors import listing
+from apps.retrieval.models import Document
+from apps.retrieval.search.page import DEFAULT_K, Params, day_param, k_param, month_param, values_param
+from core.errors import InvalidRequest
+from core.remembered import Remembered
+from core.types import JSONDict, JSONValue, Scope
+
+SUMMARY_CHARS = 240
+MAX_FACET_VALUES, MAX_MONTHS = 20, 240
+MOST_WITH_TAGS_COUNTED = 20_000
+REMEMBER_S = 3600.0  # the key holds the revision: what is remembered cannot be out of date
+_LISTS = ("category", "language", "author")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Browse:
+    """A checked look into an archive: what narrows it, and the place (day, primary key) of the last document before."""
+
+    k: int = DEFAULT_K
+    chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    tags: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    after: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many documents there are, and how many have each value."""
+
+    total: int = 0
+    facets: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def read_browse(params: Params) -> Browse:
+    """What a query string asks for; the filters are those of a search. Raises InvalidRequest that names the parameter."""
+    first, last = month_param(params.get("month", ""))
+    since, until = day_param("since", params.get("since", "")), day_param("until", params.get("until", ""))
+    chosen = ((name, tuple(values_param(params, name))) for name in _LISTS)
+    return Browse(
+        k=k_param(params.get("k", str(DEFAULT_K))),
+        chosen=tuple((name, values) for name, values in chosen if values),
+        tags=tuple(values_param(params, "tags")),
+        since=max((day for day in (first, since) if day), default=None),
+        until=min((day for day in (last, until) if day), default=None),
+        after=_after(params.get("cursor", "")),
+    )
+
+
+def archive_page(browse: Browse, scope: Scope) -> JSONDict:
+    """One page of documents as hits without a score, all of them counted, and the cursor of the next page."""
+    rows = _documents(browse, scope)
+    if browse.after:
+        rows = rows.filter(_follows(*browse.after))
+    shown = rows.annotate(beginning=Substr("text", 1, SUMMARY_CHARS)).defer("text").order_by(F("date").desc(nulls_last=True), "-pk")
+    page = list(shown[: browse.k + 1])
+    more, page = len(page) > browse.k, page[: browse.k]
+    counts = _counts.get((scope.kb_ids, scope.revisions, scope.groups, browse.chosen, browse.tags, browse.since, browse.until))
+    facets: JSONDict = {
+        name: [{"value": value, "count": count} for value, count in values.items()] for name, values in counts.facets.items()
+    }
+    hits: list[JSONValue] = [_hit(document) for document in page]
+    following = _cursor(page[-1]) if more else None
+    return {"hits": hits, "total": counts.total, "facets": facets, "next": following, "degraded": False}
+
+
+def readable(scope: Scope) -> QuerySet[Document]:
+    """The published documents within the scope that its groups may see."""
+    documents = Document.objects.filter(kb__in=scope.kb_ids, status=Document.Status.PUBLISHED)
+    return documents if scope.groups is None else listing(documents, "access", scope.groups, or_nothing=True)
+
+
+def _documents(browse: Browse, scope: Scope) -> QuerySet[Document]:
+    rows = readable(scope).filter(**{f"{name}__in": values for name, values in browse.chosen})
+    rows = listing(rows, "tags", browse.tags) if browse.tags else rows
+    rows = rows.filter(date__gte=browse.since) if browse.since else rows
+    return rows.filter(date__lte=browse.until) if browse.until else rows
+
+
+def _follows(day: int, pk: int) -> Q:
+    """What comes after a document of this day (0: without one) and primary key."""
+    if not day:
+        return Q(date=None, pk__lt=pk)
+    at = date.fromordinal(day)
+    return Q(date__lt=at) | Q(date=at, pk__lt=pk) | Q(date=None)
+
+
+def _hit(document: Document) -> JSONDict:
+    return {
+        "id": None,
+        "document": document.external_id,
+        "title": document.title,
+        "text": document.beginning,  # type: ignore[attr-defined]
+        "score": None,
+        "highlights": [],
+        "start": 0,
+        "end": 0,
+        "heading": "",
+        "page": None,
+        "url": document.url,
+        "date": document.date.isoformat() if document.date else None,
+        "category": document.category,
+        "tags": list(document.tags),
+        "author": document.author,
+        "language": document.language,
+    }
+
+
+_Key = tuple[
+    tuple[int, ...],
+    tuple[int, ...],
+    tuple[str, ...] | None,
+    tuple[tuple[str, tuple[str, ...]], ...],
+    tuple[str, ...],
+    date | None,
+    date | None,
+]
+
+
+def _read_counts(key: _Key) -> Counts:
+    kb_ids, revisions, groups, chosen, tags, since, until = key
+    scope = Scope(kb_ids=kb_ids, revisions=revisions, groups=groups)
+    rows = _documents(Browse(chosen=chosen, tags=tags, since=since, until=until), scope).order_by()
+    total = rows.count()
+    facets = {name: _by_value(rows, name) for name in _LISTS}
+    tagged: Iterable[list[str]] = rows.exclude(tags=[]).values_list("tags", flat=True) if total <= MOST_WITH_TAGS_COUNTED else ()
+    facets["tags"] = dict(Counter(tag for some in tagged for tag in some).most_common(MAX_FACET_VALUES))
+    months = rows.exclude(date=None).annotate(year=ExtractYear("date"), month=ExtractMonth("date")).values_list("year", "month")
+    counted = sorted(months.annotate(Count("pk")), reverse=True)[:MAX_MONTHS]
+    facets["month"] = {f"{year:04d}-{month:02d}": count for year, month, count in counted}
+    return Counts(total=total, facets=facets)
+
+
+def _by_value(rows: QuerySet[Document], name: str) -> dict[str, int]:
+    counted = rows.exclude(**{name: ""}).values_list(name).annotate(count=Count("pk")).order_by("-count", name)
+    return dict(counted[:MAX_FACET_VALUES])
+
+
+_counts: Remembered[_Key, Counts] = Remembered(_read_counts, keep_s=lambda: REMEMBER_S, most=500)
+
+
+def forget_archive() -> None:
+    """Counts anew from the next look on: for tests, where revisions begin again."""
+    _counts.clear()
+
+
+def _cursor(document: Document) -> str:
+    place = [document.date.toordinal() if document.date else 0, document.pk]
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode()
+
+
+def _after(cursor: str) -> tuple[int, int] | None:
+    if not cursor:
+        return None
+    try:
+        day, pk = orjson.loads(base64.urlsafe_b64decode(cursor[:200]))
+        if not (isinstance(day, int) and isinstance(pk, int) and 0 <= day <= date.max.toordinal() and 0 <= pk < 2**63):
+            raise ValueError(cursor)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise InvalidRequest("`cursor` must be the `next` of an earlier page of the same search.", field="cursor") from error
+    return day, pk

@@ -1,0 +1,74 @@
+// What does a result look like? Title, where it stands, the sentences that were found with their words marked, tags.
+
+import { element } from "../chat/dom.js";
+import { icon } from "../chat/icons.js";
+import { safeUrl } from "../chat/markdown.js";
+import { t } from "../chat/messages.js";
+
+const BEGINNING = 200;
+
+/**
+ * @param {import("./api.js").Hit} hit
+ * @param {{kb: string, may_explain: boolean}} page
+ * @param {import("./state.js").SearchState} state
+ * @param {(name: string, value: string) => void} onToggle
+ * @returns {HTMLElement}
+ */
+export function drawHit(hit, page, state, onToggle) {
+  return element(
+    "li", { class: "hit" },
+    element("h2", { class: "hit-title" }, element("a", { href: documentAddress(hit, page.kb) }, hit.title || hit.document)),
+    element("p", { class: "hit-meta" }, ...metaOf(hit)),
+    element("p", { class: "hit-text" }, ...textOf(hit)),
+    footOf(hit, page, state, onToggle),
+  );
+}
+
+/** Where a document is read; what was found is marked there. */
+export function documentAddress(hit, kb) {
+  const at = hit.end ? `?at=${hit.start}-${hit.end}` : "";
+  return `/search/${encodeURIComponent(kb)}/documents/${encodeURIComponent(hit.document)}/${at}`;
+}
+
+function metaOf(hit) {
+  const parts = [hit.date, hit.category, hit.author, hit.page && t("search.page", { page: hit.page }), hit.heading];
+  return parts.filter(Boolean).map((part) => element("span", {}, part));
+}
+
+/** The found sentences, or how the document begins where nothing was searched for. */
+function textOf(hit) {
+  if (!hit.highlights.length) return [shortened(hit.text)];
+  const pieces = hit.highlights.map((snippet) => [...marked(snippet)]);
+  return pieces.flatMap((piece, place) => (place ? [element("span", { class: "hit-gap" }, " … "), ...piece] : piece));
+}
+
+function shortened(text) {
+  const line = text.replace(/\s+/g, " ").trim();
+  return [...line].length > BEGINNING ? `${[...line].slice(0, BEGINNING).join("")}…` : line;
+}
+
+/** The server counts in characters, JavaScript in UTF-16 units: the text is cut as the server sees it. */
+function* marked({ text, marks }) {
+  const characters = [...text];
+  let done = 0;
+  for (const [start, end] of marks) {
+    yield characters.slice(done, start).join("");
+    yield element("mark", {}, characters.slice(start, end).join(""));
+    done = end;
+  }
+  yield characters.slice(done).join("");
+}
+
+function footOf(hit, page, state, onToggle) {
+  const url = hit.url && safeUrl(hit.url);
+  const links = [
+    url && element("a", { class: "with-icon", href: url, target: "_blank", rel: "noopener noreferrer" }, t("search.original"), icon("open")),
+    page.may_explain && state.q && element("a", { href: explainAddress(hit, page, state) }, t("search.explain")),
+  ].filter(Boolean);
+  const tags = hit.tags.map((tag) => element("button", { type: "button", class: "tag", "aria-pressed": String(state.tags.includes(tag)), onclick: () => onToggle("tags", tag) }, tag));
+  return tags.length || links.length ? element("p", { class: "hit-foot" }, ...tags, ...links) : null;
+}
+
+function explainAddress(hit, page, state) {
+  return `/admin/retrieval/explain/${encodeURIComponent(page.kb)}/?${new URLSearchParams({ q: state.q, document: hit.document })}`;
+}
