@@ -16,6 +16,7 @@ from apps.faq.models import FAQ, FAQStatus
 from apps.faq.rows import FAQRow
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
+from tests.documents import put_document
 
 
 @pytest.fixture
@@ -85,9 +86,23 @@ def test_a_bot_is_tried_and_the_language_switched(page: Page) -> None:
     expect(page.get_by_role("link", name="Knowledge bases")).to_be_visible()
 
 
+def test_a_passage_is_given_a_question_that_finds_it(page: Page, base: KnowledgeBase) -> None:
+    document = put_document(base, "guide", "食堂中午开放。", title="食堂指南")
+    page.goto(f"/admin/retrieval/document/{document.pk}/change/")
+    page.get_by_text("添加问题").click()
+    page.get_by_label("第 1 段的问题").fill("几点能吃饭？")
+    page.get_by_role("button", name="保存问题").click()
+    expect(page.get_by_text("这些问题也能找到第 1 段")).to_be_visible()
+    assert [question.text for question in document.passages.get().questions.all()] == ["几点能吃饭？"]
+
+
 @pytest.mark.parametrize(
-    "path", ["", "faq/faq/", "faq/faq/add/", "faq/faq/import/", "retrieval/knowledgebase/", "dialogue/bot/", "dialogue/turn/"]
-)
+    "path",
+    [
+        "", "faq/faq/", "faq/faq/add/", "faq/faq/import/", "retrieval/knowledgebase/", "dialogue/bot/", "dialogue/turn/",
+        "retrieval/document/", "retrieval/document/add/", "retrieval/ingestion/", "retrieval/ingestpolicy/add/",
+    ],
+)  # fmt: skip
 def test_no_page_is_wider_than_a_phone(page: Page, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"/admin/{path}")

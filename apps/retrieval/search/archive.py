@@ -105,7 +105,7 @@ def _hit(document: Document) -> JSONDict:
         "id": None,
         "document": document.external_id,
         "title": document.title,
-        "text": document.beginning,  # type: ignore[attr-defined]
+        "text": document.beginning,
         "score": None,
         "highlights": [],
         "start": 0,

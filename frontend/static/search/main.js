@@ -66,13 +66,14 @@ class SearchPage {
     this.#setBusy(true);
     try {
       const answer = await readHits(this.page.kb, this.state, { cursor, signal: asking.signal });
+      if (asking.signal.aborted) return;
       const before = cursor ? this.answer.hits : [];
       this.answer = { ...answer, hits: [...before, ...answer.hits] };
       this.failure = null;
       this.draw();
       if (cursor) byId("hits").children[before.length]?.querySelector("a").focus();
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (asking.signal.aborted) return;
       this.failure = error instanceof ApiError ? error.error : { code: "internal", message: "" };
       if (!cursor) this.answer = null;
       this.draw();
