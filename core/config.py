@@ -105,6 +105,13 @@ class Settings(BaseSettings):
     generator_cache_mb: int = Field(
         1024, ge=16, description="Most memory for what the generator remembers of its texts (keys and values), in MiB."
     )
+    answer_deadline_s: float = Field(
+        20.0,
+        gt=0,
+        description="Longest time that a generator may write on an answer out of documents, before its sentences go out as they are.",
+    )
+    answer_max_tokens: int = Field(300, ge=16, description="Longest answer that a generator writes out of documents, in tokens.")
+    prompt_max_tokens: int = Field(1500, ge=100, description="Most tokens of documents in a prompt.")
     reranker: str = Field(
         "", description="Cross-encoder that reranks: a Hugging Face id or a folder; empty compares the encoder's token vectors instead."
     )

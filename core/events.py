@@ -6,13 +6,14 @@ The deltas joined equal the answer, nothing follows the end, and text never stan
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from core.types import JSONDict, Source
 
 MAX_DELTA_CHARS = 1000
+_CUT_AFTER = frozenset("。！？；，、.!?;, \n")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +91,24 @@ class TurnFailed:
     error: JSONDict
 
 
-AnswerEvent: TypeAlias = SkillChosen | SourcesFound | TextDelta | Clarify | HandedOver
-TurnEvent: TypeAlias = TurnStarted | AnswerEvent | TurnFinished | TurnFailed
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerReport:
+    """What a skill says of its answer when it is done. It is kept with the turn and sent to nobody.
+
+    `answered` is false where the skill has nothing to say after all: it has then yielded nothing else. `degraded` says that
+    part of the machinery was not there, `trace` how the answer came about. The tokens are those of a generator, if one was asked.
+    """
+
+    answered: bool = True
+    degraded: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    trace: JSONDict = field(default_factory=dict)
+
+
+SentEvent: TypeAlias = SkillChosen | SourcesFound | TextDelta | Clarify | HandedOver
+AnswerEvent: TypeAlias = SentEvent | AnswerReport
+TurnEvent: TypeAlias = TurnStarted | SentEvent | TurnFinished | TurnFailed
 
 ENDS = (TurnFinished.type, TurnFailed.type)
 
@@ -141,11 +158,27 @@ def split_into_deltas(text: str, *, target_chars: int = 40) -> Iterator[TextDelt
     The pieces joined are exactly `text`. They grow with the place they begin at, so that the longest answer makes about 200;
     since nothing that follows matters to a piece, what was said of an answer that was stopped is cut again as it was.
     """
-    start = 0
-    while start < len(text):
-        target = min(max(target_chars, start // 10), MAX_DELTA_CHARS // 2)
-        end = min(start + target, len(text))
-        while end < len(text) and end - start < 2 * target and text[end - 1] not in "。！？；，、.!?;, \n":
-            end += 1
-        yield TextDelta(text=text[start:end])
-        start = end
+    return cut_as_it_comes([text], target_chars=target_chars)
+
+
+def cut_as_it_comes(texts: Iterable[str], *, target_chars: int = 40) -> Iterator[TextDelta]:
+    """Cuts a text that comes in parts in the places where `split_into_deltas` would cut the whole."""
+    waiting, start = "", 0
+    for text in texts:
+        waiting += text
+        while (length := _piece_chars(waiting, start, target_chars, is_whole=False)) > 0:
+            yield TextDelta(text=waiting[:length])
+            waiting, start = waiting[length:], start + length
+    while waiting:
+        length = _piece_chars(waiting, start, target_chars, is_whole=True)
+        yield TextDelta(text=waiting[:length])
+        waiting, start = waiting[length:], start + length
+
+
+def _piece_chars(text: str, start: int, target_chars: int, *, is_whole: bool) -> int:
+    """Characters of the next piece of an answer of which `text` follows after `start` characters; 0 where more must be known."""
+    target = min(max(target_chars, start // 10), MAX_DELTA_CHARS // 2)
+    for end in range(target, min(2 * target, len(text)) + 1):
+        if end == 2 * target or text[end - 1] in _CUT_AFTER:
+            return end
+    return len(text) if is_whole else 0

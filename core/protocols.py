@@ -226,7 +226,7 @@ class Skill(Protocol):
         ...
 
     def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
-        """The sources, then the text in deltas. Ends early once `cancel` is set."""
+        """The sources, then the text in deltas, and where there is something to say of it an AnswerReport. Ends early once `cancel` is set."""
         ...
 
 

@@ -163,8 +163,26 @@ class EncodedQuery:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Writing:
+    """How a bot wants its answers out of documents written: asked of a skill that can have a generator write them.
+
+    `template` is the prompt in the language of the question; empty takes the one that ships. A sentence that no source
+    supports is left out, or shown with a mark where `flags_unsupported`. Where no sentence is left, `abstains` says whether
+    the bot says that it does not know, or the extracted sentences go out.
+    """
+
+    bot: str
+    template: str = ""
+    flags_unsupported: bool = False
+    abstains: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """One question, understood: what every skill is asked with. `text` is what the person wrote, made safe to process."""
+    """One question, understood: what every skill is asked with. `text` is what the person wrote, made safe to process.
+
+    `writing` is there where the bot wants answers written by a generator.
+    """
 
     text: str
     normalized: str
@@ -173,6 +191,7 @@ class Query:
     turn: str
     encoded: EncodedQuery | None = None
     history: tuple[str, ...] = ()
+    writing: Writing | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

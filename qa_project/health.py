@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from apps.retrieval.encoding import encoder
 from apps.serving.health import workers_alive
+from apps.serving.warmup import generator_warmup
 from core.config import get_settings
 from core.errors import ModelUnavailable, QAError
 
@@ -22,12 +23,17 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 once the database answers; `checks` says what else works. Without an encoder it answers by words: ready, degraded.
 
-    `workers` are the inference workers alive, where models run on workers.
+    `workers` are the inference workers alive, where models run on workers. `generator` says whether this process's own is
+    `loading`, `ok`, or `cold` (the first text loads it); `none` where there is none in this process.
     """
     database = _check_database()
     encoding, workers = _check_encoder()
     status = "unavailable" if database != "ok" else "ok" if encoding == "ok" else "degraded"
-    body = {"status": status, "checks": {"database": database, "encoder": encoding}, "workers": workers}
+    body = {
+        "status": status,
+        "checks": {"database": database, "encoder": encoding, "generator": generator_warmup().state},
+        "workers": workers,
+    }
     return JsonResponse(body, status=503 if database != "ok" else 200)
 
 

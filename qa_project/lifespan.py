@@ -16,6 +16,7 @@ from apps.retrieval.registry import close_indexes
 from apps.retrieval.warmup import warm_up
 from apps.serving.jobs.news import use_loop
 from apps.serving.jobs.runner import runner
+from apps.serving.warmup import generator_warmup
 from core.backends import close_backends, get_backend
 from core.config import get_settings
 from core.errors import QAError
@@ -43,7 +44,10 @@ class Lifespan:
 
 
 def start() -> None:
-    """Loads the models that questions need and the indexes. A missing one does not stop the server: it answers without, and says so."""
+    """Loads the models that questions need and the indexes; the generator in the background. A missing one does not stop the server.
+
+    It then answers without, and says so.
+    """
     try:
         encoder().encode_query("你好")
     except QAError as error:
@@ -55,6 +59,7 @@ def start() -> None:
     checker().watch()
     runner().start()
     _settle()
+    generator_warmup().start()
 
 
 def _load_reranker() -> None:

@@ -27,8 +27,12 @@ from apps.dialogue.admin_links import add_faq_url, chat_url, may_add
 from apps.dialogue.explaining import explain
 from apps.dialogue.models import Bot
 from apps.dialogue.trying import try_question
+from apps.retrieval.grounding.templates import SHIPPED, check_template
 from apps.retrieval.models import KnowledgeBase
-from core.errors import QAError
+from core.errors import InvalidRequest, QAError
+from core.types import Locale
+
+PROMPTS = {"prompt_zh": Locale.ZH, "prompt_en": Locale.EN}
 
 
 def bots_where(caller: Caller, permission: Permission) -> QuerySet[Bot]:
@@ -57,6 +61,32 @@ class BotForm(forms.ModelForm):
         model = Bot
         exclude: ClassVar[list[str]] = []
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """An empty prompt is the one that ships: it is there to begin with, and to read."""
+        super().__init__(*args, **kwargs)
+        for name, locale in PROMPTS.items():
+            if name in self.fields:
+                self.fields[name].widget.attrs |= {"rows": 12, "placeholder": SHIPPED[locale]}
+                self.fields[name].help_text = _(
+                    "Empty takes the one that ships, shown in grey. It must show {{ sources }} and {{ question }}, may show {{ bot }} and "
+                    "{{ date }}, and may test them with {% if %}."
+                )
+
+    def clean_prompt_zh(self) -> str:
+        return _usable_template(self.cleaned_data["prompt_zh"])
+
+    def clean_prompt_en(self) -> str:
+        return _usable_template(self.cleaned_data["prompt_en"])
+
+
+def _usable_template(template: str) -> str:
+    """The template, if it can be used; else the form says what is wrong."""
+    try:
+        check_template(template)
+    except InvalidRequest as error:
+        raise forms.ValidationError(in_words(error.message)) from error
+    return template.replace("\r\n", "\n").strip()
+
 
 @admin.register(Bot)
 class BotAdmin(ScopedAdmin):
@@ -76,6 +106,10 @@ class BotAdmin(ScopedAdmin):
         (None, {"fields": ("name", "slug", "kbs", ("locale", "public"))}),
         (gettext_lazy("What it says first"), {"fields": (("greeting_zh", "greeting_en"), ("suggestions_zh", "suggestions_en"))}),
         (gettext_lazy("When nothing fits"), {"fields": (("fallback_zh", "fallback_en"), "threshold")}),
+        (
+            gettext_lazy("Answers out of documents"),
+            {"fields": ("document_answers", ("unsupported", "without_support"), "prompt_zh", "prompt_en")},
+        ),
     )
 
     def kb_ids_of(self, obj: Bot) -> list[int | None]:

@@ -16,7 +16,19 @@ def new_id() -> str:
 
 
 class Bot(models.Model):
-    """What people talk to: knowledge bases, a greeting, and how sure it must be."""
+    """What people talk to: knowledge bases, a greeting, how sure it must be, and how answers out of documents are made."""
+
+    class DocumentAnswers(models.TextChoices):
+        EXTRACT = "extract", _("Sentences of the documents, word for word")
+        GENERATE = "generate", _("Written by a generator")
+
+    class Unsupported(models.TextChoices):
+        DROP = "drop", _("Leave it out")
+        FLAG = "flag", _("Show it with a mark")
+
+    class WithoutSupport(models.TextChoices):
+        EXTRACT = "extract", _("Show sentences of the documents")
+        ABSTAIN = "abstain", _("Say that nothing fits")
 
     slug = models.SlugField(_("slug"), max_length=80, unique=True)
     name = models.CharField(_("name"), max_length=160)
@@ -37,6 +49,14 @@ class Bot(models.Model):
     threshold = models.FloatField(
         _("least confidence"), null=True, blank=True, help_text=_("From 0 to 1; empty takes the threshold that was fitted for the encoder.")
     )
+    document_answers = models.CharField(
+        _("answers from documents"), max_length=10, choices=DocumentAnswers, default=DocumentAnswers.EXTRACT,
+        help_text=_("Where a generator writes them, every sentence is checked against the documents before a reader sees it."),
+    )  # fmt: skip
+    unsupported = models.CharField(_("a sentence that no document supports"), max_length=10, choices=Unsupported, default=Unsupported.DROP)
+    without_support = models.CharField(_("when no sentence is left"), max_length=10, choices=WithoutSupport, default=WithoutSupport.EXTRACT)
+    prompt_zh = models.TextField(_("prompt (Chinese)"), blank=True)
+    prompt_en = models.TextField(_("prompt (English)"), blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:

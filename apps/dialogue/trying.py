@@ -7,9 +7,9 @@ from threading import Event
 
 from apps.dialogue.models import Bot, new_id
 from apps.dialogue.policy import choose_skill
-from apps.dialogue.turns import fallback_text
+from apps.dialogue.turns import fallback_text, with_report
 from apps.dialogue.understanding import check_question, understand
-from core.events import SourcesFound, TextDelta
+from core.events import AnswerReport, SourcesFound, TextDelta
 from core.types import JSONDict, Source
 
 
@@ -35,20 +35,24 @@ def try_question(bot: Bot, text: object) -> Trial:
     choice = choose_skill(query, threshold=bot.threshold)
     said: list[str] = []
     sources: tuple[Source, ...] = ()
+    report = AnswerReport()
     if choice.skill is not None and choice.match is not None:
         for event in choice.skill.answer(query, choice.match, Event()):
             if isinstance(event, TextDelta):
                 said.append(event.text)
             elif isinstance(event, SourcesFound):
                 sources = event.sources
+            elif isinstance(event, AnswerReport):
+                report = event
+    skill = choice.skill.name if choice.skill and report.answered else ""
     return Trial(
         question=question,
         answer="".join(said) or fallback_text(bot, query.locale),
-        answered=choice.skill is not None,
-        skill=choice.skill.name if choice.skill else "",
+        answered=bool(skill),
+        skill=skill,
         confidence=choice.confidence,
-        degraded=choice.degraded,
+        degraded=choice.degraded or report.degraded,
         sources=sources,
         suggestions=choice.suggestions,
-        trace=choice.trace,
+        trace=with_report(choice, report),
     )

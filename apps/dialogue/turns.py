@@ -20,7 +20,18 @@ from apps.dialogue.selectors import conversation_for
 from apps.dialogue.understanding import understand
 from core.config import get_settings
 from core.errors import DeadlineExceeded, NotFound, QAError
-from core.events import SkillChosen, SourcesFound, TextDelta, TurnEvent, TurnFailed, TurnFinished, TurnStarted, split_into_deltas
+from core.events import (
+    AnswerEvent,
+    AnswerReport,
+    SkillChosen,
+    SourcesFound,
+    TextDelta,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnStarted,
+    split_into_deltas,
+)
 from core.metrics import LIVE_TURNS, TURN_SECONDS, TURNS
 from core.protocols import Usage
 from core.text import clean_answer
@@ -49,13 +60,15 @@ class TurnRequest:
 
 @dataclass(slots=True)
 class _Outcome:
-    """What a turn has come to so far."""
+    """What a turn has come to so far. `skill` is who answers, once that was said."""
 
     began: float = field(default_factory=time.perf_counter)
     text: list[str] = field(default_factory=list)
     failed: bool = False
     sources: tuple[Source, ...] = ()
     choice: Choice | None = None
+    skill: str = ""
+    report: AnswerReport = AnswerReport()
     stopped: bool = False
     timings_ms: dict[str, float] = field(default_factory=dict)
 
@@ -64,6 +77,16 @@ class _Outcome:
         now = time.perf_counter()
         self.timings_ms[name] = (now - since) * 1000
         return now
+
+    @property
+    def confidence(self) -> float:
+        """How sure the best claim was."""
+        return self.choice.confidence if self.choice else 0.0
+
+    @property
+    def trace(self) -> JSONDict:
+        """Why it was answered so."""
+        return with_report(self.choice, self.report) if self.choice else {}
 
 
 def answer_turn(request: TurnRequest, cancel: Event) -> Iterator[TurnEvent]:
@@ -113,21 +136,38 @@ def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[
     with gate():
         choice = outcome.choice = choose_skill(query, threshold=request.bot.threshold)
     answering = outcome.lap("match", matching)
-    if choice.skill is None or choice.match is None:
+    if choice.skill is not None and choice.match is not None:
+        chosen = SkillChosen(skill=choice.skill.name, confidence=choice.confidence)
+        yield from _announced(chosen, _say(choice.skill.answer(query, choice.match, cancel), outcome, cancel), outcome)
+    if not outcome.skill:
         yield from _say(split_into_deltas(fallback_text(request.bot, query.locale)), outcome, cancel)
-    else:
-        yield SkillChosen(skill=choice.skill.name, confidence=choice.confidence)
-        yield from _say(choice.skill.answer(query, choice.match, cancel), outcome, cancel)
     outcome.lap("answer", answering)
 
 
-def _say(events: Iterator[TurnEvent], outcome: _Outcome, cancel: Event) -> Iterator[TurnEvent]:
-    """Passes the answer's events on while remembering what they said, until it ends, is stopped or is late."""
+def _announced(chosen: SkillChosen, said: Iterator[TurnEvent], outcome: _Outcome) -> Iterator[TurnEvent]:
+    """The answer after who gives it; nothing where the skill reports that it has no answer after all."""
+    first = next(said, None)
+    if first is None and not outcome.report.answered:
+        return
+    outcome.skill = chosen.skill
+    yield chosen
+    if first is not None:
+        yield first
+        yield from said
+
+
+def _say(events: Iterator[AnswerEvent], outcome: _Outcome, cancel: Event) -> Iterator[TurnEvent]:
+    """Passes the answer's events on while remembering what they said, until it ends, is stopped or is late.
+
+    Of an answer that is stopped only the report is still of interest: what it cost.
+    """
     deadline = outcome.began + get_settings().turn_deadline_s
     for event in events:
+        if isinstance(event, AnswerReport):
+            outcome.report = event
+            continue
         if cancel.is_set():
-            outcome.stopped = True
-            return
+            continue
         if time.perf_counter() > deadline:
             raise DeadlineExceeded("The answer took too long.")
         match event:
@@ -136,6 +176,16 @@ def _say(events: Iterator[TurnEvent], outcome: _Outcome, cancel: Event) -> Itera
             case SourcesFound(sources=sources):
                 outcome.sources = sources
         yield event
+    outcome.stopped = outcome.stopped or cancel.is_set()
+
+
+def with_report(choice: Choice, report: AnswerReport) -> JSONDict:
+    """What each skill claimed, and what the one that answered says of its answer."""
+    name = choice.skill.name if choice.skill else ""
+    claimed = choice.trace.get(name)
+    if not report.trace or not isinstance(claimed, dict):
+        return choice.trace
+    return {**choice.trace, name: {**claimed, "answer": report.trace}}
 
 
 def fallback_text(bot: Bot, locale: Locale) -> str:
@@ -146,17 +196,16 @@ def fallback_text(bot: Bot, locale: Locale) -> str:
 def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
     """Stores the answer with its sources, trace and timings, and returns the event that ends the turn."""
     choice = outcome.choice
-    answered = choice is not None and choice.skill is not None
     _time(outcome)
     finished = TurnFinished(
         conversation=turn.conversation_id,
         answer="".join(outcome.text),
-        answered=answered,
-        skill=choice.skill.name if choice and choice.skill else None,
-        confidence=choice.confidence if choice else 0.0,
+        answered=bool(outcome.skill),
+        skill=outcome.skill or None,
+        confidence=outcome.confidence,
         sources=outcome.sources,
         suggestions=choice.suggestions if choice else (),
-        degraded=choice.degraded if choice else False,
+        degraded=outcome.report.degraded or (choice is not None and choice.degraded),
         stopped=outcome.stopped,
         timings_ms=outcome.timings_ms,
     )
@@ -164,13 +213,13 @@ def finish_turn(turn: Turn, outcome: _Outcome) -> TurnFinished:
         turn,
         state=str(Turn.State.STOPPED if outcome.stopped else Turn.State.FINISHED),
         answer=finished.answer,
-        answered=answered,
-        skill=finished.skill or "",
+        answered=finished.answered,
+        skill=outcome.skill,
         confidence=finished.confidence,
         degraded=finished.degraded,
         sources=[source.as_dict() for source in finished.sources],
         suggestions=list(finished.suggestions),
-        trace=choice.trace if choice else {},
+        trace=outcome.trace,
         error=None,
         timings_ms=finished.timings_ms,
     )
@@ -190,15 +239,14 @@ def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
     _time(outcome)
     outcome.failed = True
     shown: JSONDict = error.as_dict()  # type: ignore[assignment]
-    choice = outcome.choice
     _store(
         turn,
         state=str(Turn.State.FAILED),
         answer="".join(outcome.text),
-        skill=choice.skill.name if choice and choice.skill else "",
-        confidence=choice.confidence if choice else 0.0,
+        skill=outcome.skill,
+        confidence=outcome.confidence,
         sources=[source.as_dict() for source in outcome.sources],
-        trace=choice.trace if choice else {},
+        trace=outcome.trace,
         error=shown,
         timings_ms=outcome.timings_ms,
     )
@@ -208,8 +256,12 @@ def fail_turn(turn: Turn, outcome: _Outcome, error: QAError) -> TurnFailed:
 
 
 def _charge(request: TurnRequest, outcome: _Outcome) -> None:
-    """Counts what the turn cost its caller and its bot: an estimate from what was asked and said."""
-    usage = Usage(prompt_tokens=estimate_all((request.text, *request.history)), completion_tokens=estimate_all(outcome.text))
+    """Counts what the turn cost its caller and its bot: what a generator read and wrote, else an estimate from what was asked and said."""
+    report = outcome.report
+    usage = Usage(
+        prompt_tokens=report.prompt_tokens or estimate_all((request.text, *request.history)),
+        completion_tokens=report.completion_tokens or estimate_all(outcome.text),
+    )
     account = Account(caller=request.caller, model=request.bot.slug, bot_id=request.bot.pk)
     charge_use(account, usage, seconds=time.perf_counter() - outcome.began, failed=outcome.failed)
 

@@ -8,7 +8,7 @@ from apps.retrieval.selectors import scope_of
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.text import clean_text, guess_locale, has_letters, normalize
-from core.types import Locale, Query
+from core.types import Locale, Query, Writing
 
 
 def check_question(text: object) -> str:
@@ -26,12 +26,26 @@ def check_question(text: object) -> str:
 def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = (), history: tuple[str, ...] = ()) -> Query:
     """The question cleaned, its language guessed, its vector computed once; without a vector where no encoder answers."""
     cleaned = clean_text(text)
+    locale = guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale)
     return Query(
         text=cleaned,
         normalized=normalize(cleaned),
-        locale=guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale),
+        locale=locale,
         scope=scope_of(bot.kbs.all(), groups),
         turn=turn,
         encoded=encode_question_if_possible(cleaned),
         history=history,
+        writing=_writing(bot, locale),
+    )
+
+
+def _writing(bot: Bot, locale: Locale) -> Writing | None:
+    """How the bot wants its answers out of documents written; None where they are to be extracted."""
+    if bot.document_answers != Bot.DocumentAnswers.GENERATE:
+        return None
+    return Writing(
+        bot=bot.name,
+        template=bot.prompt_zh if locale is Locale.ZH else bot.prompt_en,
+        flags_unsupported=bot.unsupported == Bot.Unsupported.FLAG,
+        abstains=bot.without_support == Bot.WithoutSupport.ABSTAIN,
     )

@@ -1,24 +1,36 @@
-"""The `passage` skill: answers with the best sentences of the best passages, word for word, or not at all."""
+"""The `passage` skill: answers with the best sentences of the best passages, word for word, or as a generator writes them from these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from threading import Event
 
 from apps.retrieval.follower import follower
+from apps.retrieval.grounding.prompt import PromptSource
+from apps.retrieval.grounding.writing import write_sentences
 from apps.retrieval.search.answering import READ, QuestionTokens, Reading, Sentence, read_answer
 from apps.retrieval.search.fusion import load_fusion
 from apps.retrieval.search.hybrid import PassageHit, search_passages
-from apps.retrieval.search.stored_passages import kinds_in
+from apps.retrieval.search.stored_passages import StoredPassage, kinds_in
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import load_projection, unpack_tokens
-from core.events import AnswerEvent, SourcesFound, split_into_deltas
+from core.events import AnswerEvent, SourcesFound, cut_as_it_comes, split_into_deltas
 from core.text import guess_locale
-from core.types import EncodedQuery, EntryKind, JSONDict, Locale, Match, Query, Scope, SkillName, Source
+from core.types import EncodedQuery, EntryKind, JSONDict, Locale, Match, Query, Scope, SkillName, Source, Writing
 
 FOUND = 10
 EXPLAINED = 5
 SNIPPET_CHARS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the skill's `match` notes for its `answer`: the best sentences, and the passages that were found."""
+
+    reading: Reading
+    hits: tuple[PassageHit, ...]
 
 
 class PassageSkill:
@@ -38,17 +50,39 @@ class PassageSkill:
             skill=self.name,
             confidence=reading.confidence,
             accepted=reading.accepted,
-            payload=reading,
+            payload=Found(reading, found.hits),
             degraded=found.degraded,
             why=_why(reading, found.hits),
         )
 
     def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
-        """The passages as sources, then the sentences."""
-        reading = match.payload
-        assert isinstance(reading, Reading)
-        yield SourcesFound(sources=sources_of(reading))
-        yield from split_into_deltas(answer_of(reading))
+        """The passages as sources, then the sentences; where the bot wants it, as a generator writes them."""
+        found = match.payload
+        assert isinstance(found, Found)
+        if query.writing is None:
+            yield from _extracted(found.reading)
+        else:
+            yield from _written(query, query.writing, found, cancel)
+
+
+def _extracted(reading: Reading) -> Iterator[AnswerEvent]:
+    yield SourcesFound(sources=sources_of(reading))
+    yield from split_into_deltas(answer_of(reading))
+
+
+def _written(query: Query, writing: Writing, found: Found, cancel: Event) -> Iterator[AnswerEvent]:
+    """What a generator writes and the sources support, `[n]` being the n-th source; else the sentences themselves, or nothing."""
+    draft, texts = write_sentences(query, writing, found.hits, cancel)
+    first = next(texts, None)
+    if first is not None:
+        yield SourcesFound(sources=tuple(_source_read(source, found.reading.confidence) for source in draft.sources))
+        yield from cut_as_it_comes(chain([first], texts))
+        yield draft.report(by="generator")
+    elif cancel.is_set() or (writing.abstains and not draft.failure):
+        yield draft.report(by="nobody", answered=cancel.is_set())
+    else:
+        yield from _extracted(found.reading)
+        yield draft.report(by="extraction")
 
 
 def read_hits(text: str, encoded: EncodedQuery | None, scope: Scope, hits: Sequence[PassageHit]) -> Reading:
@@ -71,18 +105,25 @@ def sources_of(reading: Reading) -> tuple[Source, ...]:
     firsts: dict[int, Sentence] = {}
     for sentence in reading.sentences:
         firsts.setdefault(sentence.hit.passage.id, sentence)
-    return tuple(_source(sentence, reading.confidence) for sentence in firsts.values())
+    return tuple(_source_shown(sentence, reading.confidence) for sentence in firsts.values())
 
 
-def _source(sentence: Sentence, confidence: float) -> Source:
-    passage = sentence.hit.passage
+def _source_read(source: PromptSource, confidence: float) -> Source:
+    """A passage that a generator read."""
+    return _source(source.hit.passage, source.hit.passage.text[:SNIPPET_CHARS], confidence)
+
+
+def _source_shown(sentence: Sentence, confidence: float) -> Source:
+    """The passage of a sentence, with a snippet that holds its end."""
+    return _source(sentence.hit.passage, sentence.hit.passage.text[max(0, sentence.end - SNIPPET_CHARS) :][:SNIPPET_CHARS], confidence)
+
+
+def _source(passage: StoredPassage, text: str, confidence: float) -> Source:
     return Source(
         kind="passage",
         id=str(passage.id),
         title=" > ".join(part for part in (passage.title, passage.heading) if part) or passage.document,
-        text=passage.text[max(0, sentence.end - SNIPPET_CHARS) :][:SNIPPET_CHARS]
-        if sentence.end > SNIPPET_CHARS
-        else passage.text[:SNIPPET_CHARS],
+        text=text,
         score=confidence,
         document=passage.document,
         url=passage.url or None,

@@ -55,6 +55,11 @@ def generator_for(name: str = GENERATOR) -> Generator:
     return FallbackGenerator(chain)
 
 
+def own_place() -> int | None:
+    """At which place this installation's own model is asked, 0 being the first; None where nobody asks it."""
+    return next((place for place, row in enumerate(_chains.get(GENERATOR)) if row.open is own_generator), None)
+
+
 class FallbackGenerator:
     """Several generators as one: the next is asked where one gives no first token; implements `core.protocols.Generator`.
 
@@ -113,12 +118,13 @@ def _read_chain(_: str) -> tuple[Named, ...]:
     """The deployments in use, in their order; this installation's own model where nobody made any."""
     rows = list(Deployment.objects.all())
     if not rows:
-        return (Named(GENERATOR, _own),) if get_settings().generator else ()
+        return (Named(GENERATOR, own_generator),) if get_settings().generator else ()
     usable = [row for row in rows if row.enabled and (row.kind != Deployment.Kind.LOCAL or get_settings().generator)]
-    return tuple(Named(row.name, _own if row.kind == Deployment.Kind.LOCAL else partial(_upstream, row)) for row in usable)
+    return tuple(Named(row.name, own_generator if row.kind == Deployment.Kind.LOCAL else partial(_upstream, row)) for row in usable)
 
 
-def _own() -> Generator:
+def own_generator() -> Generator:
+    """This installation's own model, in this process or on workers."""
     return get_backend(get_settings().generator_backend, Generator)  # type: ignore[type-abstract]
 
 

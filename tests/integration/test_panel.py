@@ -503,3 +503,16 @@ def test_every_page_of_people_opens_for_administrators(sign_in: SignIn, page: st
     client = sign_in("admin", everywhere=True)
     assert client.get(f"/admin/accounts/{page}/").status_code == 200
     assert client.get(f"/admin/accounts/{page}/add/").status_code == (403 if page == "auditentry" else 200)
+
+
+def test_a_prompt_that_cannot_be_used_is_refused_when_it_is_saved(sign_in: SignIn, bot: Bot) -> None:
+    client, address = sign_in("admin"), f"/admin/dialogue/bot/{bot.pk}/change/"
+    form = {
+        "name": bot.name, "kbs": [kb.pk for kb in bot.kbs.all()], "locale": "zh", "fallback_zh": "x", "fallback_en": "x",
+        "document_answers": "generate", "unsupported": "drop", "without_support": "extract",
+    }  # fmt: skip
+    refused = client.post(address, {**form, "prompt_en": "{{ sources }} {{ question.__class__ }}"})
+    assert "Line 1 of the template does more than show" in refused.content.decode()
+    assert client.post(address, {**form, "prompt_en": "{{ sources }}\n{{ question }}"}).status_code == 302
+    bot.refresh_from_db()
+    assert (bot.document_answers, bot.prompt_en) == ("generate", "{{ sources }}\n{{ question }}")

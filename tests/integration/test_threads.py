@@ -107,5 +107,5 @@ async def test_a_turn_is_whole_though_the_client_leaves_during_it(bot: Bot) -> N
 async def test_alive_and_ready_and_in_numbers() -> None:
     assert (await send("GET", "/healthz")).json() == {"status": "ok"}
     ready = (await send("GET", "/readyz")).json()
-    assert (ready["status"], ready["checks"]) == ("ok", {"database": "ok", "encoder": "ok"})
+    assert (ready["status"], ready["checks"]) == ("ok", {"database": "ok", "encoder": "ok", "generator": "cold"})
     assert "text/plain" in (await send("GET", "/metrics")).headers["content-type"]

@@ -23,9 +23,14 @@ def number_forms(text: str) -> list[str]:
     """The text with its numbers in figures, with its dates in full, and with its numbers in characters; forms that equal it are left out."""
     if not _DIGIT.search(text):
         return []
-    figures = _DATE.sub(_plain_date, _CHINESE.sub(_in_figures, _CHINESE_DATE.sub(_date_in_figures, text)))
+    figures = in_figures(text)
     forms = (figures, _DATE.sub(_full_date, figures), _ARABIC.sub(_in_characters, _DATE.sub(_plain_date, text)))
     return [form for form in dict.fromkeys(forms) if form != text]
+
+
+def in_figures(text: str) -> str:
+    """The text with its numbers and dates in figures: 十五天 as 15天, 2024-03-05 as 2024年3月5日."""
+    return _DATE.sub(_plain_date, _CHINESE.sub(_in_figures, _CHINESE_DATE.sub(_date_in_figures, text)))
 
 
 def value_of(numeral: str) -> int | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.retrieval.grounding.orders import follows_order
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.passages import passage_text
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
@@ -73,12 +75,17 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     fit = fusion.answers if tokens is not None else fallback().answers
     terms = frozenset(analyze(question))
     sentences = [one for place, hit in enumerate(read) for one in _sentences(hit, terms, tokens, fit, lag=_lag(read, place))]
-    if not sentences:
+    ordered = _plain(sorted(sentences, key=lambda one: -one.score))
+    if not ordered:
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
-    ordered = sorted(sentences, key=lambda one: -one.score)
     reasons = {name: value * fit.confidence.get(name, 0.0) for name, value in _evidence(hits, ordered).items()}
     confidence = 1.0 / (1.0 + math.exp(-(fit.intercept + sum(reasons.values()))))
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
+
+
+def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
+    """The best sentences that are no orders to a model: what is shown, and what tells how sure it is, rests on these alone."""
+    return list(islice((one for one in ordered if not follows_order(one.hit.passage.text, one.start, one.end)), SHOWN))
 
 
 def _lag(read: Sequence[PassageHit], place: int) -> float:

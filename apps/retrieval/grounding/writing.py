@@ -1,0 +1,169 @@
+"""How is an answer written that the documents support? A generator drafts, each sentence is checked, and only what holds is said.
+
+The order of resort: supported sentences; where none is left, what the bot wants (the extracted sentences, or nothing); where no
+generator answers in time, the extracted sentences, marked as degraded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from threading import Event
+
+from django.db import connection
+
+from apps.retrieval.grounding.claims import Claim, claims_of
+from apps.retrieval.grounding.prompt import PromptSource, choose_sources, messages_for
+from apps.retrieval.grounding.support import Evidence, Support, Verdict
+from apps.retrieval.grounding.templates import NO_ANSWER
+from apps.retrieval.search.hybrid import PassageHit
+from apps.serving.generators import generator_for
+from apps.serving.warmup import require_loaded_generator
+from core.config import get_settings
+from core.errors import QAError
+from core.events import AnswerReport
+from core.protocols import Chunk, GenerationRequest, Usage
+from core.text import guess_locale
+from core.tokens import estimate_all, estimate_tokens
+from core.types import FinishReason, JSONDict, JSONValue, Locale, Query, Writing
+
+log = logging.getLogger(__name__)
+
+MAX_SENTENCES = 12
+MAX_REPEATS = 3
+SHARE_OF_TURN = 0.8  # of a turn's time, at most: what goes out instead needs some, too
+MARKS = {Locale.ZH: "（资料中未找到依据）", Locale.EN: "(not found in the sources)"}
+
+
+@dataclass(slots=True)
+class Draft:
+    """One answer on its way: what the generator was asked, what became of each sentence, how it ended.
+
+    `failure` is the code of the error that kept a generator from answering, or `deadline`; empty where it answered.
+    """
+
+    sources: tuple[PromptSource, ...]
+    failure: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    supported: int = 0
+    sentences: list[JSONValue] = field(default_factory=list)
+    ended: FinishReason | None = None
+
+    def note(self, claim: Claim, support: Support) -> None:
+        """Remembers a sentence and what was found for it."""
+        self.supported += support.verdict is Verdict.SUPPORTED
+        self.sentences.append(
+            {
+                "text": claim.text,
+                "verdict": support.verdict.value,
+                "source": support.source,
+                "probability": round(support.probability, 4),
+                "features": {name: round(value, 4) for name, value in support.features.items()},
+            }
+        )
+
+    def end(self, chunk: Chunk, said: str) -> None:
+        """Takes over how the generator ended and what it counted."""
+        self.ended = chunk.finish_reason
+        self.failure = FinishReason.DEADLINE.value if chunk.finish_reason is FinishReason.DEADLINE else ""
+        self.count(chunk.usage or Usage(prompt_tokens=self.prompt_tokens, completion_tokens=estimate_tokens(said)))
+
+    def count(self, usage: Usage) -> None:
+        """Sets the tokens that the answer cost."""
+        self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+
+    def report(self, *, by: str, answered: bool = True) -> AnswerReport:
+        """What the turn keeps: who answered in the end, and what every sentence was worth."""
+        trace: JSONDict = {"by": by, "sentences": self.sentences, **({"failure": self.failure} if self.failure else {})}
+        return AnswerReport(
+            answered=answered,
+            degraded=bool(self.failure),
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            trace=trace,
+        )
+
+
+def write_sentences(query: Query, writing: Writing, hits: Sequence[PassageHit], cancel: Event) -> tuple[Draft, Iterator[str]]:
+    """A draft and the texts that may be said of it, each once its sentence is checked. No text at all: nothing was supported."""
+    draft = Draft(sources=choose_sources(hits, max_tokens=get_settings().prompt_max_tokens))
+    return draft, _texts(draft, query, writing, cancel)
+
+
+def _texts(draft: Draft, query: Query, writing: Writing, cancel: Event) -> Iterator[str]:
+    """The sentences to say, with the white space before them. Unsupported ones wait, where they are shown at all, for a supported one."""
+    evidence, said = Evidence(draft.sources), 0
+    waiting: list[tuple[Claim, str]] = []
+    mark = MARKS[query.locale] if writing.flags_unsupported else ""
+    with closing(_chunks(draft, query, writing, cancel)) as chunks:
+        for claim in _worth_checking(claims_of(chunks), draft):
+            if cancel.is_set():
+                return
+            support = evidence.check(claim.text, claim.cited)
+            draft.note(claim, support)
+            if support.verdict is Verdict.SUPPORTED:
+                waiting.append((claim, claim.shown(support.source)))
+            elif mark and support.verdict is not Verdict.ORDER:
+                waiting.append((claim, claim.shown(None, mark)))
+            while draft.supported and waiting:
+                shown, text = waiting.pop(0)
+                yield (_between(shown) if said else "") + text
+                said += 1
+
+
+def _worth_checking(claims: Iterator[Claim], draft: Draft) -> Iterator[Claim]:
+    """Each sentence once; ends where the model says that it knows nothing, repeats itself, or goes on and on. What was cut off is left out."""
+    seen: dict[str, int] = {}
+    for claim in claims:
+        if NO_ANSWER in claim.text or len(seen) >= MAX_SENTENCES:
+            return
+        if draft.ended not in (None, FinishReason.STOP) and not claim.is_finished:
+            return
+        seen[claim.text] = seen.get(claim.text, 0) + 1
+        if seen[claim.text] >= MAX_REPEATS:
+            return
+        if seen[claim.text] == 1:
+            yield claim
+
+
+def _chunks(draft: Draft, query: Query, writing: Writing, cancel: Event) -> Generator[str]:
+    """What the generator writes. An error ends it and is kept in the draft."""
+    said: list[str] = []
+    settings = get_settings()
+    try:
+        require_loaded_generator()
+        messages = messages_for(query.text, draft.sources, writing, query.locale)
+        deadline_s = min(settings.answer_deadline_s, SHARE_OF_TURN * settings.turn_deadline_s)
+        request = GenerationRequest(messages=messages, max_tokens=settings.answer_max_tokens, deadline_s=deadline_s)
+        generator = generator_for()
+        _release_connection()
+        draft.prompt_tokens = estimate_all(text for _, text in messages)
+        for chunk in generator.stream(request, cancel):
+            said.append(chunk.text)
+            if chunk.finish_reason is not None:
+                draft.end(chunk, "".join(said))
+            yield chunk.text
+    except QAError as error:
+        log.warning("answer not written turn=%s error=%s", query.turn, error.code)
+        draft.failure = error.code
+        if not said:
+            draft.prompt_tokens = 0
+    finally:
+        if draft.ended is None and said:
+            draft.completion_tokens = estimate_tokens("".join(said))
+
+
+def _release_connection() -> None:
+    """A slow model holds no database connection: the pool has it back while the generator writes."""
+    if connection.vendor != "sqlite" and not connection.in_atomic_block:
+        connection.close()
+
+
+def _between(claim: Claim) -> str:
+    """What stands before a sentence: a line break, where the model made one, or what its language has between sentences."""
+    if claim.begins_line:
+        return "\n"
+    return "" if guess_locale(claim.text) is Locale.ZH else " "
