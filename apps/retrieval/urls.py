@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.retrieval import jobs_api as jobs
 from apps.retrieval.documents import api as documents
 from apps.retrieval.documents import ingest_api
 from apps.retrieval.search import api as search
@@ -16,6 +17,10 @@ urlpatterns = [
     path("kbs/<slug:kb>/ingestions/", ingest_api.IngestionListView.as_view(), name="ingestions"),
     path("kbs/<slug:kb>/ingestions/<int:ingestion>/", ingest_api.IngestionView.as_view(), name="ingestion"),
     path("kbs/<slug:kb>/ingest-policy/", ingest_api.IngestPolicyView.as_view(), name="ingest-policy"),
+    path("kbs/<slug:kb>/jobs/", jobs.JobListView.as_view(), name="jobs"),
+    path("kbs/<slug:kb>/jobs/<int:job>/", jobs.JobView.as_view(), name="job"),
+    path("kbs/<slug:kb>/jobs/<int:job>/cancel", jobs.CancelJobView.as_view(), name="cancel-job"),
+    path("kbs/<slug:kb>/jobs/<int:job>/retry", jobs.RetryJobView.as_view(), name="retry-job"),
     path("kbs/<slug:kb>/search", search.SearchView.as_view(), name="search"),
     path("kbs/<slug:kb>/search/summary", summaries.SearchSummaryView.as_view(), name="search-summary"),
     path("kbs/<slug:kb>/archive", search.ArchiveView.as_view(), name="archive"),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
+from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.documents.policies import CHOICES, MAX_MIN_CHARS, MAX_WORD_CHARS, MAX_WORDS, SWITCHES, save_policy
 from apps.retrieval.documents.screening import policy_of
+from apps.retrieval.jobs_api import JobSchema, response_of
 from apps.retrieval.models import Ingestion, IngestPolicy
 from apps.retrieval.selectors import kb_for
+from apps.serving.jobs.files import MAX_FILES
 from core.errors import InvalidRequest, NotFound
 from core.types import JSONDict
 
@@ -80,14 +84,35 @@ def policy_as_dict(policy: IngestPolicy) -> JSONDict:
     return {**named, "blocked_words": policy.blocked_words.splitlines()}
 
 
+class UploadSchema(serializers.Serializer):
+    """Files to read: documents, jsonl files of rows, zip archives of them."""
+
+    files = serializers.ListField(child=serializers.FileField(), max_length=MAX_FILES)
+
+
 class IngestionListView(APIView):
     """The runs of a knowledge base."""
+
+    parser_classes = (MultiPartParser,)
 
     @extend_schema(responses=IngestionPageSchema, summary="List ingestions", tags=["documents"])
     def get(self, request: Request, kb: str) -> Response:
         """The last fifty, newest first."""
         base = kb_for(kb, caller_of(request), Permission.READ)
         return Response({"results": IngestionSchema(Ingestion.objects.filter(kb=base).defer("items")[:SHOWN_RUNS], many=True).data})
+
+    @extend_schema(
+        request={"multipart/form-data": UploadSchema},
+        responses={202: JobSchema},
+        summary="Read files in the background",
+        tags=["documents"],
+    )
+    def post(self, request: Request, kb: str) -> Response:
+        """Keeps the files and queues a job that reads them; the answer is the job, and `jobs/` tells how far it is."""
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.EDIT)
+        files = [(file.name, file) for file in request.FILES.getlist("files")]
+        return response_of(queue_files(base, files, caller), status=202)
 
 
 class IngestionView(APIView):
