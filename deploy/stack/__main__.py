@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.config import get_settings
 from core.errors import ConfigurationError
-from deploy.stack.addresses import is_free, kept_addresses
+from deploy.stack.addresses import becomes_free, kept_addresses
 from deploy.stack.programs import ProgramMissing, require_programs
 from deploy.stack.supervisor import Process, StackFailed, Supervisor
 from deploy.stack.topology import WEBS, stack_processes
@@ -78,7 +78,7 @@ def refuse_taken_ports() -> None:
     """Raises ConfigurationError before minutes go into anything, where a web process could not listen."""
     qa = get_settings()
     for port in range(qa.port, qa.port + len(WEBS)):
-        if not is_free(port, qa.host):
+        if not becomes_free(port, qa.host):
             raise ConfigurationError(f"Port {port} is taken. The stack needs QA_PORT and the port after it: choose another QA_PORT.")
 
 

@@ -50,14 +50,19 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def _usable(kept: int | None) -> int:
-    """The kept port, if need be after what a killed supervisor left behind has ended."""
+def becomes_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether a server can listen there, if need be after what was left behind, or another's outgoing connection, has ended."""
     end = time.monotonic() + LEFT_BEHIND_S
-    while kept and time.monotonic() < end:
-        if is_free(kept):
-            return kept
+    while not is_free(port, host):
+        if time.monotonic() >= end:
+            return False
         time.sleep(0.1)
-    return free_port()
+    return True
+
+
+def _usable(kept: int | None) -> int:
+    """The kept port, where it becomes free."""
+    return kept if kept and becomes_free(kept) else free_port()
 
 
 def free_port() -> int:
