@@ -12,6 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.panel import caller_of
+from apps.serving.jobs.panel import may_see_jobs
 from apps.serving.panel import may_see_models
 from qa_project.dashboard import documents_in_review, in_review
 
@@ -24,6 +25,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Content"), [
             _list(request, "faq.FAQ", _("FAQs"), "quiz", **_badge(in_review(caller))),
             _list(request, "retrieval.Document", _("Documents"), "description", **_badge(documents_in_review(caller))),
+            _page("jobs-page", _("Jobs"), "manufacturing", may_see_jobs(request)),
             _list(request, "retrieval.Ingestion", _("Ingestions"), "move_to_inbox"),
             _list(request, "retrieval.IngestPolicy", _("What is kept out"), "filter_alt"),
             _link("search-home", _("Search"), "search"),

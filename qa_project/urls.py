@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.dialogue.pages import chat_page
 from apps.retrieval.search.pages import document_view, search_home, search_view
+from apps.serving.jobs.panel import jobs_page
 from apps.serving.panel import models_page
 from qa_project import health
 
@@ -24,6 +25,7 @@ urlpatterns = [
     path("api/v1/", include("apps.retrieval.urls")),
     path("v1/", include("apps.dialogue.openai.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/serving/jobs/", admin.site.admin_view(jobs_page), name="jobs-page"),
     path("admin/serving/models/", admin.site.admin_view(models_page), name="models"),
     path("admin/", admin.site.urls),
 ]

@@ -6,30 +6,24 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from apps.accounts.authentication import key_in_header
-from apps.accounts.keys import caller_of_key, caller_of_user
 from apps.accounts.limits import Account, take_request
 from apps.accounts.permissions import ANYBODY, Caller
+from apps.accounts.sockets import CLOSE_REFUSED, CLOSE_UNKNOWN, caller_of_socket, check_origin
 from apps.dialogue.models import Bot
 from apps.dialogue.selectors import bot_for, turn_for
 from apps.dialogue.streaming import in_thread, iterate_in_thread, replay_turn, run_turn, turn_log
 from apps.dialogue.turns import TurnRequest
 from apps.dialogue.understanding import check_question
 from core.config import get_settings
-from core.errors import Forbidden, InvalidRequest, QAError, RateLimited
+from core.errors import InvalidRequest, QAError, RateLimited
 from core.events import ENDS
 from core.types import JSONDict
 
 log = logging.getLogger(__name__)
-
-# Close codes of this application (4000-4999 are free for them, RFC 6455 section 7.4.2).
-CLOSE_REFUSED = 4403
-CLOSE_UNKNOWN = 4404
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -45,7 +39,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self._live: set[asyncio.Task[None] | None] = set()
         await self.accept()
         try:
-            self._check_origin()
+            check_origin(self.scope)
             self.caller, self.bot = await in_thread(self._identify)
         except QAError as error:
             await self._send_error(error)
@@ -118,19 +112,8 @@ class ChatConsumer(AsyncWebsocketConsumer):
         await self.send(text_data=orjson.dumps({"type": "error", "error": error.as_dict()}).decode())
 
     def _identify(self) -> tuple[Caller, Bot]:
-        key = key_in_header(self._header(b"authorization"))
-        caller = caller_of_key(key) if key else caller_of_user(self.scope["user"])
+        caller = caller_of_socket(self.scope)
         return caller, bot_for(self.scope["url_route"]["kwargs"]["bot"], caller)
-
-    def _check_origin(self) -> None:
-        """A browser says which page opens the socket: it must be ours or a trusted one. Programs say nothing."""
-        origin = self._header(b"origin")
-        trusted = {one.strip() for one in get_settings().trusted_origins.split(",")}
-        if origin and origin not in trusted and urlsplit(origin).netloc != self._header(b"host"):
-            raise Forbidden("Pages of this origin may not open sockets here; QA_TRUSTED_ORIGINS lists those that may.", origin=origin[:200])
-
-    def _header(self, name: bytes) -> str:
-        return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), "")
 
     def _address(self) -> str:
         client = self.scope.get("client")

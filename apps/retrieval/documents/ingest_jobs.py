@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.ingesting import AnySource, ingest_pieces
 from apps.retrieval.documents.ingestions import StoredRun
 from apps.retrieval.documents.sources import files_below, sources_in
-from apps.retrieval.models import Ingestion, KnowledgeBase
+from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs.files import remove_files, store_files
-from apps.serving.jobs.kinds import JobKind, JobReport, ReportLine, register_kind
+from apps.serving.jobs.kinds import JobCount, JobKind, JobReport, register_kind
 from apps.serving.jobs.run import JobRun
 from apps.serving.jobs.services import enqueue_job
 from apps.serving.models import Job
@@ -24,6 +25,14 @@ from core.errors import Cancelled, InvalidRequest, QAError
 from core.types import JSONDict
 
 KIND = "ingest"
+COUNTS = (
+    ("created", _("new")),
+    ("updated", _("changed")),
+    ("unchanged", _("unchanged")),
+    ("bad", _("unusable")),
+    ("dropped", _("left out")),
+    ("noted", _("noted")),
+)
 FilesAndNames = Sequence[tuple[Path, str]]
 
 
@@ -122,19 +131,12 @@ class _Place:
 
 
 def report_of(job: Job) -> JobReport:
-    """What an ingestion came to, from its row."""
-    row = Ingestion.objects.filter(kb_id=job.kb_id, pk=_number(job.result.get("ingestion"))).first()
-    if row is None:
+    """What an ingestion came to, as far as its job tells, and the page of its report."""
+    id = _number(job.result.get("ingestion"))
+    if not id:
         return JobReport()
-    counts = [
-        (_("new"), row.created),
-        (_("changed"), row.updated),
-        (_("unchanged"), row.unchanged),
-        (_("unusable"), row.bad),
-        (_("left out"), row.dropped),
-        (_("noted"), row.noted),
-    ]
-    return JobReport(counts=counts, lines=[ReportLine(**item) for item in row.items])
+    counts = [JobCount(name, label, _number(job.result.get(name))) for name, label in COUNTS]
+    return JobReport(counts=counts, url=reverse("admin:retrieval_ingestion_change", args=[id]))
 
 
 def _files(run: JobRun) -> FilesAndNames:

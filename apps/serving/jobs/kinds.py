@@ -16,21 +16,20 @@ Work = Callable[[JobRun], Generator[None, None, None]]
 
 
 @dataclass(frozen=True, slots=True)
-class ReportLine:
-    """One thing that was not simply done: where it is, what became of it, a short code of the reason, and a sentence."""
+class JobCount:
+    """How many of something a job came to: its name in `Job.result`, what people call it, and the number."""
 
-    place: str
-    outcome: str
-    code: str
-    reason: str
+    name: str
+    label: str | Promise
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """What a job came to: counts with their names, and the things that somebody should know about."""
+    """What a job came to so far, and the panel's page that tells the whole of it."""
 
-    counts: Sequence[tuple[str | Promise, int]] = ()
-    lines: Sequence[ReportLine] = ()
+    counts: Sequence[JobCount] = ()
+    url: str = ""
 
 
 def no_report(job: Job) -> JobReport:
