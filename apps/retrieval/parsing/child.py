@@ -106,7 +106,8 @@ def _verdict(cut: Reason | None, status: int, usage: resource.struct_rusage, lim
         return cut, "it holds more text than can be taken"
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
         return None, ""
-    if usage.ru_utime + usage.ru_stime >= limits.cpu_s * 0.95:
+    out_of_time = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU  # the kernel counts in ticks, the usage does not
+    if out_of_time or usage.ru_utime + usage.ru_stime >= limits.cpu_s * 0.95:
         return Reason.TOO_SLOW, f"reading it took more than {limits.cpu_s} s of processor time"
     if usage.ru_maxrss / 1024 > limits.memory_mb * _NEAR:
         return Reason.TOO_MUCH_MEMORY, f"reading it needs more than {limits.memory_mb} MiB of memory"

@@ -103,7 +103,7 @@ def test_a_server_that_hangs_holds_callers_for_the_timeout_only(server: Scripted
     server.hold.clear()
     began = time.monotonic()
     assert [reason(connection) for _ in range(20)] == ["timeout", "timeout", *["paused"] * 18]
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 def test_it_is_used_again_once_it_answers(server: ScriptedServer, connection: ElasticConnection) -> None:

@@ -165,7 +165,7 @@ def test_an_answer_that_drips_is_left_when_its_time_is_over(site: Site, near: Ca
     site.pages = {"/a": dripping}
     began = time.monotonic()
     assert problem_of(Visitor(), f"{site.root}/a") is Problem.TIMED_OUT
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 def test_a_gzipped_answer_is_unpacked(site: Site) -> None:
