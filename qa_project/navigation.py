@@ -38,6 +38,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             _list(request, "dialogue.Conversation", _("Conversations"), "chat"),
             _list(request, "dialogue.Feedback", _("Feedback"), "thumbs_up_down"),
         ]),
+        (_("Quality"), [_list(request, "dialogue.EvaluationRun", _("Hit tests"), "target")]),
         (_("Access"), [
             _list(request, "accounts.User", _("People"), "group"),
             _list(request, "accounts.Membership", _("Roles"), "badge"),

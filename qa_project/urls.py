@@ -5,6 +5,7 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.dialogue.pages import chat_page
+from apps.retrieval.search.admin_explain import explain_page
 from apps.retrieval.search.pages import document_view, search_home, search_view
 from apps.serving.jobs.panel import jobs_page
 from apps.serving.panel import models_page
@@ -27,6 +28,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/serving/jobs/", admin.site.admin_view(jobs_page), name="jobs-page"),
     path("admin/serving/models/", admin.site.admin_view(models_page), name="models"),
+    path("admin/retrieval/explain/<slug:kb>/", admin.site.admin_view(explain_page), name="search-explain-page"),
     path("admin/", admin.site.urls),
 ]
 

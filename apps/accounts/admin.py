@@ -42,6 +42,7 @@ ACTIONS = {
     "create_key": gettext_lazy("made a key"), "revoke_key": gettext_lazy("revoked a key"), "delete_key": gettext_lazy("deleted a key"),
     "delete_turn": gettext_lazy("deleted turns"), "delete_conversation": gettext_lazy("deleted conversations"), "delete_feedback": gettext_lazy("deleted feedback"),
     "save_documents": gettext_lazy("saved documents"), "delete_documents": gettext_lazy("deleted documents"),
+    "save_gold_set": gettext_lazy("kept a gold set"), "delete_gold_set": gettext_lazy("deleted a gold set"),
     "forget_sources": gettext_lazy("had sources read anew"),
     "save_questions": gettext_lazy("saved questions of a passage"), "change_ingest_policy": gettext_lazy("changed the ingest policy"),
 }  # fmt: skip

@@ -6,3 +6,9 @@ class DialogueConfig(AppConfig):
     name = "apps.dialogue"
     label = "dialogue"
     verbose_name = _("Bots and conversations")
+
+    def ready(self) -> None:
+        """Tells jobs how hit tests are run."""
+        from apps.dialogue.hit_tests import register_hit_test_job
+
+        register_hit_test_job()

@@ -6,11 +6,13 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from django.db.models import QuerySet
+
 from apps.dialogue.models import EvaluationRun
 from apps.retrieval.models import KnowledgeBase
 from core.errors import InvalidRequest
 from core.significance import paired_p_value
-from core.types import JSONDict
+from core.types import JSONDict, JSONValue
 
 SIGNIFICANT = 0.05
 
@@ -43,13 +45,15 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def store_run(kb: KnowledgeBase, report: JSONDict, data: Path, *, encoder: str) -> EvaluationRun:
+def store_run(
+    kb: KnowledgeBase, report: JSONDict, *, data_name: str, data_sha256: str, encoder: str, misses: list[JSONValue] | None = None
+) -> EvaluationRun:
     """Keeps what a report says, with each question's score where it has them."""
     return EvaluationRun.objects.create(
         kb=kb,
         task=report["task"],
-        data_name=data.name[:200],
-        data_sha256=digest_of(data),
+        data_name=data_name[:200],
+        data_sha256=data_sha256,
         encoder=encoder,
         rows=report["rows"],
         metrics=report["metrics"],
@@ -57,16 +61,24 @@ def store_run(kb: KnowledgeBase, report: JSONDict, data: Path, *, encoder: str) 
         intervals=report.get("intervals", {}),
         compared_by=report.get("compared_by", ""),
         questions=report.get("questions", []),
+        misses=misses or [],
         seconds=report["seconds"],
     )
 
 
 def compare_with_previous(run: EvaluationRun) -> Comparison | None:
     """The run against the one before it on the same questions to the same base; None where there was none."""
-    same = EvaluationRun.objects.filter(kb=run.kb_id, task=run.task, data_sha256=run.data_sha256, pk__lt=run.pk)
-    before = same.order_by("-pk").first()
-    if before is None:
-        return None
+    before = same_questions(run).filter(pk__lt=run.pk).first()
+    return None if before is None else compare(run, before)
+
+
+def same_questions(run: EvaluationRun) -> QuerySet[EvaluationRun]:
+    """All runs over the questions of this one, newest first."""
+    return EvaluationRun.objects.filter(kb=run.kb_id, task=run.task, data_sha256=run.data_sha256).order_by("-pk")
+
+
+def compare(run: EvaluationRun, before: EvaluationRun) -> Comparison:
+    """A run against another over the same questions."""
     paired = run.questions and len(run.questions) == len(before.questions) and run.compared_by == before.compared_by
     return Comparison(
         before=before,

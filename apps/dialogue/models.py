@@ -131,8 +131,31 @@ class Feedback(models.Model):
         return f"{self.vote:+d} {self.turn_id}"
 
 
+class GoldSet(models.Model):
+    """Questions to a knowledge base with the documents or passages that are right: rows of `{"query", "relevant": [id, …]}`."""
+
+    kb = models.ForeignKey(KnowledgeBase, verbose_name=_("knowledge base"), on_delete=models.CASCADE, related_name="gold_sets")
+    name = models.CharField(_("name"), max_length=200)
+    rows = models.JSONField(default=list)
+    row_count = models.PositiveIntegerField(_("questions"))
+    sha256 = models.CharField(max_length=64)
+    actor = models.CharField(_("by"), max_length=160, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("gold set"), _("gold sets")
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["kb", "name"], name="one_gold_set_a_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class EvaluationRun(models.Model):
-    """What `evaluate` measured once: metrics, and for comparing runs the score of each question by `compared_by`, in the order of the file."""
+    """What `evaluate` measured once: metrics, and for comparing runs the score of each question by `compared_by`, in the order of the file.
+
+    `misses` are questions whose right document was not first: query, relevant ids, the first ids found, the place in each mode.
+    """
 
     kb = models.ForeignKey(KnowledgeBase, on_delete=models.CASCADE, related_name="evaluation_runs")
     task = models.CharField(max_length=20)
@@ -145,10 +168,12 @@ class EvaluationRun(models.Model):
     intervals = models.JSONField(default=dict)
     compared_by = models.CharField(max_length=40, blank=True)
     questions = models.JSONField(default=list)
+    misses = models.JSONField(default=list)
     seconds = models.FloatField()
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = _("hit test"), _("hit tests")
         ordering = ["-pk"]
         indexes = [models.Index(fields=["kb", "task", "data_sha256"], name="run_by_questions")]
 

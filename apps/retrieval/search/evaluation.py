@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.retrieval.encoding import encoder
@@ -18,6 +18,7 @@ from core.types import EncodedQuery, JSONDict, JSONValue, Role, Scope, SearchMod
 
 CHUNK = 256
 DEPTH = 20
+FIRST = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +56,47 @@ def parse_reading(row: object) -> LabelledReading:
     return LabelledReading(row["question"], tuple(str(answer) for answer in row["answers"]))
 
 
-def evaluate_retrieval(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[int | JSONDict]:
-    """Yields how many rows are done, then the report: the whole, words alone and vectors alone, with 95 % intervals of the whole.
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How one question was found: its scores in each mode, the place of the first right id (None beyond `DEPTH`), and the first ids."""
+
+    scores: Mapping[SearchMode, dict[str, float]]
+    places: Mapping[SearchMode, int | None]
+    first: tuple[str, ...]
+
+
+def judge_searches(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[Judged]:
+    """Each question searched in every mode.
 
     A hit counts by the id of its document or its passage; several passages of one document count once, where the first is.
     """
-    scores: dict[SearchMode, list[dict[str, float]]] = {mode: [] for mode in SearchMode}
-    encoded = _encoded([row.query for row in rows])
-    for done, (row, question) in enumerate(zip(rows, encoded, strict=True), 1):
+    for row, question in zip(rows, _encoded([row.query for row in rows]), strict=True):
+        found: dict[SearchMode, list[str]] = {}
         for mode in SearchMode:
             hits = search_passages(clean_text(row.query), question, scope, k=DEPTH, mode=mode).hits
-            found = [str(hit.passage.id) if str(hit.passage.id) in row.relevant else hit.passage.document for hit in hits]
-            scores[mode].append(retrieval_scores(list(dict.fromkeys(found)), row.relevant))
+            ids = (str(hit.passage.id) if str(hit.passage.id) in row.relevant else hit.passage.document for hit in hits)
+            found[mode] = list(dict.fromkeys(ids))
+        yield Judged(
+            scores={mode: retrieval_scores(ids, row.relevant) for mode, ids in found.items()},
+            places={mode: next((place for place, id in enumerate(ids, 1) if id in row.relevant), None) for mode, ids in found.items()},
+            first=tuple(found[SearchMode.HYBRID][:FIRST]),
+        )
+
+
+def evaluate_retrieval(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[int | JSONDict]:
+    """Yields how many rows are done, then the report: the whole, words alone and vectors alone, with 95 % intervals of the whole."""
+    scores: dict[SearchMode, list[dict[str, float]]] = {mode: [] for mode in SearchMode}
+    for done, judged in enumerate(judge_searches(rows, scope), 1):
+        for mode in SearchMode:
+            scores[mode].append(judged.scores[mode])
         yield done
+    yield retrieval_report(scores)
+
+
+def retrieval_report(scores: Mapping[SearchMode, Sequence[dict[str, float]]]) -> JSONDict:
+    """The report of judged questions, given the scores of each mode in the order of the questions."""
     parts: JSONDict = {mode.value: dict(mean_scores(scores[mode])) for mode in (SearchMode.LEXICAL, SearchMode.VECTOR)}
-    yield _report(scores[SearchMode.HYBRID], parts, main="recall_at_1")
+    return _report(scores[SearchMode.HYBRID], parts, main="recall_at_1")
 
 
 def evaluate_reading(rows: Sequence[LabelledReading], scope: Scope) -> Iterator[int | JSONDict]:

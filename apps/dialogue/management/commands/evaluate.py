@@ -13,7 +13,7 @@ import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
-from apps.dialogue.evaluations import compare_with_previous, missed_bounds, parse_bounds, store_run
+from apps.dialogue.evaluations import compare_with_previous, digest_of, missed_bounds, parse_bounds, store_run
 from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
 from apps.retrieval.encoding import encoder
 from apps.retrieval.search.evaluation import evaluate_reading, evaluate_retrieval, parse_reading, parse_search
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         if options["out"]:
             options["out"].write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         self._print(report)
-        run = store_run(kb, report, options["data"], encoder=encoder().model_id)
+        run = store_run(kb, report, data_name=options["data"].name, data_sha256=digest_of(options["data"]), encoder=encoder().model_id)
         if comparison := compare_with_previous(run):
             self.stdout.write(str(comparison))
         try:

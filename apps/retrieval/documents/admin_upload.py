@@ -1,0 +1,70 @@
+"""Files for a knowledge base, in the panel: several at once, with their limits told before, read in the background."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from apps.accounts.panel import caller_of, within
+from apps.accounts.permissions import Permission
+from apps.retrieval.documents.ingest_jobs import queue_files
+from apps.retrieval.models import KnowledgeBase
+from apps.serving.jobs.files import MAX_FILES
+from apps.serving.models import Job
+from core.config import get_settings
+
+FORMATS = ("PDF", "DOCX", "PPTX", "XLSX", "CSV", "HTML", "Markdown", "TXT", "EPUB", "JSONL", "ZIP")
+
+
+class ManyFilesInput(forms.ClearableFileInput):
+    """A field for several files, drawn by the page itself."""
+
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """All files that were chosen, each within the limits."""
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+        files = [super(ManyFilesField, self).clean(one, initial) for one in (data if isinstance(data, list | tuple) else [data])]
+        most = get_settings().parse_max_file_mb
+        for file in files:
+            if file.size > most * 2**20:
+                raise forms.ValidationError(_("%(name)s is larger than %(most)d MiB.") % {"name": file.name, "most": most})
+        if len(files) > MAX_FILES:
+            raise forms.ValidationError(_("At most %(most)d files at once; pack them into a zip archive.") % {"most": MAX_FILES})
+        return files
+
+
+class UploadForm(forms.Form):
+    """Which files go into which knowledge base."""
+
+    kb = forms.ModelChoiceField(
+        label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget,
+        empty_label=gettext_lazy("Choose a knowledge base"),
+    )  # fmt: skip
+    files = ManyFilesField(label=gettext_lazy("files"), widget=ManyFilesInput, allow_empty_file=True)
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["kb"]
+        field.queryset = within(KnowledgeBase.objects.all(), caller_of(request), Permission.EDIT, "pk")
+        if field.queryset.count() == 1:
+            self.initial["kb"] = field.queryset.get().pk
+
+
+def queue_upload(form: UploadForm, request: HttpRequest) -> Job:
+    """Queues a job that reads the files of the form. Raises QAError."""
+    files = [(file.name, file) for file in form.cleaned_data["files"]]
+    return queue_files(form.cleaned_data["kb"], files, caller_of(request))
+
+
+def limits() -> dict[str, Any]:
+    """What the page says before anything is chosen."""
+    return {"formats": FORMATS, "most_mb": get_settings().parse_max_file_mb, "most_files": MAX_FILES}
