@@ -16,6 +16,7 @@ from django.template.defaultfilters import date as format_date
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
@@ -28,13 +29,14 @@ from apps.dialogue.evaluations import SIGNIFICANT, Comparison, compare, same_que
 from apps.dialogue.gold_sets import MAX_ROWS, delete_gold_set, save_gold_set
 from apps.dialogue.hit_tests import queue_hit_test, waiting_tests
 from apps.dialogue.models import EvaluationRun, GoldSet
-from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.models import Document, KnowledgeBase
 from core.config import get_settings
 from core.errors import QAError
 from core.types import SearchMode
 
 SHOWN_RUNS = 30
 MISSES_A_PAGE = 50
+SHOWN_IDS = 5
 MODES = {
     SearchMode.HYBRID.value: gettext_lazy("both"),
     SearchMode.LEXICAL.value: gettext_lazy("words alone"),
@@ -171,7 +173,7 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
             "comparison": _in_words(compare(run, against)) if against else None,
             "against": against,
             "page": page,
-            "misses": [_miss(run.kb, miss) for miss in page],
+            "misses": _misses(run.kb, list(page)),
             "missed": len(run.misses),
         }
         return TemplateResponse(request, "admin/dialogue/hit_test.html", context)
@@ -265,14 +267,23 @@ def _in_words(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _miss(kb: KnowledgeBase, miss: Mapping[str, Any]) -> dict[str, Any]:
-    """A question whose right document was not first, and where to look into it."""
-    places = [(name, miss["places"].get(mode)) for mode, name in MODES.items()]
-    links = [
-        (id, f"{reverse('search-explain-page', args=[kb.slug])}?{urlencode({'q': miss['query'], 'document': id})}")
-        for id in miss["relevant"][:5]
+def _misses(kb: KnowledgeBase, misses: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Questions whose right document was not first, documents by their titles, and where to look into each; one query."""
+    ids = {id for miss in misses for id in (*miss["relevant"][:SHOWN_IDS], *miss["found"])}
+    known = Document.objects.filter(kb=kb, external_id__in=ids).order_by().values_list("external_id", "title")
+    titles = {id: Truncator(title or id).chars(60) for id, title in known}
+    page = reverse("search-explain-page", args=[kb.slug])
+    return [
+        {
+            "query": miss["query"],
+            "found": [titles.get(id, id) for id in miss["found"]],
+            "places": [(name, miss["places"].get(mode)) for mode, name in MODES.items()],
+            "links": [
+                (titles.get(id, id), f"{page}?{urlencode({'q': miss['query'], 'document': id})}") for id in miss["relevant"][:SHOWN_IDS]
+            ],
+        }
+        for miss in misses
     ]
-    return {"query": miss["query"], "found": miss["found"], "places": places, "links": links}
 
 
 def _when(run: EvaluationRun) -> str:

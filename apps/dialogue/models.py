@@ -178,4 +178,4 @@ class EvaluationRun(models.Model):
         indexes = [models.Index(fields=["kb", "task", "data_sha256"], name="run_by_questions")]
 
     def __str__(self) -> str:
-        return f"{self.task} on {self.data_name}"
+        return self.data_name

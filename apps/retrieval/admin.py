@@ -64,7 +64,7 @@ class KnowledgeBaseAdmin(RecordsRoles):
     needs: ClassVar[Mapping[str, Permission | None]] = {
         "view": Permission.READ, "add": Permission.MANAGE, "change": Permission.MANAGE, "delete": Permission.MANAGE,
     }  # fmt: skip
-    list_display = ("title", "contents", "locale", "revision", "index")
+    list_display = ("title", "contents", "locale", "revision", "index", "links")
     search_fields = ("name", "slug", "description")
     prepopulated_fields: ClassVar[dict[str, Sequence[str]]] = {"slug": ("name",)}
     inlines = (RolesTab, GenerationInline)
@@ -113,6 +113,11 @@ class KnowledgeBaseAdmin(RecordsRoles):
         if active is None:
             return _("none yet")
         return format_html('<span title="{}">{}</span>', active.encoder, _("generation %(number)d") % {"number": active.number})
+
+    @display(description="")
+    def links(self, obj: KnowledgeBase) -> SafeString:
+        address = reverse("search-page", args=[obj.slug])
+        return format_html('<span class="panel-links"><a href="{}" target="_blank">{}</a></span>', address, _("Search"))
 
     def save_model(self, request: HttpRequest, obj: KnowledgeBase, form: forms.ModelForm, change: bool) -> None:
         """Saves what the form changed and nothing else: the revision moves on meanwhile."""

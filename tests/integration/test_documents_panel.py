@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
@@ -14,8 +16,11 @@ from apps.retrieval.documents.ingesting import BadSource, ingest
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Passage
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.selectors import scope_of
+from apps.serving.jobs.runner import JobRunner
+from apps.serving.models import Job
 from core.types import SearchMode
 from tests.documents import put_document, put_documents
+from tests.jobs import run_to_the_end
 
 LIST = "/admin/retrieval/document/"
 SignIn = Callable[..., Client]
@@ -237,3 +242,44 @@ def test_a_report_is_narrowed_to_one_reason(sign_in: SignIn, kb: KnowledgeBase) 
     run = Ingestion.objects.create(kb=kb, dropped=2, items=items, codes={"symbols": 1, "duplicate": 1})
     page = sign_in("viewer").get(f"/admin/retrieval/ingestion/{run.pk}/change/?code=symbols")
     assert [item["place"] for item in page.context["items"]] == ["p0"]
+
+
+# Uploads
+
+UPLOAD = f"{LIST}upload/"
+
+
+def upload(client: Client, kb: KnowledgeBase, **files: bytes) -> HttpResponse:
+    sent = [SimpleUploadedFile(name.replace("_", "."), data) for name, data in files.items()]
+    return client.post(UPLOAD, {"kb": kb.pk, "files": sent}, follow=True)
+
+
+def test_files_that_are_uploaded_are_read_in_the_background(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    page = upload(sign_in("reviewer"), kb, canteen_txt=b"The canteen opens at noon.", library_md=b"# Library\n\nUpstairs.")
+    assert "read in the background" in page.content.decode()
+    assert found(kb, "canteen") == []
+    run_to_the_end(JobRunner(0))
+    assert sorted(Document.objects.values_list("external_id", "status")) == [("canteen.txt", "published"), ("library.md", "published")]
+    assert found(kb, "canteen") == ["canteen.txt"]
+
+
+def test_what_an_editor_uploads_waits_for_a_reviewer(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    upload(sign_in("editor"), kb, canteen_txt=b"The canteen opens at noon.")
+    run_to_the_end(JobRunner(0))
+    assert Document.objects.get().status == "in_review"
+
+
+def test_a_file_over_the_limit_is_refused_before_anything_is_kept(
+    sign_in: SignIn, kb: KnowledgeBase, configure: Callable[..., None]
+) -> None:
+    configure(parse_max_file_mb=1)
+    page = upload(sign_in("editor"), kb, a_txt=b"small", b_txt=b"x" * (2**20 + 1))
+    assert "b.txt is larger than 1 MiB." in page.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_nobody_uploads_into_a_base_of_others(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    other = KnowledgeBase.objects.create(slug="other", name="Other")
+    upload(sign_in("editor"), other, a_txt=b"text")
+    assert not Job.objects.exists()
+    assert sign_in("viewer").get(UPLOAD).status_code == 403
