@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -19,7 +20,7 @@ from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.search.explain import explain_search
 from apps.retrieval.search.page import read_search
 from apps.retrieval.selectors import kb_for, scope_of
-from core.errors import NotFound, QAError
+from core.errors import Forbidden, NotFound, QAError
 from core.text import clean_text
 
 PARTS = {
@@ -37,6 +38,8 @@ def explain_page(request: HttpRequest, kb: str) -> HttpResponse:
         base = kb_for(kb, caller_of(request), Permission.EDIT)
     except NotFound as error:
         raise Http404 from error
+    except Forbidden as error:
+        raise PermissionDenied from error
     asked, document = request.GET.get("q", ""), clean_text(request.GET.get("document", ""))
     context: dict[str, Any] = {
         **admin.site.each_context(request),
