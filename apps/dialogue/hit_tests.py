@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from django.db import transaction
@@ -46,7 +46,7 @@ def waiting_tests(kb_id: int) -> Any:
     return Job.objects.filter(kind=KIND, kb=kb_id, state__in=Job.UNFINISHED)
 
 
-def work(run: JobRun) -> Iterator[None]:
+def work(run: JobRun) -> Generator[None, None, None]:
     """Asks the questions from where the last checkpoint is on, then stores the run."""
     if "stored" in run.position:
         return

@@ -16,6 +16,7 @@ from apps.faq.models import FAQ, FAQStatus
 from apps.faq.rows import FAQRow
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
+from apps.serving.models import Job
 from tests.documents import put_document
 
 
@@ -96,11 +97,22 @@ def test_a_passage_is_given_a_question_that_finds_it(page: Page, base: Knowledge
     assert [question.text for question in document.passages.get().questions.all()] == ["几点能吃饭？"]
 
 
+def test_files_are_chosen_listed_with_their_sizes_and_sent(page: Page, base: KnowledgeBase) -> None:
+    page.goto("/admin/retrieval/document/upload/")
+    files = [{"name": name, "mimeType": "text/plain", "buffer": b"x" * size} for name, size in (("guide.txt", 2048), ("notes.md", 10))]
+    page.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
+    expect(page.locator(".panel-files li")).to_have_text(["guide.txt2 KiB", "notes.md1 KiB"])
+    page.get_by_role("button", name="上传", exact=True).click()
+    expect(page.get_by_text("guide.txt + 1，正在后台读取")).to_be_visible()
+    expect(page.locator(".panel-rows")).to_contain_text("等待中")
+    assert Job.objects.get().payload["files"] == ["guide.txt", "notes.md"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "", "faq/faq/", "faq/faq/add/", "faq/faq/import/", "retrieval/knowledgebase/", "dialogue/bot/", "dialogue/turn/",
-        "retrieval/document/", "retrieval/document/add/", "retrieval/ingestion/", "retrieval/ingestpolicy/add/",
+        "retrieval/document/", "retrieval/document/upload/", "dialogue/evaluationrun/", "retrieval/explain/hr/?q=a", "retrieval/document/add/", "retrieval/ingestion/", "retrieval/ingestpolicy/add/",
     ],
 )  # fmt: skip
 def test_no_page_is_wider_than_a_phone(page: Page, path: str) -> None:
