@@ -111,6 +111,7 @@ class Turn(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("turn"), _("turns")
         ordering = ["-created_at"]
+        indexes = [models.Index(fields=["state", "created_at"], name="turn_state_created")]  # those that run too long
 
     def __str__(self) -> str:
         return self.question[:80]

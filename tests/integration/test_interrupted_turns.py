@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from apps.dialogue import streaming
@@ -12,6 +14,7 @@ from apps.dialogue.interrupted import GRACE_S, interrupt_late_turns
 from apps.dialogue.models import Bot, Conversation, Turn
 from apps.dialogue.streaming import replay_turn
 from core.config import get_settings
+from tests.plans import scans
 
 
 @pytest.fixture
@@ -44,3 +47,11 @@ def test_what_ran_beyond_its_deadline_is_ended_and_nothing_else(conversation: Co
     assert {turn.pk: turn.state for turn in Turn.objects.all()} == {lost.pk: "failed", young.pk: "running", done.pk: "finished"}
     assert Turn.objects.get(pk=lost.pk).error["code"] == "interrupted"
     assert interrupt_late_turns() == 0
+
+
+def test_looking_for_them_reads_no_whole_table(conversation: Conversation) -> None:
+    orphan(conversation, age_s=get_settings().turn_deadline_s + GRACE_S + 1)
+    with CaptureQueriesContext(connection) as queries:
+        interrupt_late_turns()
+    (looked,) = (query["sql"] for query in queries if query["sql"].startswith("SELECT"))
+    assert scans(looked) == []

@@ -13,26 +13,9 @@ from apps.retrieval.search.stored_passages import forget_kinds, passages_of_ques
 from apps.retrieval.selectors import scope_of, stored_tokens
 from core.types import EntryKind, Scope
 from tests.documents import put_documents
+from tests.plans import scans
 
 pytestmark = pytest.mark.django_db
-
-
-def plan_of(sql: str) -> str:
-    """How the database runs a query; PostgreSQL is told to scan only where nothing else can be done, since tables are small here."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-            return "\n".join(str(row[3]) for row in cursor.fetchall())
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(f"EXPLAIN {sql}")
-        return "\n".join(str(row[0]) for row in cursor.fetchall())
-
-
-def scans(sql: str) -> list[str]:
-    """The lines of the plan that read a whole table of ours."""
-    lines = [line.strip() for line in plan_of(sql).splitlines()]
-    word = "SCAN" if connection.vendor == "sqlite" else "Seq Scan"
-    return [line for line in lines if word in line and "CONSTANT ROW" not in line]
 
 
 def test_no_query_of_a_search_scans(kb: KnowledgeBase) -> None:
