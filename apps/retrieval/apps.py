@@ -12,9 +12,11 @@ class RetrievalConfig(AppConfig):
         from apps.retrieval.documents.ingest_jobs import register_ingest_job
         from apps.retrieval.documents.passage_questions import facts_of_questions, findable_questions
         from apps.retrieval.passages import facts_of_passages, findable_passages
+        from apps.retrieval.sites.site_jobs import register_site_job
         from apps.retrieval.verification import register_content
         from core.types import EntryKind
 
         register_content(EntryKind.PASSAGE, findable_passages, facts_of_passages)
         register_content(EntryKind.QUESTION, findable_questions, facts_of_questions)
         register_ingest_job()
+        register_site_job()

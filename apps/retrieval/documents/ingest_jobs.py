@@ -101,7 +101,7 @@ def ingest_from(run: JobRun, sources: Iterable[AnySource], growth: _Growth, posi
             done=min(at.done, growth.total),
             total=growth.total,
             step=step,
-            result=_result(stored),
+            result=result_of(stored),
         )
 
     def settled(sources: int, size: int) -> None:
@@ -156,7 +156,8 @@ def _signature(files: FilesAndNames) -> str:
     return hashlib.sha256(repr(found).encode()).hexdigest()[:32]
 
 
-def _result(stored: StoredRun) -> JSONDict:
+def result_of(stored: StoredRun) -> JSONDict:
+    """What a job's result says of its ingestion."""
     report = stored.report
     return {
         "ingestion": stored.id,

@@ -19,9 +19,9 @@ from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.selectors import kb_named
 from apps.retrieval.sites.addresses import is_address
 from apps.retrieval.sites.page_sources import sources_at
+from apps.retrieval.sites.site_jobs import queue_addresses
 from apps.retrieval.sites.visiting import Visitor
 from apps.retrieval.verification import entries_without_vector
-from core.errors import InvalidRequest
 
 _BEFORE = {Outcome.BAD: "", Outcome.DROPPED: "left out: ", Outcome.NOTED: "note: "}
 
@@ -42,7 +42,9 @@ class Command(WenluCommand):
         parser.add_argument("paths", nargs="+", metavar="PATH|URL", help="files, folders, pages and sitemaps to read")
         parser.add_argument("--kb", required=True, help="slug of the knowledge base that takes the documents")
         parser.add_argument(
-            "--background", action="store_true", help="only queue it: a server that sees the same files reads them, see the panel's jobs"
+            "--background",
+            action="store_true",
+            help="only queue it: a server that sees the same files reads them and fetches the pages, see the panel's jobs",
         )
         parser.add_argument(
             "--gone",
@@ -56,7 +58,7 @@ class Command(WenluCommand):
         urls = [path for path in options["paths"] if is_address(path)]
         files = files_below(Path(path) for path in options["paths"] if not is_address(path))
         if options["background"]:
-            self._queue(kb, [Path(path) for path in options["paths"]], urls)
+            self._queue(kb, [Path(path) for path in options["paths"] if not is_address(path)], urls, Gone(options["gone"]))
             return
         total = sum(path.stat().st_size for path, _ in files) if not urls else None
         bar: Any
@@ -67,11 +69,12 @@ class Command(WenluCommand):
         if report.bad_count:
             raise CommandError(f"{report.bad_count} documents could not be used; all others were.", returncode=1)
 
-    def _queue(self, kb: KnowledgeBase, paths: list[Path], urls: list[str]) -> None:
-        if urls:
-            raise InvalidRequest("Addresses are not read in the background: leave --background out, or give files and folders alone.")
-        job = queue_paths(kb, paths, command_caller("ingest"))
-        self.stdout.write(f"Job {job.pk} is queued: {job.title}.")
+    def _queue(self, kb: KnowledgeBase, paths: list[Path], urls: list[str], gone: Gone) -> None:
+        caller = command_caller("ingest")
+        jobs = [queue_paths(kb, paths, caller)] if paths else []
+        jobs += [queue_addresses(kb, urls, caller, gone=gone)] if urls else []
+        for job in jobs:
+            self.stdout.write(f"Job {job.pk} is queued: {job.title}.")
 
     def _tell(self, kb: KnowledgeBase, report: IngestReport) -> None:
         for item in report.items:

@@ -1,0 +1,155 @@
+"""Pages that are fetched in the background: each counted once, whoever goes on with the job."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from apps.accounts.commands import command_caller
+from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.documents.gone import Gone
+from apps.retrieval.models import Document, Ingestion, KnowledgeBase
+from apps.retrieval.sites import site_jobs
+from apps.retrieval.sites.site_jobs import MAX_URLS, queue_addresses
+from apps.serving.jobs.files import folder_of, jobs_folder
+from apps.serving.jobs.runner import JobRunner
+from apps.serving.jobs.services import cancel_job
+from apps.serving.models import Job
+from core.errors import Forbidden, InvalidRequest
+from tests.jobs import age_leases, run_to_the_end
+from tests.web_site import Exchange, Site, html, sitemap, web_site
+
+pytestmark = pytest.mark.django_db
+COUNT = 8
+
+
+@pytest.fixture(autouse=True)
+def near(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loopback is allowed, nobody waits, and each page is a piece of its own."""
+    configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5)
+    monkeypatch.setattr(site_jobs, "PIECE_S", 0.0)
+    shutil.rmtree(jobs_folder(), ignore_errors=True)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A site of some pages and a sitemap, and a page beside them."""
+    with web_site() as site:
+        site.pages = {
+            f"/{number}": html(f"Page {number}", f"Walrus {number} lives in house {number}.", etag=f'"{number}"') for number in range(COUNT)
+        }
+        site.pages["/sitemap.xml"] = sitemap(*(f"{site.root}/{number}" for number in range(COUNT)), f"{site.root}/missing")
+        site.pages["/alone"] = html("Alone", "A heron lives alone.")
+        yield site
+
+
+@pytest.fixture
+def admin() -> Caller:
+    """Whoever runs commands, whose rights do not go."""
+    return command_caller("test")
+
+
+def runner() -> JobRunner:
+    return JobRunner(0, slice_s=0.0)
+
+
+def counts(job: Job) -> tuple[int, int, int, int]:
+    job.refresh_from_db()
+    return tuple(int(str(job.result[name])) for name in ("created", "updated", "unchanged", "bad"))  # type: ignore[return-value]
+
+
+def test_pages_and_sitemaps_become_documents_and_a_report(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
+    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml", f"{site.root}/nothing"], admin)
+    run_to_the_end(runner())
+    assert counts(job) == (COUNT + 1, 0, 0, 2)
+    assert (job.state, job.step, job.done, job.total) == ("done", "finished", COUNT + 3, COUNT + 3)
+    assert job.title == f"{site.root}/alone + 2"
+    report = Ingestion.objects.get(pk=job.result["ingestion"])
+    assert (report.created, report.codes, report.error) == (COUNT + 1, {"not_found": 2}, "") and report.finished_at
+    assert len(site.paths) == len(set(site.paths))
+    assert not folder_of(job).exists()
+
+
+def test_a_job_that_is_taken_over_at_every_step_fetches_and_counts_each_page_once(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
+    other = KnowledgeBase.objects.create(slug="it", name="IT")
+    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml"], admin)
+    waiting = [f"{site.root}/{number}" for number in range(COUNT)] * 3
+    for number, url in enumerate(waiting):  # somebody always waits, so that each turn is one piece
+        queue_addresses(other, [f"{url}?{number}"], admin)
+    while Job.objects.filter(state__in=Job.UNFINISHED).exists():
+        runner().run_one_slice()
+        age_leases()
+    assert counts(job) == (COUNT + 1, 0, 0, 1) and job.state == "done"
+    assert Document.objects.filter(kb=kb).count() == COUNT + 1
+    assert Ingestion.objects.filter(kb=kb).count() == 1
+    own = [path for path in site.paths if "?" not in path]
+    assert sorted(set(own)) == sorted(own)
+
+
+def test_a_lost_list_of_pages_is_made_again(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
+    other = KnowledgeBase.objects.create(slug="it", name="IT")
+    job = queue_addresses(kb, [f"{site.root}/sitemap.xml"], admin)
+    queue_addresses(other, [f"{site.root}/alone"], admin)
+    one = runner()
+    while not Document.objects.filter(kb=kb).exists():
+        one.run_one_slice()
+    shutil.rmtree(folder_of(job))
+    age_leases()
+    run_to_the_end(runner())
+    job.refresh_from_db()
+    assert job.state == "done" and Document.objects.filter(kb=kb).count() == COUNT
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cancelling_leaves_a_page_that_does_not_end_and_keeps_what_is_in(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
+    one = runner()
+
+    def endless(exchange: Exchange) -> None:
+        cancel_job(Job.objects.get(), admin)
+        one.beat()
+        connection.close()
+        while True:
+            exchange.wfile.write(b" ")
+            exchange.wfile.flush()
+
+    site.pages["/0"] = endless
+    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml"], admin)
+    run_to_the_end(one)
+    job.refresh_from_db()
+    assert job.state == "cancelled" and "cancelled" in Ingestion.objects.get().error
+    assert [document.title for document in Document.objects.all()] == ["Alone"]
+
+
+def test_what_is_gone_is_taken_out_where_that_was_asked(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
+    queue_addresses(kb, [f"{site.root}/sitemap.xml"], admin)
+    run_to_the_end(runner())
+    del site.pages["/3"]
+    job = queue_addresses(kb, [f"{site.root}/sitemap.xml"], admin, gone=Gone.ARCHIVE)
+    run_to_the_end(runner())
+    assert counts(job) == (0, 0, COUNT - 1, 1) and job.result["dropped"] == 1
+    assert Document.objects.get(status="archived").external_id == f"{site.root}/3"
+
+
+@pytest.mark.parametrize("urls", [[], ["file:///etc/passwd"], ["https://"], ["x"], [7], ["https://example.com/"] * (MAX_URLS + 1)])
+def test_what_is_no_list_of_addresses_is_refused(kb: KnowledgeBase, admin: Caller, urls: list[str]) -> None:
+    with pytest.raises(InvalidRequest):
+        queue_addresses(kb, urls, admin)
+    assert not jobs_folder().exists() and not Job.objects.exists()
+
+
+def test_taking_pages_out_needs_the_right_to_publish(kb: KnowledgeBase) -> None:
+    with pytest.raises(Forbidden):
+        queue_addresses(kb, ["https://example.com/"], Caller(name="user:2", role=AccessRole.EDITOR), gone=Gone.DELETE)
+
+
+def test_the_command_queues_addresses(kb: KnowledgeBase, site: Site) -> None:
+    out = StringIO()
+    call_command("ingest", "--kb", "hr", "--background", f"{site.root}/alone", stdout=out)
+    assert out.getvalue() == f"Job {Job.objects.get().pk} is queued: {site.root}/alone.\n"
+    run_to_the_end(runner())
+    assert Document.objects.get().title == "Alone"
