@@ -21,7 +21,7 @@ SHOWN_JOBS = 100
 
 
 class JobSchema(serializers.Serializer):
-    """A job: `done` of `total` in bytes, `eta_s` the seconds it will take or null, `ahead` how many of its base come before it."""
+    """A job: `done` of `total` in bytes or pages, `eta_s` the seconds it will take or null, `ahead` how many of its base come before it."""
 
     id = serializers.IntegerField()
     kind = serializers.CharField()

@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from rest_framework.test import APIClient
 
 from apps.accounts.commands import command_caller
 from apps.accounts.permissions import AccessRole, Caller
@@ -26,6 +27,7 @@ from tests.web_site import Exchange, Site, html, sitemap, web_site
 
 pytestmark = pytest.mark.django_db
 COUNT = 8
+INGESTIONS = "/api/v1/kbs/hr/ingestions/"
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +66,7 @@ def counts(job: Job) -> tuple[int, int, int, int]:
 
 
 def test_pages_and_sitemaps_become_documents_and_a_report(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
-    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml", f"{site.root}/nothing"], admin)
+    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml", f"{site.root}/nothing"], Gone.KEEP, admin)
     run_to_the_end(runner())
     assert counts(job) == (COUNT + 1, 0, 0, 2)
     assert (job.state, job.step, job.done, job.total) == ("done", "finished", COUNT + 3, COUNT + 3)
@@ -77,10 +79,10 @@ def test_pages_and_sitemaps_become_documents_and_a_report(kb: KnowledgeBase, sit
 
 def test_a_job_that_is_taken_over_at_every_step_fetches_and_counts_each_page_once(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
     other = KnowledgeBase.objects.create(slug="it", name="IT")
-    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml"], admin)
+    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml"], Gone.KEEP, admin)
     waiting = [f"{site.root}/{number}" for number in range(COUNT)] * 3
     for number, url in enumerate(waiting):  # somebody always waits, so that each turn is one piece
-        queue_addresses(other, [f"{url}?{number}"], admin)
+        queue_addresses(other, [f"{url}?{number}"], Gone.KEEP, admin)
     while Job.objects.filter(state__in=Job.UNFINISHED).exists():
         runner().run_one_slice()
         age_leases()
@@ -93,8 +95,8 @@ def test_a_job_that_is_taken_over_at_every_step_fetches_and_counts_each_page_onc
 
 def test_a_lost_list_of_pages_is_made_again(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
     other = KnowledgeBase.objects.create(slug="it", name="IT")
-    job = queue_addresses(kb, [f"{site.root}/sitemap.xml"], admin)
-    queue_addresses(other, [f"{site.root}/alone"], admin)
+    job = queue_addresses(kb, [f"{site.root}/sitemap.xml"], Gone.KEEP, admin)
+    queue_addresses(other, [f"{site.root}/alone"], Gone.KEEP, admin)
     one = runner()
     while not Document.objects.filter(kb=kb).exists():
         one.run_one_slice()
@@ -118,7 +120,7 @@ def test_cancelling_leaves_a_page_that_does_not_end_and_keeps_what_is_in(kb: Kno
             exchange.wfile.flush()
 
     site.pages["/0"] = endless
-    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml"], admin)
+    job = queue_addresses(kb, [f"{site.root}/alone", f"{site.root}/sitemap.xml"], Gone.KEEP, admin)
     run_to_the_end(one)
     job.refresh_from_db()
     assert job.state == "cancelled" and "cancelled" in Ingestion.objects.get().error
@@ -126,10 +128,10 @@ def test_cancelling_leaves_a_page_that_does_not_end_and_keeps_what_is_in(kb: Kno
 
 
 def test_what_is_gone_is_taken_out_where_that_was_asked(kb: KnowledgeBase, site: Site, admin: Caller) -> None:
-    queue_addresses(kb, [f"{site.root}/sitemap.xml"], admin)
+    queue_addresses(kb, [f"{site.root}/sitemap.xml"], Gone.KEEP, admin)
     run_to_the_end(runner())
     del site.pages["/3"]
-    job = queue_addresses(kb, [f"{site.root}/sitemap.xml"], admin, gone=Gone.ARCHIVE)
+    job = queue_addresses(kb, [f"{site.root}/sitemap.xml"], Gone.ARCHIVE, admin)
     run_to_the_end(runner())
     assert counts(job) == (0, 0, COUNT - 1, 1) and job.result["dropped"] == 1
     assert Document.objects.get(status="archived").external_id == f"{site.root}/3"
@@ -138,13 +140,13 @@ def test_what_is_gone_is_taken_out_where_that_was_asked(kb: KnowledgeBase, site:
 @pytest.mark.parametrize("urls", [[], ["file:///etc/passwd"], ["https://"], ["x"], [7], ["https://example.com/"] * (MAX_URLS + 1)])
 def test_what_is_no_list_of_addresses_is_refused(kb: KnowledgeBase, admin: Caller, urls: list[str]) -> None:
     with pytest.raises(InvalidRequest):
-        queue_addresses(kb, urls, admin)
+        queue_addresses(kb, urls, Gone.KEEP, admin)
     assert not jobs_folder().exists() and not Job.objects.exists()
 
 
 def test_taking_pages_out_needs_the_right_to_publish(kb: KnowledgeBase) -> None:
     with pytest.raises(Forbidden):
-        queue_addresses(kb, ["https://example.com/"], Caller(name="user:2", role=AccessRole.EDITOR), gone=Gone.DELETE)
+        queue_addresses(kb, ["https://example.com/"], Gone.DELETE, Caller(name="user:2", role=AccessRole.EDITOR))
 
 
 def test_the_command_queues_addresses(kb: KnowledgeBase, site: Site) -> None:
@@ -153,3 +155,37 @@ def test_the_command_queues_addresses(kb: KnowledgeBase, site: Site) -> None:
     assert out.getvalue() == f"Job {Job.objects.get().pk} is queued: {site.root}/alone.\n"
     run_to_the_end(runner())
     assert Document.objects.get().title == "Alone"
+
+
+def test_addresses_are_sent_over_http_and_fetched_in_the_background(api: APIClient, kb: KnowledgeBase, site: Site) -> None:
+    answer = api.post(INGESTIONS, {"urls": [f"{site.root}/sitemap.xml"]}, format="json")
+    job = answer.json()
+    assert (answer.status_code, job["state"], job["kind"], job["title"]) == (202, "queued", "ingest_sites", f"{site.root}/sitemap.xml")
+    run_to_the_end(runner())
+    after = api.get(f"/api/v1/kbs/hr/jobs/{job['id']}/").json()
+    assert (after["state"], after["percent"], after["result"]["created"]) == ("done", 100.0, COUNT)
+    report = api.get(f"{INGESTIONS}{after['result']['ingestion']}/").json()
+    assert [(item["place"], item["code"]) for item in report["items"]] == [(f"{site.root}/missing", "not_found")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {},
+        {"urls": "https://example.com"},
+        {"urls": []},
+        {"urls": [{}]},
+        {"urls": ["https://x/"], "gone": "burn"},
+        {"urls": ["ftp://x/"]},
+    ],
+)
+def test_a_body_without_addresses_is_refused(api: APIClient, kb: KnowledgeBase, body: object) -> None:
+    answer = api.post(INGESTIONS, body, format="json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
+def test_taking_pages_out_over_http_needs_the_right_to_publish(client_with_role: Callable[..., APIClient], kb: KnowledgeBase) -> None:
+    body = {"urls": ["https://example.com/"], "gone": "archive"}
+    roles = ("viewer", "editor", "reviewer", "admin")
+    assert [client_with_role(role).post(INGESTIONS, body, format="json").status_code for role in roles] == [403, 403, 202, 202]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import MultiPartParser
+from rest_framework.parsers import JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
+from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.documents.policies import CHOICES, MAX_MIN_CHARS, MAX_WORD_CHARS, MAX_WORDS, SWITCHES, save_policy
 from apps.retrieval.documents.screening import policy_of
 from apps.retrieval.jobs_api import JobSchema, response_of
 from apps.retrieval.models import Ingestion, IngestPolicy
 from apps.retrieval.selectors import kb_for
+from apps.retrieval.sites.site_jobs import MAX_URLS, queue_addresses
 from apps.serving.jobs.files import MAX_FILES
 from core.errors import InvalidRequest, NotFound
 from core.types import JSONDict
@@ -90,10 +94,17 @@ class UploadSchema(serializers.Serializer):
     files = serializers.ListField(child=serializers.FileField(), max_length=MAX_FILES)
 
 
+class AddressesSchema(serializers.Serializer):
+    """Pages and sitemaps to fetch, and what becomes of documents whose page is gone."""
+
+    urls = serializers.ListField(child=serializers.CharField(max_length=2000), min_length=1, max_length=MAX_URLS)
+    gone = serializers.ChoiceField(choices=[gone.value for gone in Gone], default=Gone.KEEP.value)
+
+
 class IngestionListView(APIView):
     """The runs of a knowledge base."""
 
-    parser_classes = (MultiPartParser,)
+    parser_classes = (MultiPartParser, JSONParser)
 
     @extend_schema(responses=IngestionPageSchema, summary="List ingestions", tags=["documents"])
     def get(self, request: Request, kb: str) -> Response:
@@ -102,15 +113,17 @@ class IngestionListView(APIView):
         return Response({"results": IngestionSchema(Ingestion.objects.filter(kb=base).defer("items")[:SHOWN_RUNS], many=True).data})
 
     @extend_schema(
-        request={"multipart/form-data": UploadSchema},
+        request={"multipart/form-data": UploadSchema, "application/json": AddressesSchema},
         responses={202: JobSchema},
-        summary="Read files in the background",
+        summary="Read files or pages in the background",
         tags=["documents"],
     )
     def post(self, request: Request, kb: str) -> Response:
-        """Keeps the files and queues a job that reads them; the answer is the job, and `jobs/` tells how far it is."""
+        """Queues a job that reads the files sent, or fetches the addresses named; the answer is the job, and `jobs/` tells how far it is."""
         caller = caller_of(request)
         base = kb_for(kb, caller, Permission.EDIT)
+        if (request.content_type or "").partition(";")[0].strip().lower() == "application/json":
+            return response_of(queue_addresses(base, *_addresses(request.data), caller), status=202)
         files = [(file.name, file) for file in request.FILES.getlist("files")]
         return response_of(queue_files(base, files, caller), status=202)
 
@@ -146,3 +159,13 @@ class IngestPolicyView(APIView):
         if not isinstance(request.data, dict):
             raise InvalidRequest("The body must be a JSON object.")
         return Response(policy_as_dict(save_policy(base, request.data, caller)))
+
+
+def _addresses(data: object) -> tuple[list[str], Gone]:
+    """The addresses of a body, and what becomes of documents whose page is gone."""
+    if not isinstance(data, Mapping) or not isinstance(urls := data.get("urls"), list):
+        raise InvalidRequest("The body must be a JSON object with `urls`, a list of addresses.", field="urls")
+    gone = data.get("gone", Gone.KEEP.value)
+    if gone not in [one.value for one in Gone]:
+        raise InvalidRequest(f"`gone` must be one of {', '.join(Gone)}.", field="gone")
+    return urls, Gone(gone)

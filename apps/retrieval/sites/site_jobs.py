@@ -43,7 +43,7 @@ def register_site_job() -> None:
     register_kind(JobKind(name=KIND, label=_("Fetching pages"), work=work, report=report_of))
 
 
-def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], caller: Caller, *, gone: Gone = Gone.KEEP) -> Job:
+def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], gone: Gone, caller: Caller) -> Job:
     """Queues a job that fetches pages and sitemaps. Whether an address may be fetched is seen when that is done, and reported.
 
     Raises InvalidRequest where one is no address or there are too many, Forbidden, Overloaded.

@@ -1,4 +1,4 @@
-"""Which sentences of a passage can stand in a summary? Whole ones that say something: no headings, no rows of tables, no scraps."""
+"""Which sentences of a passage can stand in a summary? Whole ones that say something: no headings, rows of tables, scraps or orders to a model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 
+from apps.retrieval.grounding.orders import plain_spans
 from apps.retrieval.summaries.ranking import MAX_SENTENCES
-from core.sentences import estimate_tokens, sentence_spans
+from core.sentences import estimate_tokens
 from core.text import guess_locale
 from core.types import Locale
 
@@ -45,7 +46,7 @@ def joined(sentences: Iterable[str]) -> str:
 
 
 def _sentences(passage: int, text: str) -> Iterator[Candidate]:
-    for place, (start, end) in enumerate(sentence_spans(text)):
+    for place, (start, end) in enumerate(plain_spans(text)):
         end = min(end, start + MAX_CHARS)
         yield Candidate(passage=passage, text=text[start:end], start=start, end=end, place=place)
 
