@@ -95,7 +95,7 @@ def test_a_request_without_files_is_told_so(api: APIClient, body: dict[str, obje
 
 
 def test_bad_bodies_are_refused(api: APIClient) -> None:
-    assert api.post(INGESTIONS, json.dumps({"files": []}), content_type="application/json").status_code == 415
+    assert api.post(INGESTIONS, json.dumps({"files": []}), content_type="application/json").status_code == 400
     assert api.post(INGESTIONS, b"junk", content_type="multipart/form-data; boundary=x").status_code == 400
     assert api.post(INGESTIONS, b"junk", content_type="multipart/form-data").status_code == 400
     assert api.get(f"{JOBS}99999999999999999999/").status_code == 404

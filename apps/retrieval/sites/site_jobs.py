@@ -28,7 +28,7 @@ from apps.serving.jobs.run import JobRun
 from apps.serving.jobs.services import enqueue_job
 from apps.serving.models import Job
 from core.errors import Cancelled, InvalidRequest, QAError
-from core.types import JSONDict
+from core.types import JSONDict, JSONValue
 
 KIND = "ingest_sites"
 MAX_URLS = 100
@@ -204,8 +204,9 @@ class _Ended(Event):
 
 
 def _as_dict(listed: Listed) -> JSONDict:
-    refusal = [listed.refusal.problem.value, listed.refusal.message] if listed.refusal else None
-    return {"url": listed.url, "sitemap": listed.sitemap, "sites": sorted(listed.sites), "refusal": refusal}
+    refusal: JSONValue = [listed.refusal.problem.value, listed.refusal.message] if listed.refusal else None
+    sites: JSONValue = [*sorted(listed.sites)]
+    return {"url": listed.url, "sitemap": listed.sitemap, "sites": sites, "refusal": refusal}
 
 
 def _from_dict(row: dict[str, object]) -> Listed:
