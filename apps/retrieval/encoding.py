@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 BATCH_TEXTS = 256
 TOKEN_TEXTS = 64  # whose token vectors are in memory at full size at a time: 64 passages of 300 tokens take 30 MB
+FEWEST_TEXTS = 16  # before the model at a time, where it is slow: whoever comes next waits for them
+SLICE_S = 1.0
 OVERLOAD_TRIES = 30
 T = TypeVar("T")
 
@@ -66,8 +68,11 @@ def encode_question_if_possible(text: str) -> EncodedQuery | None:
         return None
 
 
-def encode_texts(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts:
-    """Encodes each different text once. Raises ModelUnavailable where no encoder can be reached."""
+def encode_texts(texts: Iterable[tuple[EntryKind, str]], *, check: Callable[[], None] = lambda: None) -> EncodedTexts:
+    """Encodes each different text once. Raises ModelUnavailable where no encoder can be reached.
+
+    `check` is called every second or so and may raise.
+    """
     model = encoder()
     unique = list(dict.fromkeys(texts))
     vectors = np.empty((len(unique), model.dim), dtype=np.float32)
@@ -76,11 +81,33 @@ def encode_texts(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts:
         places = [place for place, (own, _) in enumerate(unique) if own is kind]
         ours = [simplify(unique[place][1]) for place in places]
         if kind in KINDS_WITH_TOKENS:
-            for start in range(0, len(ours), TOKEN_TEXTS):
-                _encode_with_tokens(model, ours[start : start + TOKEN_TEXTS], role, places[start : start + TOKEN_TEXTS], vectors, tokens)
+            start = 0
+            while start < len(ours):
+                check()
+                end, begun = start + _slice.texts, time.monotonic()
+                _encode_with_tokens(model, ours[start:end], role, places[start:end], vectors, tokens)
+                _slice.keep(min(end, len(ours)) - start, time.monotonic() - begun)
+                start = end
         elif ours:
             vectors[places] = model.encode(ours, role)
     return EncodedTexts(model.model_id, {text: place for place, text in enumerate(unique)}, vectors, tokens)
+
+
+class _Slice:
+    """How many texts go before the model at a time: about a second's work of it, so that two imports share it fairly."""
+
+    def __init__(self) -> None:
+        self.texts = FEWEST_TEXTS
+
+    def keep(self, texts: int, seconds: float) -> None:
+        """Learns from a slice."""
+        if texts >= self.texts and seconds < SLICE_S / 2:
+            self.texts = min(TOKEN_TEXTS, self.texts * 2)
+        elif seconds > SLICE_S * 2:
+            self.texts = max(FEWEST_TEXTS, self.texts // 2)
+
+
+_slice = _Slice()
 
 
 def _encode_with_tokens(
@@ -93,18 +120,18 @@ def _encode_with_tokens(
         tokens[place] = packed
 
 
-def encode_if_possible(texts: Sequence[tuple[EntryKind, str]]) -> EncodedTexts | None:
+def encode_if_possible(texts: Sequence[tuple[EntryKind, str]], *, check: Callable[[], None] = lambda: None) -> EncodedTexts | None:
     """Like `encode_texts`, but None where there is nothing to encode or no encoder (the caller goes on without)."""
     if not texts:
         return None
     try:
-        return encode_texts(texts)
+        return encode_texts(texts, check=check)
     except ModelUnavailable as error:
         log.warning("encoding skipped error=%s texts=%d", error.code, len(texts))
         return None
 
 
-def encode_in_batches(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts | None:
+def encode_in_batches(texts: Iterable[tuple[EntryKind, str]], *, check: Callable[[], None] = lambda: None) -> EncodedTexts | None:
     """Like `encode_if_possible` for any number of texts: a bounded number waits for the model at a time, and it waits for a busy one.
 
     Where the encoder goes away midway, what it made so far. Raises Overloaded where it stays busy for very long.
@@ -113,7 +140,7 @@ def encode_in_batches(texts: Iterable[tuple[EntryKind, str]]) -> EncodedTexts | 
     parts: list[EncodedTexts] = []
     for start in range(0, len(unique), BATCH_TEXTS):
         batch = unique[start : start + BATCH_TEXTS]
-        encoded = when_free(lambda batch=batch: encode_if_possible(batch))  # type: ignore[misc]
+        encoded = when_free(lambda batch=batch: encode_if_possible(batch, check=check))  # type: ignore[misc]
         if encoded is None or (parts and encoded.encoder != parts[0].encoder):
             break
         parts.append(encoded)

@@ -13,6 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.documents import ingesting
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
@@ -86,7 +87,9 @@ def test_unchanged_rows_cost_no_encoding_and_few_queries(read: Read, encoder: Ha
     assert len(queries) <= 8  # the policy, one look-up, the report
 
 
-def test_queries_do_not_grow_with_the_rows(read: Read) -> None:
+def test_queries_do_not_grow_with_the_rows_of_a_piece(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingesting, "FIRST_PASSAGES", 100)
+
     def cost(rows: list[dict[str, object]]) -> int:
         with CaptureQueriesContext(connection) as queries:
             read(*rows)

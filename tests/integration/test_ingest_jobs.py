@@ -175,3 +175,25 @@ def test_an_editor_proposes_in_the_background_too(kb: KnowledgeBase, client_with
     Job.objects.update(actor=f"key:{kb.apikey_set.get().pk}")
     run_to_the_end(runner())
     assert Document.objects.get().status == "in_review"
+
+
+def test_cancelling_does_not_wait_for_a_large_piece(kb: KnowledgeBase, admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FEWEST_PASSAGES", "FIRST_PASSAGES", "MOST_PASSAGES"):
+        monkeypatch.setattr(ingesting, name, 500)
+    job = queue(kb, admin, rows_jsonl=rows(200))
+    one = runner()
+
+    class Cancelling(HashingEncoder):
+        """In the middle of the piece, somebody cancels."""
+
+        def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
+            if self.texts_encoded:
+                cancel_job(job, admin)
+                one.beat()
+            return super().encode_tokens(texts, role)
+
+    encoder = Cancelling()
+    use_backend(get_settings().encoder_backend, encoder)
+    run_to_the_end(one)
+    assert encoder.texts_encoded < 200
+    assert counts(job) == (0, 0, 0, 0) and job.state == "cancelled" and not Document.objects.exists()

@@ -24,8 +24,8 @@ from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from core.errors import Cancelled, Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES, LOOK_UP_S = 200, 16 << 20, 5.0
-READ_S, PIECE_S = 5.0, 1.0
-FEWEST_PASSAGES, FIRST_PASSAGES, MOST_PASSAGES = 16, 128, 512
+READ_S, PIECE_S = 5.0, 2.0
+FEWEST_PASSAGES, FIRST_PASSAGES, MOST_PASSAGES = 16, 32, 512
 
 Progress = Callable[[int], None]
 
@@ -282,7 +282,7 @@ class _Run:
             settled()
             return
         try:
-            save_documents(self._kb, [one.draft for one in placed], self._caller, along=count)
+            save_documents(self._kb, [one.draft for one in placed], self._caller, along=count, check=self._check)
         except Forbidden as error:
             if len(placed) == 1:
                 self._report.refuse(placed[0].place, error.message)

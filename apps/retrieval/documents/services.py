@@ -79,20 +79,25 @@ class _Plan:
 
 
 def save_documents(
-    kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller, *, along: Callable[[SavedDocuments], None] = lambda saved: None
+    kb: KnowledgeBase,
+    drafts: Sequence[Draft],
+    caller: Caller,
+    *,
+    along: Callable[[SavedDocuments], None] = lambda saved: None,
+    check: Callable[[], None] = lambda: None,
 ) -> SavedDocuments:
     """Creates the documents, or replaces those whose id exists; all or nothing, and no transaction is open while the encoder works.
 
     Passages that stay as they are keep their entry and vector; others are replaced in the same moment. Raises Forbidden where
     the caller may not publish and the change would touch what is published. `along` writes what must be there if and only if the
-    documents are: it is called in their transaction.
+    documents are: it is called in their transaction. `check` is called while the encoder works, and may raise.
     """
     caller.require(Permission.EDIT, kb.pk)
     if any(draft.row.status == _PUBLISHED for draft in drafts) and not caller.may(Permission.PUBLISH, kb.pk):
         raise Forbidden("Your role may not publish: save it as `in_review`, and a reviewer will.", field="status")
     _, foreseen = _plan(kb, drafts, caller)
     texts = [(EntryKind.PASSAGE, entry_text(passage)) for passage in foreseen.find]
-    encoded = encode_in_batches(texts + question_texts(foreseen.find + foreseen.dropped_passages))
+    encoded = encode_in_batches(texts + question_texts(foreseen.find + foreseen.dropped_passages), check=check)
     with transaction.atomic():
         KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
         documents, plan = _plan(kb, drafts, caller)

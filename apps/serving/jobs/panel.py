@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
+from django.db.models import Case, Count, QuerySet, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -30,6 +30,7 @@ JOBS_A_PAGE = 25
 LOOK_S = 5
 COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger", "cancelled": "warning"}
 _SLUG = re.compile(r"[-\w]{1,80}")
+_UNFINISHED_FIRST = Case(When(state="running", then=0), When(state="queued", then=1), default=2)
 STEPS = {"reading": gettext_lazy("reading"), "listing": gettext_lazy("listing"), "finished": gettext_lazy("finished")}
 
 
@@ -96,7 +97,7 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
     within_kb = mine.filter(kb__slug=slug) if slug else mine
     state = request.GET.get("state", "")
     state = state if state in Job.State.values else ""
-    chosen = within_kb.filter(state=state) if state else within_kb
+    chosen = (within_kb.filter(state=state) if state else within_kb).order_by(_UNFINISHED_FIRST, "-pk")
     page = Paginator(chosen, JOBS_A_PAGE).get_page(request.GET.get("page", "1"))
     bases = mine.exclude(kb=None).order_by("kb__name").values_list("kb__slug", "kb__name").distinct()
     return {
