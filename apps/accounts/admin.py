@@ -32,6 +32,7 @@ admin.site.unregister(Group)
 MANAGED: Mapping[str, Permission | None] = dict.fromkeys(("view", "add", "change", "delete"), Permission.MANAGE)
 ACTIONS = {
     "save_faqs": gettext_lazy("saved FAQs"), "delete_faqs": gettext_lazy("deleted FAQs"), "load_demo": gettext_lazy("loaded the demo"),
+    "load_demo_documents": gettext_lazy("loaded the documents of the demo"),
     "create_kb": gettext_lazy("made a knowledge base"), "change_kb": gettext_lazy("changed a knowledge base"), "delete_kb": gettext_lazy("deleted a knowledge base"),
     "save_query_layer": gettext_lazy("changed the words of questions"),
     "create_bot": gettext_lazy("made a bot"), "change_bot": gettext_lazy("changed a bot"), "delete_bot": gettext_lazy("deleted a bot"),

@@ -340,6 +340,7 @@ def test_the_demo_is_made_once_and_keeps_edits(encoder: HashingEncoder, admin_ca
     assert len(bot.suggestions_zh.splitlines()) == len(bot.suggestions_en.splitlines()) == 4
     kb = KnowledgeBase.objects.get(slug="demo-en")
     assert set(kb.faqs.values_list("locale", "status")) == {("en", "published")} and kb.faqs.count() >= 120
+    assert set(kb.documents.values_list("language", "status")) == {("en", "published")} and kb.documents.count() == 7
     save_faqs(kb, [parse_row({"id": "a3-vs-a5", "question": "A3 or A5?", "answer": "Mine."})], admin_caller)  # type: ignore[arg-type]
     encoded = encoder.texts_encoded
     assert run("demo")[0] == 0

@@ -1,15 +1,14 @@
 """Does a source say this? Checks one written sentence against the sentences of the sources, by words, numbers and meaning.
 
 First what needs no weighing: every number, name and code of the sentence stands in the place that supports it, a number behind the
-same code, and both deny or both do not. Then a logistic function, fitted for the encoder, of the cosine, of the share of the sentence's
-words that stand there, and of the share that stand there in the same order.
+same code, and both deny or both do not. Then enough of its words must stand there, enough of them in the same order, and the meaning
+must be near: three least values, fitted for the encoder.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,10 +16,12 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 
+import rjieba
+
 from apps.retrieval.encoding import encoder
 from apps.retrieval.grounding.orders import is_order
 from apps.retrieval.grounding.prompt import PromptSource
-from apps.retrieval.indexes.analysis import analyze, fold, simplify
+from apps.retrieval.indexes.analysis import CHINESE_PARTICLES, ENGLISH_STOP_WORDS, RUN, fold, simplify, stem
 from apps.retrieval.query_layer.numbers import in_figures
 from apps.retrieval.token_vectors import weights_of
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded
@@ -31,7 +32,6 @@ from core.types import FloatArray, JSONDict, JSONValue, Locale, Role
 log = logging.getLogger(__name__)
 
 COMPARED = 3  # places with the most of a sentence's words, whose meaning is compared
-JOINED = 2  # sentences of a place, at most
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CODE_OR_NUMBER = re.compile(r"\b[a-z]{1,4}-?\d+[a-z]?\b|(?<![a-z])\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"\b[A-Za-z][\w'’-]*(?:[.@/][\w-]+)*")
@@ -41,6 +41,9 @@ _FIGURES = {word: str(value) for value, word in enumerate(
 _DENIAL = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|unable|except|unless)\b|n't\b"
     r"|不(?!过|同|仅|但|锈|超过|少于|低于|高于|晚于|早于|足|满|断|久|妨)|没|无(?!线|论|需)|未(?!来)|勿|别(?!的|人|墅)|禁|除外"
+)
+_SAYING_LITTLE = CHINESE_PARTICLES | frozenset(
+    ["是", "您", "你", "我", "请", "会", "要", "就", "也", "都", "可以", "可", "和", "与", "或", "及", "在"]
 )
 _MORE = re.compile(r"(?<=[特分级类个性区])别|非常")
 
@@ -58,32 +61,29 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Support:
-    """What was found for a sentence: the source that says it best, how likely that one supports it (0..1), and the verdict."""
+    """What was found for a sentence: the source that says it best, how like it is in each feature (0..1), and the verdict."""
 
     verdict: Verdict
     source: int | None = None
-    probability: float = 0.0
     features: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SupportFit:
-    """A logit's weights for the encoder `encoder`; at least `threshold` counts as supported. `provenance` says what they rest on."""
+    """The least values of the features at which a source supports a sentence, for the encoder `encoder`; `provenance` says what they rest on."""
 
     encoder: str
-    weights: Mapping[str, float]
-    intercept: float
-    threshold: float
+    least: Mapping[str, float]
     provenance: Mapping[str, JSONValue] = field(default_factory=dict)
 
-    def probability(self, features: Mapping[str, float]) -> float:
-        """How likely a place with these features supports the sentence."""
-        return 1.0 / (1.0 + math.exp(-(self.intercept + sum(self.weights.get(name, 0.0) * value for name, value in features.items()))))
+    def accepts(self, features: Mapping[str, float]) -> bool:
+        """Whether a place with these features supports the sentence. What is not known is not asked for."""
+        return all(features[name] >= least for name, least in self.least.items() if name in features)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """One or two neighbouring sentences of a source; all but `text` and `denies` count what the source stands under, too.
+    """A sentence of a source; all but `text` and `denies` count what the source stands under, too.
 
     `codes` are the codes that stand before each number.
     """
@@ -108,7 +108,7 @@ class Evidence:
         """The best support that any place gives; of equally good ones, from a source that the sentence itself names."""
         if is_order(sentence):
             return Support(verdict=Verdict.ORDER)
-        terms, names, codes = analyze(sentence), names_in(sentence), codes_before_numbers(sentence)
+        terms, names, codes = content_terms(sentence), names_in(sentence), codes_before_numbers(sentence)
         if not terms or not self._places:
             return Support(verdict=Verdict.UNLIKE)
         numbers = numbers_in(sentence)
@@ -122,16 +122,14 @@ class Evidence:
         agreeing = [place for place in fitting if place.denies == denies]
         if not agreeing:
             return Support(verdict=Verdict.DENIAL)
-        near = sorted(agreeing, key=lambda place: (-_share(terms, place.terms), place.source not in cited))[:COMPARED]
+        near = sorted(agreeing, key=lambda place: (-_likeness(terms, place), place.source not in cited))[:COMPARED]
         cosines, fit = self._cosines(sentence, near)
-        best = Support(verdict=Verdict.UNLIKE)
-        for place, cosine in zip(near, cosines, strict=True):
-            features = features_of(terms, place.terms, cosine)
-            probability = fit.probability(features)
-            if probability > best.probability:
-                verdict = Verdict.SUPPORTED if probability >= fit.threshold else Verdict.UNLIKE
-                best = Support(verdict=verdict, source=place.source, probability=probability, features=features)
-        return best
+        found = [
+            Support(verdict=Verdict.SUPPORTED if fit.accepts(features) else Verdict.UNLIKE, source=place.source, features=features)
+            for place, cosine in zip(near, cosines, strict=True)
+            for features in [features_of(terms, place.terms, cosine)]
+        ]
+        return next((support for support in found if support.verdict is Verdict.SUPPORTED), found[0])
 
     def _cosines(self, sentence: str, places: Sequence[Place]) -> tuple[list[float | None], SupportFit]:
         """The cosine of the sentence to each place, and the fit to use; without an encoder, words alone decide."""
@@ -148,20 +146,36 @@ class Evidence:
 
 
 def places_of(source: PromptSource) -> list[Place]:
-    """Each sentence of a source, and each with the one that follows it."""
-    spans = list(sentence_spans(source.text))
-    found = []
-    for first in range(len(spans)):
-        for last in range(first, min(first + JOINED, len(spans))):
-            text = source.text[spans[first][0] : spans[last][1]]
-            context = f"{source.head}\n{text}"
-            found.append(
-                Place(
-                    source=source.number, text=text, terms=tuple(analyze(context)), numbers=numbers_in(context),
-                    codes=codes_before_numbers(context), names=frozenset(map(_folded_name, _NAME.findall(context))), denies=is_denial(text),
-                )
-            )  # fmt: skip
+    """The sentences of a source."""
+    return places_of_text(source.text, source=source.number, head=source.head)
+
+
+def places_of_text(text: str, *, source: int = 1, head: str = "") -> list[Place]:
+    """The same of a text by itself."""
+    found, before = [], ""
+    for start, end in sentence_spans(text):
+        found.append(_place(text[start:end], before, source, head))
+        before = text[start:end]
     return found
+
+
+def _place(text: str, before: str, source: int, head: str) -> Place:
+    """A sentence under its title and headings; of the one before it the names, which "it" may stand for, and codes."""
+    names = (
+        _NAME.findall(before)
+        if guess_locale(before) is Locale.ZH
+        else [name for name in _NAME.findall(before) if _is_name(name, is_first=False)]
+    )
+    context = f"{head}\n{' '.join(names)}\n{text}"
+    return Place(
+        source=source,
+        text=text,
+        terms=tuple(content_terms(context)),
+        numbers=numbers_in(f"{head}\n{text}"),
+        codes=codes_before_numbers(context),
+        names=frozenset(map(_folded_name, _NAME.findall(context))),
+        denies=is_denial(text),
+    )
 
 
 def numbers_in(text: str) -> frozenset[str]:
@@ -221,8 +235,8 @@ def load_support(model_id: str) -> SupportFit:
 
 @cache
 def fallback() -> SupportFit:
-    """For unknown encoders, and where none answers: four fifths of the words must be the source's."""
-    return SupportFit(encoder="", weights={"words": 20.0}, intercept=-16.0, threshold=0.5)
+    """For unknown encoders, and where none answers: nearly all words must be the source's, most of them in its order."""
+    return SupportFit(encoder="", least={"words": 0.95, "order": 0.7})
 
 
 def parse_support(content: str) -> SupportFit:
@@ -248,6 +262,24 @@ def features_of(terms: Sequence[str], others: Sequence[str], cosine: float | Non
     """What tells whether a place with the terms `others` supports a sentence of the terms `terms`."""
     features = {"words": _share(terms, others), "order": _longest_common(terms, others) / len(terms)}
     return features if cosine is None else {**features, "cosine": cosine}
+
+
+def content_terms(text: str) -> list[str]:
+    """The words of a text that say something, in order: English stems, Chinese words; numbers are looked at by themselves.
+
+    Chinese pairs of characters, which searches use as well, would differ wherever one particle does.
+    """
+    terms: list[str] = []
+    for han, word in RUN.findall(in_figures(fold(text))):
+        if han:
+            terms += [part for part in rjieba.cut(han, False) if part not in _SAYING_LITTLE]
+        elif word not in ENGLISH_STOP_WORDS and word not in _FIGURES and not word.isdigit():
+            terms.append(stem(word))
+    return terms
+
+
+def _likeness(terms: Sequence[str], place: Place) -> float:
+    return sum(features_of(terms, place.terms, None).values())
 
 
 def _share(terms: Sequence[str], others: Sequence[str]) -> float:

@@ -60,7 +60,6 @@ class Draft:
                 "text": claim.text,
                 "verdict": support.verdict.value,
                 "source": support.source,
-                "probability": round(support.probability, 4),
                 "features": {name: round(value, 4) for name, value in support.features.items()},
             }
         )

@@ -11,6 +11,7 @@ from django.core.management.base import CommandParser
 from apps.accounts.audit import record
 from apps.accounts.commands import WenluCommand, command_caller
 from apps.accounts.models import AuditEntry
+from apps.dialogue.demo_documents import load_demo_documents
 from apps.dialogue.models import Bot
 from apps.dialogue.services import create_bot
 from apps.faq.files import FileFormat
@@ -43,7 +44,7 @@ class Command(WenluCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--reset", action="store_true", help="give every demo FAQ its first wording back")
+        parser.add_argument("--reset", action="store_true", help="give every demo FAQ and document its first wording back")
 
     def handle(self, *args: object, **options: Any) -> None:
         kbs = [self._base(locale, reset=options["reset"]) for locale in BASES]
@@ -57,8 +58,7 @@ class Command(WenluCommand):
         slug, name = BASES[locale]
         caller = command_caller("demo")
         kb = KnowledgeBase.objects.filter(slug=slug).first() or create_kb(slug=slug, name=name, locale=locale, caller=caller)
-        loaded = AuditEntry.objects.filter(action="load_demo", kb_slug=slug, at__gte=kb.created_at)
-        if reset or not loaded.exists():
+        if reset or not _was_done("load_demo", kb):
             report = import_faqs(
                 kb, io.BytesIO(_rows(locale)), name="demo", caller=caller, file_format=FileFormat.JSONL, locale=locale.value
             )
@@ -66,7 +66,15 @@ class Command(WenluCommand):
                 raise InvalidRequest(f"Row {report.bad[0].row} of the {locale} demo: {report.bad[0].reason}")
             record(caller, "load_demo", target=slug, kb=slug)
             self.stdout.write(f"{slug}: {report.created} FAQs created, {report.updated} updated, {report.unchanged} unchanged.")
+        if reset or not _was_done("load_demo_documents", kb):
+            count = load_demo_documents(kb, locale, caller)
+            record(caller, "load_demo_documents", target=slug, kb=slug)
+            self.stdout.write(f"{slug}: {count} documents.")
         return kb
+
+
+def _was_done(action: str, kb: KnowledgeBase) -> bool:
+    return AuditEntry.objects.filter(action=action, kb_slug=kb.slug, at__gte=kb.created_at).exists()
 
 
 def _rows(locale: Locale) -> bytes:
