@@ -179,7 +179,7 @@ def shown_sentences(answer: str) -> list[str]:
     from core.sentences import sentence_spans
 
     plain = _NUMBERED.sub("", answer)
-    return [plain[start:end] for start, end in sentence_spans(plain)]
+    return [plain[start:end] for start, end in sentence_spans(plain) if any(map(str.isalnum, plain[start:end]))]
 
 
 def figures(answers: list[dict[str, object]], obeyed: list[dict[str, object]], forced: list[dict[str, object]]) -> dict[str, object]:

@@ -38,12 +38,15 @@ def generator_folder() -> Path:
 
 def test_what_the_generator_writes_reaches_the_reader_only_as_far_as_a_document_says_it(generator_folder: Path, bench: Bench) -> None:
     documents = "\n".join(path.read_text() for path in FOLDER.glob("*.md"))
+    drafted = 0
     for row in chosen("questions.jsonl", 1):
         found = bench.answer(row)
         supported = [one["text"] for one in found["sentences"] if one["verdict"] == "supported"]  # type: ignore[attr-defined, index]
-        assert not found["degraded"] and found["sentences"]
+        drafted += len(found["sentences"])  # type: ignore[arg-type]
+        assert not found["degraded"]
         assert found["by"] == ("generator" if supported else "extraction")
         assert all(sentence in supported or sentence in documents for sentence in shown_sentences(str(found["answer"])))
+    assert drafted > 0
 
 
 def test_a_generator_that_obeys_every_order_in_a_document_is_not_heard(bench: Bench) -> None:
