@@ -11,6 +11,8 @@ from apps.serving.connections import Patience, follow
 
 MAX_BYTES = 512 << 10  # RFC 9309, 2.5: at least 500 KiB; what is beyond does not count
 MAX_DELAY_S = 30.0
+_NAMING = ("user-agent", "useragent", "user agent")
+_SOMEBODY_ELSE = "somebody-else"
 _UNKNOWN = "User-agent: *\nDisallow: /"
 
 
@@ -50,7 +52,22 @@ def read_rules(origin: str, user_agent: str, enter: Callable[[str], Patience]) -
 
 def parse_rules(data: bytes, user_agent: str) -> Rules:
     """The rules in the bytes of a robots.txt, of which the first `MAX_BYTES` count."""
-    return Rules(parsed=Protego.parse(data[:MAX_BYTES].decode("utf-8-sig", "replace")), user_agent=user_agent)
+    text = data[:MAX_BYTES].decode("utf-8-sig", "replace")
+    return Rules(parsed=Protego.parse(_for_us(text, user_agent)), user_agent=user_agent)
+
+
+def _for_us(text: str, user_agent: str) -> str:
+    """The text with one name for everybody else: Protego keeps each rule once a name, and a hostile file has thousands of either."""
+    return "\n".join(_with_short_name(line, user_agent.lower()) for line in text.splitlines())
+
+
+def _with_short_name(line: str, us: str) -> str:
+    field = line.strip().lower()
+    name = next((field.removeprefix(known).lstrip(": \t") for known in _NAMING if field.startswith(known)), None)
+    if name is None:
+        return line
+    name = name.partition("#")[0].strip()
+    return line if name == "*" or (name and name.replace("*", "") in us) else f"User-agent: {_SOMEBODY_ELSE}"
 
 
 def _first(parts: Iterator[bytes]) -> Iterator[bytes]:

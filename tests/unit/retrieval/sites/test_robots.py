@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from apps.retrieval.sites.robots import MAX_BYTES, MAX_DELAY_S, parse_rules
@@ -51,3 +53,21 @@ def test_no_rules_odd_bytes_and_endless_files_do_no_harm() -> None:
     assert parse_rules(b"\xef\xbb\xbfUser-agent: *\nDisallow: /\xff\x00", "wenlu").allow("https://example.com/x")
     long = b"User-agent: *\n" + b"#" * MAX_BYTES + b"\nDisallow: /"
     assert parse_rules(long, "wenlu").allow("https://example.com/x")
+
+
+def test_rules_for_others_are_not_ours_and_names_may_be_written_oddly() -> None:
+    rules = parse_rules(
+        b"user agent  Wenlu*\nDisallow: /ours\n\nUser-Agent: wenlubot # other\nDisallow: /theirs\n\nUser-agent:\nDisallow: /nobodys",
+        "wenlu",
+    )
+    assert [rules.allow(f"https://example.com/{path}") for path in ("ours", "theirs", "nobodys")] == [False, True, True]
+
+
+def test_a_file_of_thousands_of_names_and_rules_takes_little_memory() -> None:
+    names = b"".join(b"User-agent: bot%d\n" % number for number in range(15_000))
+    rules = b"".join(b"Disallow: /%d\n" % number for number in range(10_000))
+    tracemalloc.start()
+    parsed = parse_rules(names + b"User-agent: *\n" + rules, "wenlu")
+    assert (parsed.allow("https://example.com/x"), parsed.allow("https://example.com/9999")) == (True, False)
+    assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    tracemalloc.stop()
