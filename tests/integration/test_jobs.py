@@ -7,8 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
 
+from apps.accounts.callers import caller_named
+from apps.accounts.models import User
 from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs import kinds, leases
@@ -284,3 +287,23 @@ def test_looking_for_work_takes_few_queries_however_much_waits(
     with django_assert_max_num_queries(3):  # type: ignore[attr-defined]
         assert leases.next_claimable([COUNTING]) is not None
     assert connection.vendor in ("sqlite", "postgresql")
+
+
+def test_a_process_of_its_own_works_until_nothing_waits(kb: KnowledgeBase, counting: Counting) -> None:
+    queued(kb, "a")
+    call_command("run_jobs", "--once")
+    assert states() == {"a": State.DONE}
+
+
+@pytest.mark.parametrize("name", ["user:999", "user:x", "key:999", "key:", "nobody", ""])
+def test_nobody_acts_under_a_name_that_is_nobodys(name: str, db: None) -> None:
+    with pytest.raises(Forbidden):
+        caller_named(name)
+
+
+def test_a_caller_has_the_rights_of_the_moment(kb: KnowledgeBase) -> None:
+    user = User.objects.create(username="ada", role="editor")
+    assert caller_named(f"user:{user.pk}").may(kinds.Permission.EDIT, kb.pk)
+    User.objects.update(is_active=False)
+    with pytest.raises(Forbidden):
+        caller_named(f"user:{user.pk}")
