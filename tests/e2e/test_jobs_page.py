@@ -1,0 +1,77 @@
+"""The panel's page of jobs in Chromium: bars move as the socket tells, a job that ends is seen without a reload, cancel works."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
+from pytest_django.live_server_helper import LiveServer
+
+from apps.accounts.commands import command_caller
+from apps.accounts.models import User
+from apps.retrieval.documents.ingest_jobs import queue_files
+from apps.retrieval.models import KnowledgeBase
+from apps.serving.jobs.progress import as_dict
+from apps.serving.models import Job
+
+
+@pytest.fixture
+def job(transactional_db: None) -> Job:
+    kb = KnowledgeBase.objects.create(slug="hr", name="员工手册")
+    waiting = queue_files(kb, [("年假.txt", io.BytesIO(b"x" * 1000))], command_caller("test"))
+    Job.objects.filter(pk=waiting.pk).update(state=Job.State.RUNNING, done=100, step="reading", lease_owner="other:1:x:y")
+    return Job.objects.get(pk=waiting.pk)
+
+
+@pytest.fixture
+def sockets() -> list[WebSocketRoute]:
+    return []
+
+
+@pytest.fixture(params=[(1440, 900), (390, 844)], ids=["desktop", "phone"])
+def page(
+    request: pytest.FixtureRequest, job: Job, sockets: list[WebSocketRoute], settings: object, chromium: Browser, live_server: LiveServer
+) -> Iterator[Page]:
+    """The page of jobs, opened by an administrator; its socket ends here."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+    User.objects.create_user("ada", password="secret", is_staff=True, role="admin")
+    width, height = request.param
+    page = chromium.new_context(base_url=live_server.url, locale="zh-CN", viewport={"width": width, "height": height}).new_page()
+    page.route_web_socket("**/ws/jobs/", lambda socket: sockets.append(socket))  # a function of ours: Playwright marks it
+    page.goto("/admin/serving/jobs/")
+    page.get_by_label("用户名").fill("ada")
+    page.locator("#id_password").fill("secret")
+    page.get_by_role("button", name="登录").click()
+    expect(page.get_by_text("年假.txt", exact=True)).to_be_visible()
+    yield page
+    page.context.close()
+
+
+def tell(page: Page, sockets: list[WebSocketRoute], **changed: object) -> None:
+    """What the socket says of the job."""
+    while not sockets:
+        page.wait_for_timeout(20)
+    sockets[-1].send(json.dumps({"type": "jobs", "jobs": [{**as_dict(Job.objects.get()), "kb": "hr", **changed}]}))
+
+
+def test_the_bar_moves_and_the_end_is_seen_without_a_reload(page: Page, sockets: list[WebSocketRoute]) -> None:
+    bar = page.get_by_role("progressbar")
+    expect(bar).to_have_attribute("aria-valuenow", "10")
+    page.evaluate("document.body.dataset.kept = 'yes'")
+    tell(page, sockets, percent=55.5, eta_s=240)
+    expect(bar).to_have_attribute("aria-valuenow", "56")
+    expect(page.get_by_text("约剩 4 分钟")).to_be_visible()
+    Job.objects.update(state=Job.State.DONE, lease_owner="")
+    tell(page, sockets)
+    expect(page.locator("[data-state=done]")).to_be_visible()
+    assert page.evaluate("document.body.dataset.kept") == "yes"
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
+
+
+def test_the_button_cancels(page: Page) -> None:
+    page.get_by_role("button", name="取消").click()
+    expect(page.get_by_text("“年假.txt”将在数秒内结束。")).to_be_visible()
+    assert Job.objects.get().cancel_requested
