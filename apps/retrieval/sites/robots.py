@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from threading import Event
 
 from protego import Protego
 
@@ -36,12 +37,12 @@ class Rules:
         return min(asked, MAX_DELAY_S)
 
 
-def read_rules(origin: str, user_agent: str, enter: Callable[[str], Patience]) -> Rules:
+def read_rules(origin: str, user_agent: str, enter: Callable[[str], Patience], cancel: Event) -> Rules:
     """The rules of an origin. No robots.txt (any 4xx) allows everything; one that fails forbids everything (RFC 9309, 2.3.1).
 
-    Raises AddressRefused, DeadlineExceeded and Unreachable: then the pages cannot be had either.
+    Raises AddressRefused, DeadlineExceeded, Unreachable and Cancelled: then the pages cannot be had either.
     """
-    with follow(f"{origin}/robots.txt", headers={"User-Agent": user_agent}, enter=enter) as answer:
+    with follow(f"{origin}/robots.txt", headers={"User-Agent": user_agent}, enter=enter, cancel=cancel) as answer:
         if answer.status == 200:
             return parse_rules(b"".join(_first(answer.body)), user_agent)
         if 400 <= answer.status < 500 and answer.status != 429:

@@ -95,14 +95,13 @@ class Visitor:
         headers = {"User-Agent": self._settings.site_user_agent, "Accept": _ACCEPT, "Accept-Encoding": "gzip"}
         headers |= known.as_headers() if known else {}
         with follow(url, headers=headers, enter=lambda each: self._enter(each, sites), cancel=self._cancel) as answer:
+            page = self._page(answer) if answer.status == 200 else None
             self._failures.pop(site_of(url), None)
             if answer.status in (429, 503):
                 return None, _retry_after_s(answer, tries_left)
-            if answer.status == 304 and known and known.as_headers():
-                return None, None
-            if answer.status != 200:
+            if page is None and not (answer.status == 304 and known and known.as_headers()):
                 raise _refused_status(answer.status)
-            return self._page(answer), None
+            return page, None
 
     def _page(self, answer: Answer) -> Page:
         content_type, charset = _type_of(answer.headers)
@@ -133,7 +132,7 @@ class Visitor:
 
     def _rules_of(self, origin: str) -> Rules:
         if origin not in self._rules:
-            self._rules[origin] = read_rules(origin, self._settings.site_user_agent, lambda _: self._patience())
+            self._rules[origin] = read_rules(origin, self._settings.site_user_agent, lambda _: self._patience(), self._cancel)
         return self._rules[origin]
 
     def _patience(self) -> Patience:

@@ -188,9 +188,19 @@ def test_a_host_that_is_away_is_not_tried_for_ever(site: Site) -> None:
     assert len(site.paths) == MAX_FAILURES
 
 
-def test_who_stops_does_not_wait_for_a_slow_page(site: Site) -> None:
+def test_a_host_whose_pages_never_end_counts_as_away_too(site: Site, near: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    near(site_page_s=1)
+    monkeypatch.setattr("apps.retrieval.sites.visiting.MAX_FAILURES", 1)
+    visitor = Visitor()
+    site.pages = {"/a": dripping, "/b": html("B", "b")}
+    assert problem_of(visitor, f"{site.root}/a") is Problem.TIMED_OUT
+    assert problem_of(visitor, f"{site.root}/b") is Problem.UNREACHABLE
+
+
+@pytest.mark.parametrize("path", ["/a", "/robots.txt"])
+def test_who_stops_does_not_wait_for_a_slow_page(site: Site, path: str) -> None:
     stop = Event()
-    site.pages = {"/a": dripping}
+    site.pages = {path: dripping}
     Timer(0.2, stop.set).start()
     with pytest.raises(Cancelled):
         Visitor(cancel=stop).fetch(f"{site.root}/a")
