@@ -64,6 +64,7 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": parts.port or 5432,
+        "CONN_HEALTH_CHECKS": True,  # else each connection that a restarted PostgreSQL cut costs somebody an answer
         "OPTIONS": {"pool": {"min_size": 2, "max_size": QA.http_threads, "timeout": 10}},
     }
 
