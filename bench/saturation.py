@@ -36,6 +36,7 @@ RESULT = Path(__file__).parent / "results" / "saturation.json"
 DATABASE = 13
 WORKERS = 2
 CACHED = 500
+CONCURRENCY = 8  # threads come as they are needed: with few of them all are there, with their connections, within the warm-up
 SAMPLE_S = 5.0
 WARM_UP_SHARE = 0.5
 MAX_GROWTH_A_MINUTE = {"memory_mb": 2.0, "threads": 0.5, "connections": 0.5, "files": 0.5}
@@ -171,12 +172,17 @@ def main() -> None:
     arguments = parser.parse_args()
     url = f"{arguments.redis}/{DATABASE}"
     os.environ["QA_EMBEDDING_CACHE_ENTRIES"] = str(CACHED)  # full within the warm-up: what grows later is no cache
-    settings = get_settings().model_copy(update={"redis_url": url})
+    settings = get_settings().model_copy(update={"redis_url": url, "worker_concurrency": CONCURRENCY})
     with ExitStack() as stack:
         client = stack.enter_context(redis.Redis.from_url(url))
         client.flushdb()
         for number in range(WORKERS):
-            environ = {"QA_REDIS_URL": url, "QA_LOG_LEVEL": "WARNING", "QA_WORKER_ROLES": "encoder,reranker"}
+            environ = {
+                "QA_REDIS_URL": url,
+                "QA_LOG_LEVEL": "WARNING",
+                "QA_WORKER_ROLES": "encoder,reranker",
+                "QA_WORKER_CONCURRENCY": str(CONCURRENCY),
+            }
             named = ["-A", "qa_project.celery", *worker_arguments(settings), f"--hostname=saturation-{number}@%h"]
             stack.enter_context(worker(named, environ))
         while len(alive := read_workers(client)) < WORKERS:
