@@ -27,9 +27,7 @@ def read_demo_document(path: Path) -> Reading:
     """One file: its first line is the title, a line after `##` a heading, all else paragraphs. The id is the name without the language."""
     first, _, text = path.read_text(encoding="utf-8").partition("\n")
     id, locale, _ = path.name.split(".")
-    row = DocumentRow(
-        id=id, title=first.lstrip("# "), text=text.strip(), language=locale, category="demo", status=str(Document.Status.PUBLISHED)
-    )
+    row = DocumentRow(id=id, title=first.lstrip("# "), text=text.strip(), language=locale, status=str(Document.Status.PUBLISHED))
     return Reading(row=row, blocks=tuple(map(_with_heading, blocks_of_text(text))))
 
 

@@ -54,7 +54,7 @@ def snippets(question: str, text: str) -> list[Snippet]:
     sentences = [piece for start, end in sentence_spans(text) for piece in _cut(start, end)]
     scored = [(len({text[a:b].casefold() for a, b in spans if start <= a < end}), number) for number, (start, end) in enumerate(sentences)]
     best = sorted(sorted(scored, key=lambda one: (-one[0], one[1]))[:SNIPPETS], key=lambda one: one[1])
-    chosen = [sentences[number] for count, number in best if count] or sentences[:1]
+    chosen = [sentences[number] for count, number in best if count] or _beginning(sentences)
     return [_snippet(text, start, end, spans) for start, end in chosen]
 
 
@@ -72,6 +72,14 @@ def _terms(question: str) -> frozenset[str]:
 def _snippet(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> Snippet:
     inside = [(max(a, start) - start, min(b, end) - start) for a, b in spans if a < end and b > start]
     return Snippet(text[start:end], start, end, tuple(inside))
+
+
+def _beginning(sentences: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The first sentences as one piece, as many as fit: the first alone is often no more than a heading."""
+    if not sentences:
+        return []
+    start = sentences[0][0]
+    return [(start, max((end for _, end in sentences if end - start <= SNIPPET_CHARS), default=sentences[0][1]))]
 
 
 def _cut(start: int, end: int) -> Iterator[tuple[int, int]]:
