@@ -30,7 +30,7 @@ MAX_MISSES = 500
 
 def register_hit_test_job() -> None:
     """Makes the kind known."""
-    register_kind(JobKind(name=KIND, label=_("Hit test"), work=work))
+    register_kind(JobKind(name=KIND, label=_("Hit test"), work=work, has_own_line=True))
 
 
 def queue_hit_test(gold: GoldSet, caller: Caller) -> Job:

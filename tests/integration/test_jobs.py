@@ -243,6 +243,15 @@ def test_queueing_needs_a_role_a_known_kind_and_room_in_the_line(kb: KnowledgeBa
         enqueue_job(COUNTING, kb=kb, caller=admin, title="b")
 
 
+def test_a_kind_that_changes_nothing_does_not_wait_for_those_that_do(kb: KnowledgeBase, counting: Counting) -> None:
+    admin = Caller(name="command:x", role=AccessRole.ADMIN)
+    enqueue_job(COUNTING, kb=kb, caller=admin, title="changes", payload={"to": 3})
+    kinds.register_kind(kinds.JobKind(name=COUNTING, label="Reading", work=counting.work, has_own_line=True))
+    enqueue_job(COUNTING, kb=kb, caller=admin, title="reads", payload={"to": 1})
+    run_to_the_end(runner())
+    assert [title for title, _ in counting.seen] == ["changes", "reads", "changes", "changes"]
+
+
 def test_a_job_ends_when_whoever_queued_it_may_no_longer_do_it(kb: KnowledgeBase, counting: Counting) -> None:
     queued(kb, "a")
     Job.objects.update(actor="user:999")

@@ -44,13 +44,14 @@ class JobKind:
     `work` is a generator that goes on from `run.position`. It calls `run.checkpoint(…)` after each piece, in the transaction that
     writes the piece, and yields after it, outside any transaction: there it may rest while others have their turn and go on in another
     thread, or meet Cancelled, Stopping or LeaseLost. Pieces of about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
-    again later. `permission` is what queueing, cancelling and retrying takes in the job's knowledge base.
+    again later. A kind that changes no content `has_own_line`: its jobs do not wait for those that do. `permission` is what queueing, cancelling and retrying takes in the job's knowledge base.
     """
 
     name: str
     label: str | Promise
     work: Work
     permission: Permission = Permission.EDIT
+    has_own_line: bool = False
     report: Callable[[Job], JobReport] = no_report
 
 

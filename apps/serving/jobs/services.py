@@ -30,7 +30,7 @@ def enqueue_job(
     """
     known = kind_named(kind)
     _require(caller, known, kb.pk if kb is not None else None)
-    line = f"kb:{kb.pk}" if kb is not None else f"kind:{kind}"
+    line = _line(known, kb.pk if kb is not None else None)
     if Job.objects.filter(line=line, state__in=Job.UNFINISHED).count() >= MAX_WAITING:
         raise Overloaded(f"{MAX_WAITING} jobs wait already: try again when some are done.", retry_after_s=60)
     with transaction.atomic():
@@ -80,6 +80,13 @@ def retry_job(job: Job, caller: Caller) -> Job:
 def may_change(job: Job, caller: Caller) -> bool:
     """Whether the caller may cancel and retry the job."""
     return caller.may(kind_named(job.kind).permission, job.kb_id)
+
+
+def _line(kind: JobKind, kb_id: int | None) -> str:
+    """What the job waits in: the line of its knowledge base, one of its kind there, or that of its kind."""
+    if kb_id is None:
+        return f"kind:{kind.name}"
+    return f"kb:{kb_id}:{kind.name}" if kind.has_own_line else f"kb:{kb_id}"
 
 
 def _require(caller: Caller, kind: JobKind, kb_id: int | None) -> None:
