@@ -14,7 +14,7 @@ from apps.dialogue.models import GoldSet
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.evaluation import LabelledSearch, parse_search
 from core.config import get_settings
-from core.errors import InvalidRequest, QAError
+from core.errors import InvalidRequest, NotFound, QAError
 from core.text import clean_text
 
 MAX_ROWS = 2000
@@ -45,6 +45,15 @@ def delete_gold_set(gold: GoldSet, caller: Caller) -> None:
     with transaction.atomic():
         record(caller, "delete_gold_set", target=gold.name, kb=gold.kb.slug)
         gold.delete()
+
+
+def gold_set_named(kb: KnowledgeBase, name: str) -> GoldSet:
+    """The gold set of this name. Raises NotFound that lists the names there are."""
+    gold = GoldSet.objects.filter(kb=kb, name=name).first()
+    if gold is None:
+        known = ", ".join(GoldSet.objects.filter(kb=kb).values_list("name", flat=True)[:10])
+        raise NotFound(f"No gold set {name[:80]!r} in {kb.slug}. There are: {known or 'none yet; the panel keeps them'}.")
+    return gold
 
 
 def parse_gold(data: bytes) -> Iterator[LabelledSearch]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from apps.accounts.models import Membership, User
@@ -81,6 +81,15 @@ def test_the_panel_and_the_command_measure_the_same(sign_in: SignIn, tmp_path) -
     second = EvaluationRun.objects.first()
     assert (second.metrics, second.parts, second.data_sha256) == (first.metrics, first.parts, first.data_sha256)
     assert len(client.get(f"{PAGE}?kb=hr").context["runs"]) == 2
+
+
+def test_a_command_asks_a_kept_set_and_fails_below_a_bound(sign_in: SignIn) -> None:
+    keep(sign_in("editor"), GOLD, name="nightly")
+    call_command("evaluate", "retrieval", "--kb", "hr", "--gold", "nightly", "--at-least", "recall_at_1=0.6")
+    with pytest.raises(CommandError, match=r"recall_at_1 is 0\.6667, wanted at least 0\.9"):
+        call_command("evaluate", "retrieval", "--kb", "hr", "--gold", "nightly", "--at-least", "recall_at_1=0.9")
+    with pytest.raises(CommandError, match="There are: nightly"):
+        call_command("evaluate", "retrieval", "--kb", "hr", "--gold", "other")
 
 
 def test_two_runs_are_compared_and_their_trend_is_drawn(sign_in: SignIn, kb: KnowledgeBase) -> None:

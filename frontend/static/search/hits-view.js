@@ -31,7 +31,8 @@ export function documentAddress(hit, kb) {
 }
 
 function metaOf(hit) {
-  const parts = [hit.date, hit.category, hit.author, hit.page && t("search.page", { page: hit.page }), hit.heading];
+  const isByMeaning = hit.highlights.length > 0 && hit.highlights.every((snippet) => !snippet.marks.length);
+  const parts = [hit.date, hit.category, hit.author, hit.page && t("search.page", { page: hit.page }), hit.heading, isByMeaning && t("search.by_meaning")];
   return parts.filter(Boolean).map((part) => element("span", {}, part));
 }
 

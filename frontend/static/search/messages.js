@@ -30,6 +30,7 @@ addMessages({
   "search.remove": ["去掉“{value}”", "Remove “{value}”"],
   "search.original": ["原文", "Original"],
   "search.explain": ["为什么找到它", "Why it was found"],
+  "search.by_meaning": ["意思相近", "similar in meaning"],
   "search.page": ["第 {page} 页", "page {page}"],
   "search.sign_in": ["登录", "Sign in"],
   "facet.month": ["按月归档", "Archive"],

@@ -14,8 +14,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tqdm import tqdm
 
 from apps.dialogue.evaluations import compare_with_previous, digest_of, missed_bounds, parse_bounds, store_run
+from apps.dialogue.gold_sets import gold_set_named, searches_of
 from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
 from apps.retrieval.encoding import encoder
+from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.evaluation import evaluate_reading, evaluate_retrieval, parse_reading, parse_search
 from apps.retrieval.selectors import kb_named, scope_of
 from core.errors import QAError
@@ -51,9 +53,10 @@ class Command(BaseCommand):
             "reading: does what is read out of documents hold the answer?",
         )
         parser.add_argument("--kb", required=True, help="slug of the knowledge base")
-        parser.add_argument(
+        questions = parser.add_mutually_exclusive_group(required=True)
+        questions.add_argument("--gold", metavar="NAME", help="retrieval only: a gold set that the panel keeps for the knowledge base")
+        questions.add_argument(
             "--data",
-            required=True,
             type=Path,
             help='JSONL file with a row {"query", "relevant": [id, …]} a line; an empty list means no answer is right. '
             'For reading {"question", "answers": [text, …]}',
@@ -74,15 +77,15 @@ class Command(BaseCommand):
             bounds = parse_bounds(options["at_least"])
             kb = kb_named(options["kb"])
             scope = scope_of([kb], groups=None)
-            rows = list(_read(options["data"], task))
-            report = self._run(task, rows, scope)
+            questions = _questions(kb, task, options)
+            report = self._run(task, questions.rows, scope)
         except QAError as error:
             raise CommandError(error.message) from error
-        report = {"task": options["task"], "rows": len(rows), **report, "seconds": round(time.monotonic() - began, 2)}
+        report = {"task": options["task"], "rows": len(questions.rows), **report, "seconds": round(time.monotonic() - began, 2)}
         if options["out"]:
             options["out"].write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         self._print(report)
-        run = store_run(kb, report, data_name=options["data"].name, data_sha256=digest_of(options["data"]), encoder=encoder().model_id)
+        run = store_run(kb, report, data_name=questions.name, data_sha256=questions.sha256, encoder=encoder().model_id)
         if comparison := compare_with_previous(run):
             self.stdout.write(str(comparison))
         try:
@@ -115,6 +118,26 @@ class Command(BaseCommand):
             cells = "".join(f"{values[name]:>10.4f}" if name in values else " " * 10 for values in columns.values())
             within = "  95 %: {:.4f} to {:.4f}".format(*intervals[name]) if name in intervals else ""
             self.stdout.write(f"{name:<{width}}{cells}{within}")
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What is asked, what it is called, and what tells whether two runs asked the same."""
+
+    rows: list[Any]
+    name: str
+    sha256: str
+
+
+def _questions(kb: KnowledgeBase, task: Task, options: dict[str, Any]) -> Questions:
+    """The rows of the file or of the gold set. Raises CommandError, NotFound."""
+    if options["gold"] is None:
+        rows = list(_read(options["data"], task))
+        return Questions(rows, options["data"].name, digest_of(options["data"]))
+    if task is not TASKS["retrieval"]:
+        raise CommandError("--gold is for `evaluate retrieval`; give the file with --data.")
+    gold = gold_set_named(kb, options["gold"])
+    return Questions(searches_of(gold), gold.name, gold.sha256)
 
 
 def _read(path: Path, task: Task) -> Iterator[Any]:
