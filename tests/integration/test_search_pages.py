@@ -74,10 +74,19 @@ def test_an_archive_is_narrowed(reader: APIClient, query: dict, expected: list[s
     assert (ids(answer), answer["total"]) == (expected, len(expected))
 
 
-def test_an_archive_counts_anew_when_a_document_comes_in(reader: APIClient, news: KnowledgeBase) -> None:
+def test_an_archive_counts_anew_when_a_document_comes_in(reader: APIClient, news: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.retrieval.search.archive.COUNT_AGAIN_AFTER", 0)
     assert archive(reader)["total"] == 3
     put_document(news, "f", "Ferries sail.", day="2026-07-01")
     assert archive(reader)["facets"]["month"][0] == {"value": "2026-07", "count": 1}
+
+
+def test_counts_that_were_dear_are_kept_for_a_while(reader: APIClient, news: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.retrieval.search.archive.COUNT_AGAIN_AFTER", 1e9)
+    assert archive(reader)["total"] == 3
+    put_document(news, "f", "Ferries sail.", day="2026-07-01")
+    answer = archive(reader)
+    assert (answer["total"], ids(answer)[0]) == (3, "f")
 
 
 @pytest.mark.parametrize("query", ["month=2026-13", "cursor=x", "k=0", "since=yesterday", "cursor=WzEsMl0x", "cursor=WzAsMS41XQ=="])

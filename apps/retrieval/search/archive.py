@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections import Counter
+import threading
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import orjson
@@ -17,13 +19,13 @@ from apps.retrieval.documents.selectors import listing
 from apps.retrieval.models import Document
 from apps.retrieval.search.page import DEFAULT_K, Params, day_param, k_param, month_param, values_param
 from core.errors import InvalidRequest
-from core.remembered import Remembered
 from core.types import JSONDict, JSONValue, Scope
 
 SUMMARY_CHARS = 240
 MAX_FACET_VALUES, MAX_MONTHS = 20, 240
 MOST_WITH_TAGS_COUNTED = 20_000
-REMEMBER_S = 3600.0  # the key holds the revision: what is remembered cannot be out of date
+MAX_REMEMBERED = 500
+COUNT_AGAIN_AFTER = 20  # times as long as counting took: at most a twentieth of the time goes into it
 _LISTS = ("category", "language", "author")
 
 
@@ -70,7 +72,7 @@ def archive_page(browse: Browse, scope: Scope) -> JSONDict:
     shown = rows.annotate(beginning=Substr("text", 1, SUMMARY_CHARS)).defer("text").order_by(F("date").desc(nulls_last=True), "-pk")
     page = list(shown[: browse.k + 1])
     more, page = len(page) > browse.k, page[: browse.k]
-    counts = _counts.get((scope.kb_ids, scope.revisions, scope.groups, browse.chosen, browse.tags, browse.since, browse.until))
+    counts = _count(browse, scope)
     facets: JSONDict = {
         name: [{"value": value, "count": count} for value, count in values.items()] for name, values in counts.facets.items()
     }
@@ -121,21 +123,47 @@ def _hit(document: Document) -> JSONDict:
     }
 
 
-_Key = tuple[
-    tuple[int, ...],
-    tuple[int, ...],
-    tuple[str, ...] | None,
-    tuple[tuple[str, tuple[str, ...]], ...],
-    tuple[str, ...],
-    date | None,
-    date | None,
-]
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Counts, the revisions that they are of, when they were read, and how long that took."""
+
+    counts: Counts
+    revisions: tuple[int, ...]
+    at: float
+    took_s: float
+
+    def holds(self, revisions: tuple[int, ...]) -> bool:
+        """Whether they may be shown: nothing has changed since, or counting again would take more than its share of the time."""
+        return self.revisions == revisions or time.monotonic() - self.at < self.took_s * COUNT_AGAIN_AFTER
 
 
-def _read_counts(key: _Key) -> Counts:
-    kb_ids, revisions, groups, chosen, tags, since, until = key
-    scope = Scope(kb_ids=kb_ids, revisions=revisions, groups=groups)
-    rows = _documents(Browse(chosen=chosen, tags=tags, since=since, until=until), scope).order_by()
+def _count(browse: Browse, scope: Scope) -> Counts:
+    """How many documents the filters leave, remembered: while a large base is being filled, its counts may be some seconds old."""
+    key = (scope.kb_ids, scope.groups, replace(browse, k=DEFAULT_K, after=None))
+    with _lock:
+        known = _known.get(key)
+    if known is not None and known.holds(scope.revisions):
+        return known.counts
+    began = time.monotonic()
+    counts = _read_counts(_documents(browse, scope).order_by())
+    with _lock:
+        _known[key] = _Counted(counts, scope.revisions, began, time.monotonic() - began)
+        _known.move_to_end(key)
+        while len(_known) > MAX_REMEMBERED:
+            _known.popitem(last=False)
+    return counts
+
+
+_known: OrderedDict[object, _Counted] = OrderedDict()
+_lock = threading.Lock()
+
+
+def forget_archive() -> None:
+    """Counts anew from the next look on: for tests, where revisions begin again."""
+    _known.clear()
+
+
+def _read_counts(rows: QuerySet[Document]) -> Counts:
     total = rows.count()
     facets = {name: _by_value(rows, name) for name in _LISTS}
     tagged: Iterable[list[str]] = rows.exclude(tags=[]).values_list("tags", flat=True) if total <= MOST_WITH_TAGS_COUNTED else ()
@@ -149,14 +177,6 @@ def _read_counts(key: _Key) -> Counts:
 def _by_value(rows: QuerySet[Document], name: str) -> dict[str, int]:
     counted = rows.exclude(**{name: ""}).values_list(name).annotate(count=Count("pk")).order_by("-count", name)
     return dict(counted[:MAX_FACET_VALUES])
-
-
-_counts: Remembered[_Key, Counts] = Remembered(_read_counts, keep_s=lambda: REMEMBER_S, most=500)
-
-
-def forget_archive() -> None:
-    """Counts anew from the next look on: for tests, where revisions begin again."""
-    _counts.clear()
 
 
 def _cursor(document: Document) -> str:
