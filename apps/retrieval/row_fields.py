@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -53,7 +54,7 @@ def day_of(data: Mapping[str, object], name: str) -> date | None:
     value = data.get(name)
     if value is None or value == "":
         return None
-    text = value.strip().replace("/", "-") if isinstance(value, str) else ""
+    text = clean_text(unicodedata.normalize("NFKC", value)).replace("/", "-") if isinstance(value, str) else ""
     try:
         day = parse_date(text) if len(text) <= 10 else parse_datetime(text)
     except (ValueError, OverflowError):

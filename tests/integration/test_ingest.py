@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import date
 from io import StringIO
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_queries_do_not_grow_with_the_rows_of_a_piece(read: Read, monkeypatch: p
 
 
 def test_bad_rows_are_listed_and_good_ones_kept(read: Read) -> None:
-    report = read(row("a"), "{broken", {"id": "b"}, {"id": "c", "text": "  "}, row("a"), row("d"), row("e", date="soon"))
+    report = read(row("a"), "{broken", {"id": "b"}, {"id": "c", "text": "  "}, row("a"), row("d"), row("e", date=5))
     assert counts(report) == (2, 0, 0, 5)
     assert {bad.place.split()[1]: bad.reason.split(".")[0][:36] for bad in report.of(Outcome.BAD)} == {
         "2": "The line is not JSON: unexpected cha",
@@ -110,6 +111,13 @@ def test_bad_rows_are_listed_and_good_ones_kept(read: Read) -> None:
         "5": "The id 'a' was there before; the fir",
         "7": "`date` must be a date such as 2026-0",
     }
+
+
+def test_a_date_that_cannot_be_read_is_left_out_and_said(read: Read, kb: KnowledgeBase) -> None:
+    report = read(row("a", date="7-20 01:59"), row("b", date="2023-07-28 16：40"), row("c", date=" 2023/07/28  16:40 "))
+    assert counts(report) == (3, 0, 0, 0)
+    assert dict(Document.objects.values_list("external_id", "date")) == {"a": None, "b": date(2023, 7, 28), "c": date(2023, 7, 28)}
+    assert [item.reason.split(":")[0] for item in report.of(Outcome.NOTED)] == ["Its date '7-20 01"]
 
 
 def test_a_changed_document_keeps_the_passages_that_did_not_change(read: Read, encoder: HashingEncoder, kb: KnowledgeBase) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -107,7 +108,16 @@ def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
 
 
 def _reading_of_data(data: dict[str, object], digest: str) -> Reading:
-    return reading_of_row(parse_document(data), source_sha256=digest, kept=KEPT_BY_ROWS)
+    """The reading of a row; a date that cannot be read is left out, since the rest of the document is worth having without it."""
+    warnings: tuple[str, ...] = ()
+    try:
+        row = parse_document(data)
+    except InvalidRequest as error:
+        if error.details.get("field") != "date" or not isinstance(data.get("date"), str):
+            raise
+        row = parse_document({**data, "date": None})
+        warnings = (f"Its date {str(data['date'])[:40]!r} is left out: {error.message}",)
+    return replace(reading_of_row(row, source_sha256=digest, kept=KEPT_BY_ROWS), warnings=warnings)
 
 
 def _file_source(path: Path, name: str, archive: UnpackedArchive | None) -> Source:
