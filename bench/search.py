@@ -2,9 +2,11 @@
 
     python -m bench.search [--passages 200000] [--callers 16] [--filter] [--out bench/results/search.json]
 
-Fills a knowledge base in a temporary folder: passages of made-up words with Zipf's frequencies, vectors like those of
-multilingual-e5-small on texts (see bench/vector_search.py), token vectors of 128 tokens each. Every caller is a thread of one
-process that searches as the search route does, questions of 12 words of a passage, one after the other, without pause.
+Fills a knowledge base in a temporary folder: passages of words with Zipf's frequencies, of which the most frequent are
+English function words, as in real texts, and the others made up; vectors like those of multilingual-e5-small on texts (see
+bench/vector_search.py); token vectors of 128 tokens each. Every caller is a thread of one process that searches as the
+search route does, questions of 12 words of a passage, one after the other, without pause. `page` is the route's own work for
+a page of ten, with facets and snippets; `k10` is what a turn asks. `public` is a caller whose groups filter the search.
 Reports the parts of one search alone too, so that it can be seen where the time goes.
 """
 
@@ -35,11 +37,12 @@ from django.db import close_old_connections, connections, transaction  # noqa: E
 from tqdm import tqdm  # noqa: E402
 
 from apps.retrieval.follower import follower  # noqa: E402
+from apps.retrieval.indexes.analysis import ENGLISH_STOP_WORDS  # noqa: E402
 from apps.retrieval.indexing import pack_vector  # noqa: E402
 from apps.retrieval.models import Document, Entry, EntryVector, IndexGeneration, KnowledgeBase, Passage  # noqa: E402
 from apps.retrieval.registry import indexes_for  # noqa: E402
 from apps.retrieval.search.hybrid import search_passages  # noqa: E402
-from apps.retrieval.search.page import Search, search_page  # noqa: E402
+from apps.retrieval.search.page import Search, search_in_turn  # noqa: E402
 from apps.retrieval.selectors import scope_of  # noqa: E402
 from apps.retrieval.token_vectors import load_projection  # noqa: E402
 from bench.vector_search import DIM, question_vectors  # noqa: E402
@@ -100,7 +103,7 @@ def fill(count: int, random: np.random.Generator) -> KnowledgeBase:
 
 def sentences(count: int, random: np.random.Generator) -> Iterator[str]:
     """Texts of words whose frequencies follow Zipf's law."""
-    names = np.array([f"w{number:x}" for number in range(WORDS)])
+    names = np.array([*sorted(ENGLISH_STOP_WORDS), *(f"w{number:x}" for number in range(WORDS))])[:WORDS]
     shares = 1 / np.arange(1, WORDS + 1)
     shares /= shares.sum()
     for start in range(0, count, CHUNK):
@@ -122,7 +125,9 @@ def questions(kb: KnowledgeBase, count: int, random: np.random.Generator) -> lis
     return found
 
 
-def search_all(asked: list[tuple[str, EncodedQuery]], kb: KnowledgeBase, callers: int, *, page: bool, category: str) -> dict[str, float]:
+def search_all(
+    asked: list[tuple[str, EncodedQuery]], kb: KnowledgeBase, callers: int, *, page: bool, category: str = "", public: bool = False
+) -> dict[str, float]:
     """Latency of `callers` threads that share the questions, in milliseconds, and searches a second."""
     took_ms: list[float] = []
     narrowed = {"category": Filters(any_of=(frozenset({f"category={category}"}),))} if category else {}
@@ -130,9 +135,9 @@ def search_all(asked: list[tuple[str, EncodedQuery]], kb: KnowledgeBase, callers
     def call(own: list[tuple[str, EncodedQuery]]) -> None:
         for text, encoded in own:
             began = time.perf_counter()
-            scope = scope_of([kb], groups=None)
+            scope = scope_of([kb], groups=() if public else None)
             if page:
-                search_page(Search(text=text, narrowed=narrowed), encoded, scope).as_dict()
+                search_in_turn(Search(text=text, narrowed=narrowed), encoded, scope)
             else:
                 search_passages(text, encoded, scope, k=10)
             took_ms.append((time.perf_counter() - began) * 1000)
@@ -190,7 +195,7 @@ def main() -> None:
         wait()
     close_old_connections()
     asked = questions(kb, options.questions, random)
-    search_all(asked[:100], kb, 4, page=False, category="")
+    search_all(asked[:100], kb, 4, page=False)
     figures: dict[str, object] = {
         "cores": os.cpu_count(),
         "passages": options.passages,
@@ -198,9 +203,10 @@ def main() -> None:
         "indexed_s": round(indexed_s, 1),
         "graph_s": round(time.perf_counter() - began, 1),
         "parts_ms": parts(asked, kb),
-        "one_caller": search_all(asked[:200], kb, 1, page=False, category=""),
-        "callers_k10": search_all(asked, kb, options.callers, page=False, category=""),
-        "callers_page": search_all(asked, kb, options.callers, page=True, category=""),
+        "one_caller": search_all(asked[:200], kb, 1, page=False),
+        "callers_k10": search_all(asked, kb, options.callers, page=False),
+        "callers_page": search_all(asked, kb, options.callers, page=True),
+        "callers_page_public": search_all(asked, kb, options.callers, page=True, public=True),
         "callers_page_filtered": search_all(asked, kb, options.callers, page=True, category="c3"),
     }
     for name, value in figures.items():

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from core.types import NO_FILTERS, Filters, Hit, IndexEntry, IndexState
 
 MAX_QUERY_TERMS = 64
 MAX_FACT_CHARS = 200
+MAX_EVERYWHERE = 1_000
 K1, B = 1.2, 0.75  # tantivy's own, fixed there; used to work out what a perfect hit would score
 
 
@@ -29,6 +30,7 @@ class LexicalReader:
     index: tantivy.Index
     searcher: tantivy.Searcher
     mean_length: float
+    everywhere: dict[frozenset[str], bool] = field(default_factory=dict)  # whether every entry has one of these facts, as far as was asked
 
 
 @cache
@@ -116,8 +118,9 @@ def search_part(reader: LexicalReader, terms: Sequence[str], k: int, filters: Fi
         return []
     words = [(tantivy.Occur.Should, tantivy.Query.term_query(schema(), "words", term, "freq")) for term in terms]
     query = tantivy.Query.boolean_query(words)
-    if filters:
-        query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in (query, *_conditions(filters))])
+    narrowing = _narrowing(reader, filters) if filters else NO_FILTERS
+    if narrowing:
+        query = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in (query, *_conditions(narrowing))])
     found = reader.searcher.search(query, min(k, reader.searcher.num_docs), count=False).hits
     ids = ids_at(reader.searcher, [address for _, address in found])
     return [Hit(entry_id, float(score)) for entry_id, (score, _) in zip(ids, found, strict=True)]
@@ -133,9 +136,29 @@ def score_term(reader: LexicalReader, term: str, ids: Sequence[int]) -> list[Hit
     return [Hit(entry, float(score)) for entry, (score, _) in zip(entries, found, strict=True)]
 
 
+def _narrowing(reader: LexicalReader, filters: Filters) -> Filters:
+    """The filters without those that every entry passes: with any, tantivy scores all entries that have a word, three times the work."""
+    return replace(filters, any_of=tuple(group for group in filters.any_of if not _is_everywhere(reader, group)))
+
+
+def _is_everywhere(reader: LexicalReader, group: frozenset[str]) -> bool:
+    """Whether every entry has a fact of the group: counted once for a state of the index."""
+    found = reader.everywhere.get(group)
+    if found is None:
+        having = reader.searcher.search(_having(group), 1, count=True).count  # type: ignore[attr-defined]  # the stubs lack it
+        found = having == reader.searcher.num_docs
+        if len(reader.everywhere) < MAX_EVERYWHERE:
+            reader.everywhere[group] = found
+    return found
+
+
+def _having(group: frozenset[str]) -> tantivy.Query:
+    return tantivy.Query.term_set_query(schema(), "facts", [fact_key(fact) for fact in group])
+
+
 def _conditions(filters: Filters) -> list[tantivy.Query]:
     """What an entry must fulfil, each with a score of 0."""
-    parts = [tantivy.Query.term_set_query(schema(), "facts", [fact_key(fact) for fact in group]) for group in filters.any_of]
+    parts = [_having(group) for group in filters.any_of]
     if filters.since_day is not None or filters.until_day is not None:
         since, until = max(filters.since_day or 0, 0), filters.until_day
         parts.append(tantivy.Query.range_query(schema(), "day", tantivy.FieldType.Integer, since, until))

@@ -16,7 +16,7 @@ from apps.retrieval.encoding import encode_question_if_possible
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.explain import explain_search
-from apps.retrieval.search.page import read_search, search_page
+from apps.retrieval.search.page import read_search, search_in_turn
 from apps.retrieval.selectors import kb_for, readable_scope, scope_of, searchable_kb
 from core.text import clean_text
 from core.types import Scope, SearchMode
@@ -99,7 +99,7 @@ class SearchView(APIView):
         _base, scope = _searched(request, kb)
         search = read_search(request.query_params)
         encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
-        return Response(search_page(search, encoded, scope).as_dict())
+        return Response(search_in_turn(search, encoded, scope))
 
 
 class ArchiveView(APIView):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import calendar
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from functools import cache
 from typing import Protocol, TypeAlias, TypeVar
 
 import orjson
@@ -20,12 +22,14 @@ from apps.retrieval.search.highlights import snippets
 from apps.retrieval.search.hybrid import PassageHit, search_passages
 from core.config import get_settings
 from core.errors import InvalidRequest
+from core.gate import Gate
 from core.text import clean_text
 from core.types import EncodedQuery, Filters, JSONDict, JSONValue, Scope, SearchMode
 
 DEFAULT_K, MAX_K = 10, 100
 WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
 MAX_FACET_VALUES = 20
+PATIENCE_S = 0.25
 MAX_FILTER_VALUES, MAX_VALUE_CHARS = 50, 200
 
 _MONTH, _DAY = re.compile(r"[0-9]{4}-[0-9]{2}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -110,6 +114,17 @@ def read_search(params: Params) -> Search:
         narrowed={name: one for name, one in _narrowed(params).items() if one},
         after=_after(params.get("cursor", "")),
     )
+
+
+def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -> JSONDict:
+    """The page as the wire has it, made by a few threads at a time (`QA_MATCH_THREADS`; by default as many as there are cores)."""
+    with _gate().held():
+        return search_page(search, encoded, scope).as_dict()
+
+
+@cache
+def _gate() -> Gate:
+    return Gate(get_settings().match_threads or os.cpu_count() or 2, patience_s=PATIENCE_S)
 
 
 def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> SearchPage:
