@@ -42,6 +42,38 @@ def maxsim(query_tokens: FloatArray, passages: Sequence[TokenMatrix], *, query_w
     return scores
 
 
+def maxsim_near(
+    query_tokens: FloatArray, passages: Sequence[TokenMatrix], *, window: int, query_weights: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """(whole, near), each float32[passages]: `maxsim`, and its greatest value within `window` tokens in a row.
+
+    The second asks whether the query's tokens are met close together, in a sentence rather than all over the passage. Windows
+    begin at every half of their length; the best in each half is found once and serves two windows and the whole.
+    """
+    whole, near = np.zeros(len(passages), np.float32), np.zeros(len(passages), np.float32)
+    filled = [index for index, passage in enumerate(passages) if len(passage)]
+    if not filled or not len(query_tokens):
+        return whole, near
+    rows = np.concatenate([passages[index] for index in filled]).astype(np.float32, copy=False)
+    cosines = query_tokens @ rows.T
+    if any(passages[index].dtype == np.int8 for index in filled):
+        cosines /= np.sqrt(np.einsum("ij,ij->i", rows, rows)) + 1e-12
+    half = max(1, window // 2)
+    lengths = [len(passages[index]) for index in filled]
+    first_row = np.cumsum([0, *lengths[:-1]])
+    counts = [-(-length // half) for length in lengths]
+    first_half = np.cumsum([0, *counts[:-1]])
+    starts = np.concatenate([start + half * np.arange(count) for start, count in zip(first_row, counts, strict=True)])
+    best = np.maximum.reduceat(cosines, starts, axis=1)
+    pairs = np.maximum(best, np.concatenate([best[:, 1:], best[:, -1:]], axis=1))
+    ends = first_half + np.array(counts) - 1
+    pairs[:, ends] = best[:, ends]  # the last half of a passage has no half after it
+    weights = np.ones(len(query_tokens), np.float32) if query_weights is None else query_weights
+    whole[filled] = (weights @ np.maximum.reduceat(best, first_half, axis=1)) / weights.sum()
+    near[filled] = np.maximum.reduceat(weights @ pairs, first_half) / weights.sum()
+    return whole, near
+
+
 def maxsim_both(
     query_tokens: FloatArray,
     passages: Sequence[TokenMatrix],

@@ -90,8 +90,8 @@ def _place(search: Search, encoded: EncodedQuery | None, kb: KnowledgeBase, scop
 
 def _explained(hit: PassageHit, terms: Mapping[str, float], encoded: EncodedQuery | None) -> JSONDict:
     """A hit's score by its parts: what each index says, what that counts for, and what each word adds to BM25."""
-    says = {"cosine": hit.cosine, "bm25": hit.bm25, "met": hit.met, "reranked": hit.reranked}
-    scored = Scored(hit.passage.id, hit.cosine, hit.bm25, hit.met)
+    says = {"cosine": hit.cosine, "bm25": hit.bm25, "met": hit.met, "near": hit.near, "reranked": hit.reranked}
+    scored = Scored(hit.passage.id, hit.cosine, hit.bm25, hit.met, hit.near)
     counts = weighted_parts(scored, load_fusion(encoded.encoder if encoded else ""))
     return {
         "id": hit.passage.id,

@@ -14,6 +14,8 @@ import numpy as np
 from apps.retrieval.token_vectors import weights_of
 from core.types import FloatArray, JSONValue
 
+WINDOW = 32  # tokens: about a sentence
+
 
 class Evidence(StrEnum):
     """What a ranking rests on; each has weights of its own."""
@@ -29,6 +31,7 @@ class Weights:
     cosine: float
     bm25: float
     met: float = 0.0
+    near: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +68,15 @@ class Fusion:
 class Scored:
     """What an index or a comparison says of one passage; None where it says nothing.
 
-    `bm25` is 0 where words did not find it; `met` is MaxSim from the question's tokens to the passage's, weighted by what a token says.
+    `bm25` is 0 where words did not find it; `met` is MaxSim from the question's tokens to the passage's, weighted by what a token
+    says; `near` is the same within `WINDOW` tokens in a row, where that is best.
     """
 
     id: int
     cosine: float | None
     bm25: float
     met: float | None = None
+    near: float | None = None
 
 
 def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:
@@ -88,13 +93,14 @@ def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:
         cosine, bm25 = (cosine - cosine.min()) / max(float(np.ptp(cosine)), 1e-6), bm25 / max(float(bm25.max()), 1e-6)
     weights = fusion.weights[evidence_of(candidates)]
     met = np.array([one.met or 0.0 for one in candidates], dtype=np.float32)
-    return np.asarray(weights.cosine * cosine + weights.bm25 * bm25 + weights.met * met, dtype=np.float32)
+    near = np.array([one.near or 0.0 for one in candidates], dtype=np.float32)
+    return np.asarray(weights.cosine * cosine + weights.bm25 * bm25 + weights.met * met + weights.near * near, dtype=np.float32)
 
 
 def weighted_parts(scored: Scored, fusion: Fusion) -> dict[str, float]:
     """What each feature of a passage counts for; they add up to its fused score, where nothing is stretched."""
     weights = fusion.weights[evidence_of([scored])]
-    says = {"cosine": scored.cosine, "bm25": scored.bm25, "met": scored.met}
+    says = {"cosine": scored.cosine, "bm25": scored.bm25, "met": scored.met, "near": scored.near}
     return {name: getattr(weights, name) * value for name, value in says.items() if value is not None}
 
 

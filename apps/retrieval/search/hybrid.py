@@ -12,14 +12,14 @@ from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.follower import follower
 from apps.retrieval.query_layer.layer import search_words
 from apps.retrieval.registry import indexes_for
-from apps.retrieval.search.fusion import Fusion, Scored, fuse, load_fusion
+from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, fuse, load_fusion
 from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, passages_of_questions, read_passages
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import load_projection, unpack_tokens
 from core.backends import get_backend
 from core.config import get_settings
 from core.errors import DeadlineExceeded, IndexMismatch, ModelUnavailable, Overloaded, SearchUnavailable
-from core.maxsim import maxsim
+from core.maxsim import maxsim_near
 from core.protocols import Reranker
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode
 
@@ -34,7 +34,8 @@ SPARE = 5  # read beyond what is wanted, since the indexes may hold what was unp
 class PassageHit:
     """A passage that was found. `score` grows with relevance and compares hits of one search only; the rest says where it comes from.
 
-    `cosine` and `met` (MaxSim over token vectors) are None where they are not known, `reranked` where no reranker looked at it.
+    `cosine`, `met` and `near` (MaxSim over token vectors, of the whole passage and of its best window) are None where they are
+    not known, `reranked` where no reranker looked at it.
     """
 
     passage: StoredPassage
@@ -42,6 +43,7 @@ class PassageHit:
     cosine: float | None
     bm25: float
     met: float | None = None
+    near: float | None = None
     reranked: float | None = None
 
 
@@ -219,9 +221,9 @@ def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generation
     known = [one.id for one in candidates if one.id in tokens]
     question = projection.project(encoded.token_vectors)
     weights = projection.informativeness(question)
-    scores = maxsim(question, [tokens[id] for id in known], query_weights=weights)
-    met: Mapping[int, float] = dict(zip(known, scores.tolist(), strict=True))
-    return [Scored(one.id, one.cosine, one.bm25, met.get(one.id)) for one in candidates]
+    whole, near = maxsim_near(question, [tokens[id] for id in known], window=WINDOW, query_weights=weights)
+    met = {id: pair for id, *pair in zip(known, whole.tolist(), near.tolist(), strict=True)}
+    return [Scored(one.id, one.cosine, one.bm25, *met.get(one.id, (None, None))) for one in candidates]
 
 
 def _reranked(text: str, ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[list[Ranked], bool]:
@@ -265,6 +267,7 @@ def _hits(ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tup
             cosine=one.scored.cosine,
             bm25=one.scored.bm25,
             met=one.scored.met,
+            near=one.scored.near,
             reranked=one.reranked,
         )
         for one in ordered

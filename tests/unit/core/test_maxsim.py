@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.maxsim import maxsim, maxsim_both, quantize
+from core.maxsim import maxsim, maxsim_both, maxsim_near, quantize
 
 X, Y, Z = np.eye(3, dtype=np.float32)
 
@@ -41,3 +41,21 @@ def test_one_direction_alone_is_that_of_both(form) -> None:
     weights = np.linspace(0.5, 2, 6, dtype=np.float32)
     both, _ = maxsim_both(query, passages, query_weights=weights)
     np.testing.assert_allclose(maxsim(query, passages, query_weights=weights), both, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [lambda rows: rows, quantize])
+@pytest.mark.parametrize("window", [1, 2, 7, 8, 100])
+def test_near_is_the_best_window_that_begins_at_a_half(form, window: int) -> None:
+    query, passages = random_rows(6, 1), [form(random_rows(count, count)) for count in (3, 1, 20, 8)]
+    weights, half = np.linspace(0.5, 2, 6, dtype=np.float32), max(1, window // 2)
+    whole, near = maxsim_near(query, passages, window=window, query_weights=weights)
+    windows = [[rows[start : start + 2 * half] for start in range(0, len(rows), half)] for rows in passages]
+    expected = [max(maxsim(query, cut, query_weights=weights)) for cut in windows]
+    np.testing.assert_allclose(whole, maxsim(query, passages, query_weights=weights), atol=1e-6)
+    np.testing.assert_allclose(near, expected, atol=1e-6)
+
+
+def test_nothing_is_near_nothing() -> None:
+    empty = np.zeros((0, 3), np.float32)
+    assert [part.tolist() for part in maxsim_near(np.stack([X]), [empty, np.stack([Y, X])], window=2)] == [[0.0, 1.0], [0.0, 1.0]]
+    assert maxsim_near(empty, [np.stack([X])], window=2)[1].tolist() == [0.0]

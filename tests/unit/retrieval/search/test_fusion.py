@@ -31,7 +31,7 @@ def test_the_default_encoder_has_fitted_weights() -> None:
 
 def test_scores_are_the_sum_of_their_parts() -> None:
     fusion = load_fusion(SHIPPED)
-    scored = [Scored(1, 0.8, 0.3, 0.7), Scored(2, 0.9, 0.0, 0.5)]
+    scored = [Scored(1, 0.8, 0.3, 0.7, 0.6), Scored(2, 0.9, 0.0, 0.5, 0.3)]
     assert fuse(scored, fusion).tolist() == pytest.approx([sum(weighted_parts(one, fusion).values()) for one in scored], rel=1e-5)
 
 
