@@ -8,7 +8,7 @@ import pytest
 
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
 from core.errors import IndexMismatch
-from core.types import IndexEntry, Scope
+from core.types import Facts, Filters, IndexEntry, Scope
 
 KB = Scope(kb_ids=(1,))
 
@@ -102,3 +102,16 @@ def test_many_small_changes_leave_few_segments(tmp_path: Path) -> None:
     assert reader is not None
     assert reader.searcher.num_segments < 15
     assert len(index.ids(1)) == 31
+
+
+def test_a_filter_that_every_entry_passed_bites_from_the_first_entry_on_that_does_not(tmp_path: Path) -> None:
+    index, everyone = EmbeddedLexicalIndex(folder=tmp_path), Filters(any_of=(frozenset({"access=*"}),))
+    for number, access in enumerate(("access=*", "access=*", "access=board")):
+        with index.exclusive(1):
+            index.put(1, [IndexEntry(id=number, text="yearly budget", facts=Facts(terms=(access,)))])
+            index.refresh(1, number + 1)
+        assert {hit.id for hit in index.search("budget", 5, KB, everyone)} == {0, 1} & set(range(number + 1))
+    with index.exclusive(1):
+        index.delete(1, [2])
+        index.refresh(1, 4)
+    assert {hit.id for hit in index.search("budget", 5, KB, everyone)} == {0, 1}
