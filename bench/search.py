@@ -42,7 +42,7 @@ from apps.retrieval.indexing import pack_vector  # noqa: E402
 from apps.retrieval.models import Document, Entry, EntryVector, IndexGeneration, KnowledgeBase, Passage  # noqa: E402
 from apps.retrieval.registry import indexes_for  # noqa: E402
 from apps.retrieval.search.hybrid import search_passages  # noqa: E402
-from apps.retrieval.search.page import Search, search_in_turn  # noqa: E402
+from apps.retrieval.search.page import Search, search_gate, search_in_turn  # noqa: E402
 from apps.retrieval.selectors import scope_of  # noqa: E402
 from apps.retrieval.token_vectors import load_projection  # noqa: E402
 from bench.vector_search import DIM, question_vectors  # noqa: E402
@@ -139,7 +139,8 @@ def search_all(
             if page:
                 search_in_turn(Search(text=text, narrowed=narrowed), encoded, scope)
             else:
-                search_passages(text, encoded, scope, k=10)
+                with search_gate().held():
+                    search_passages(text, encoded, scope, k=10)
             took_ms.append((time.perf_counter() - began) * 1000)
         connections.close_all()
 

@@ -118,12 +118,13 @@ def read_search(params: Params) -> Search:
 
 def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -> JSONDict:
     """The page as the wire has it, made by a few threads at a time (`QA_MATCH_THREADS`; by default as many as there are cores)."""
-    with _gate().held():
+    with search_gate().held():
         return search_page(search, encoded, scope).as_dict()
 
 
 @cache
-def _gate() -> Gate:
+def search_gate() -> Gate:
+    """Where searches wait for their turn."""
     return Gate(get_settings().match_threads or os.cpu_count() or 2, patience_s=PATIENCE_S)
 
 
