@@ -8,8 +8,23 @@ from collections.abc import Mapping, Sequence
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from core.types import JSONDict, JSONValue
+
+_BY = {
+    "generator": gettext_lazy("written by a generator"),
+    "extraction": gettext_lazy("sentences of the documents"),
+    "nobody": gettext_lazy("nobody"),
+}
+_VERDICTS = {
+    "supported": gettext_lazy("supported by source"),
+    "number": gettext_lazy("no source has its numbers"),
+    "name": gettext_lazy("no source has its names"),
+    "denial": gettext_lazy("no source denies the same"),
+    "unlike": gettext_lazy("no source says this"),
+    "order": gettext_lazy("an order to a model"),
+}
 
 
 def explain(trace: JSONDict) -> SafeString:
@@ -46,6 +61,30 @@ def _part(name: str, part: JSONValue) -> dict[str, object]:
         "confidence": found.get("confidence"),
         "reasons": [(key, _number(value)) for key, value in reasons.items()] if isinstance(reasons, dict) else [],
         "candidates": [_candidate(row, candidates) for row in candidates],
+        "written": _written(found.get("answer")),
+    }
+
+
+def _written(answer: JSONValue) -> dict[str, object] | None:
+    """How a written answer came about: who answered in the end, and what became of each sentence of the draft."""
+    if not isinstance(answer, dict):
+        return None
+    drafted = answer.get("sentences")
+    rows = [row for row in drafted if isinstance(row, dict)] if isinstance(drafted, list) else []
+    return {
+        "by": _BY.get(str(answer.get("by")), answer.get("by")),
+        "failure": answer.get("failure"),
+        "sentences": [
+            {
+                "text": row.get("text"),
+                "source": row.get("source"),
+                "supported": row.get("verdict") == "supported",
+                "verdict": _VERDICTS.get(str(row.get("verdict")), row.get("verdict")),
+                "features": [(key, _number(value)) for key, value in features.items()] if isinstance(features, dict) else [],
+            }
+            for row in rows
+            for features in [row.get("features")]
+        ],
     }
 
 

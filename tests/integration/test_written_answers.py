@@ -10,6 +10,7 @@ import pytest
 from apps.accounts.models import UsageDay
 from apps.accounts.permissions import ANYBODY
 from apps.accounts.usage import flush_usage
+from apps.dialogue.explaining import explain
 from apps.dialogue.models import Bot, Turn
 from apps.dialogue.streaming import rebuild_frames, run_turn
 from apps.dialogue.trying import try_question
@@ -225,6 +226,13 @@ def test_a_model_that_repeats_itself_or_goes_on_and_on_is_ended(bot: Bot) -> Non
     generator = writes(*[f"{TRUE} "] * 200)
     assert ask(bot).answer == "Unused days expire in March [1]."
     assert kept()["sentences"].__len__() == 1 and len(generator.requests) == 1
+
+
+def test_the_panel_shows_what_became_of_each_sentence(bot: Bot) -> None:
+    writes(f"{FALSE} {TRUE}")
+    ask(bot)
+    page = explain(Turn.objects.get().trace)
+    assert "no source says this" in page and "supported by source 1" in page and "written by a generator" in page
 
 
 def test_trying_a_bot_in_the_panel_writes_too(bot: Bot) -> None:
