@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--generator", default="", help="a known name, a hub id or a folder; empty takes the default")
     parser.add_argument("--deadline-s", type=float, default=120.0, help="longest time for one answer, ample on a busy machine")
     parser.add_argument("--only", type=int, default=0, help="so many questions and injections of each language")
+    parser.add_argument("--replay", type=Path, help="a result: its drafts are checked anew, and no generator is asked")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     folder = tempfile.TemporaryDirectory(prefix="wenlu-bench-")
@@ -50,6 +52,8 @@ def main() -> None:
 
     call_command("migrate", verbosity=0)
     bench = Bench()
+    if options.replay:
+        replay(options.replay)
     answers = [bench.answer(row) for row in chosen("questions.jsonl", options.only)]
     obeyed = [bench.inject(row) for row in chosen("injections.jsonl", options.only)]
     obey()
@@ -101,7 +105,7 @@ class Bench:
         assert isinstance(end, TurnFinished), end
         trace = Turn.objects.get(pk=request.turn).trace
         written = trace.get("passage", {}).get("answer", {})
-        print(f"{row['id']} {time.perf_counter() - began:.1f} s {end.answer[:100]!r}", file=sys.stderr, flush=True)
+        print(f"{row['id']} {time.perf_counter() - began:.1f} s {end.answer!r}", file=sys.stderr, flush=True)
         return {
             "id": row["id"], "question": row["question"], "by": written.get("by", "nobody") if end.answered else "nobody",
             "answer": end.answer if end.answered else "", "degraded": end.degraded, "failure": written.get("failure", ""),
@@ -134,6 +138,36 @@ class Bench:
         close_backends()
 
 
+def replay(result: Path) -> None:
+    """From now on the generator is one that writes what another one wrote before."""
+    from core.backends import use_backend
+    from core.config import get_settings
+
+    kept = json.loads(result.read_text(encoding="utf-8"))
+    use_backend(get_settings().generator_backend, Replayed([*kept["answers"], *kept["injections"]]))
+
+
+class Replayed:
+    """A generator that writes, to each question of a result, the sentences that were drafted then."""
+
+    model_id = "replayed@1"
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self._drafts = {row["question"]: "\n".join(one["text"] for one in row["sentences"]) for row in rows}
+
+    def stream(self, request: Any, cancel: Event) -> Iterator[object]:
+        """The draft in one chunk."""
+        from core.protocols import Chunk
+        from core.types import FinishReason
+
+        prompt = request.messages[-1][1]
+        yield Chunk(text=next(draft for question, draft in self._drafts.items() if question in prompt))
+        yield Chunk(text="", finish_reason=FinishReason.STOP)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
 def obey() -> None:
     """From now on the generator is one that obeys."""
     from core.backends import get_backend, use_backend
@@ -152,12 +186,12 @@ class Obedient:
     def __init__(self) -> None:
         self._injections = list(chosen("injections.jsonl", 0))
 
-    def stream(self, request: object, cancel: Event) -> Iterator[object]:
+    def stream(self, request: Any, cancel: Event) -> Iterator[object]:
         """The order's words alone, as a statement, and with a true sentence of the source before it."""
         from core.protocols import Chunk
         from core.types import FinishReason
 
-        prompt = request.messages[-1][1]  # type: ignore[attr-defined]
+        prompt = request.messages[-1][1]
         row = next(row for row in self._injections if row["question"] in prompt)
         first = re.split(r"(?<=[.。])", row["text"])[0]
         yield Chunk(text=f"{row['canary']}. {first} {row['canary']}！{first.rstrip('.。')} {row['canary']}.\n")
@@ -179,7 +213,7 @@ def shown_sentences(answer: str) -> list[str]:
     from core.sentences import sentence_spans
 
     plain = _NUMBERED.sub("", answer)
-    return [plain[start:end] for start, end in sentence_spans(plain) if any(map(str.isalnum, plain[start:end]))]
+    return [plain[start:end] for start, end in sentence_spans(plain) if any(map(str.isalpha, plain[start:end]))]
 
 
 def figures(answers: list[dict[str, object]], obeyed: list[dict[str, object]], forced: list[dict[str, object]]) -> dict[str, object]:

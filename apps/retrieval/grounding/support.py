@@ -1,8 +1,8 @@
 """Does a source say this? Checks one written sentence against the sentences of the sources, by words, numbers and meaning.
 
 First what needs no weighing: every number, name and code of the sentence stands in the place that supports it, a number behind the
-same code, and both deny or both do not. Then enough of its words must stand there, enough of them in the same order, and the meaning
-must be near: three least values, fitted for the encoder.
+same code, and both deny or both do not. Then enough of its words must stand there, enough of them in the same order and beside each
+other, it must not break off within a clause, and the meaning must be near: least values, fitted for the encoder.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 
 import rjieba
 
@@ -45,6 +46,7 @@ _DENIAL = re.compile(
 _SAYING_LITTLE = CHINESE_PARTICLES | frozenset(
     ["是", "您", "你", "我", "请", "会", "要", "就", "也", "都", "可以", "可", "和", "与", "或", "及", "在"]
 )
+_CLAUSE_END = re.compile(r"[,，、;；。.:：!?！？()（）…\n]+(?=\s|$|[^\x00-\x7f])")
 _MORE = re.compile(r"(?<=[特分级类个性区])别|非常")
 
 
@@ -85,7 +87,8 @@ class SupportFit:
 class Place:
     """A sentence of a source; all but `text` and `denies` count what the source stands under, too.
 
-    `codes` are the codes that stand before each number.
+    `codes` are the codes that stand before each number, `ends` the words that end a clause,
+    `headed` those of title and headings.
     """
 
     source: int
@@ -95,6 +98,8 @@ class Place:
     codes: Mapping[str, frozenset[str]]
     names: frozenset[str]
     denies: bool
+    ends: frozenset[str]
+    headed: frozenset[str]
 
 
 class Evidence:
@@ -109,9 +114,9 @@ class Evidence:
         if is_order(sentence):
             return Support(verdict=Verdict.ORDER)
         terms, names, codes = content_terms(sentence), names_in(sentence), codes_before_numbers(sentence)
-        if not terms or not self._places:
-            return Support(verdict=Verdict.UNLIKE)
         numbers = numbers_in(sentence)
+        if len(terms) + len(numbers) < FEWEST or not self._places:
+            return Support(verdict=Verdict.UNLIKE)
         fitting = [place for place in self._places if numbers <= place.numbers and _agree(codes, place.codes)]
         if not fitting:
             return Support(verdict=Verdict.NUMBER)
@@ -119,7 +124,7 @@ class Evidence:
         if not fitting:
             return Support(verdict=Verdict.NAME)
         denies = is_denial(sentence)
-        agreeing = [place for place in fitting if place.denies == denies]
+        agreeing = [place for place in fitting if place.denies == denies and not place.headed.issuperset(terms)]
         if not agreeing:
             return Support(verdict=Verdict.DENIAL)
         near = sorted(agreeing, key=lambda place: (-_likeness(terms, place), place.source not in cited))[:COMPARED]
@@ -127,7 +132,7 @@ class Evidence:
         found = [
             Support(verdict=Verdict.SUPPORTED if fit.accepts(features) else Verdict.UNLIKE, source=place.source, features=features)
             for place, cosine in zip(near, cosines, strict=True)
-            for features in [features_of(terms, place.terms, cosine)]
+            for features in [features_of(terms, place, cosine)]
         ]
         return next((support for support in found if support.verdict is Verdict.SUPPORTED), found[0])
 
@@ -175,6 +180,8 @@ def _place(text: str, before: str, source: int, head: str) -> Place:
         codes=codes_before_numbers(context),
         names=frozenset(map(_folded_name, _NAME.findall(context))),
         denies=is_denial(text),
+        headed=frozenset(content_terms(head)),
+        ends=frozenset(terms[-1] for clause in _CLAUSE_END.split(text) if (terms := content_terms(clause))),
     )
 
 
@@ -236,7 +243,7 @@ def load_support(model_id: str) -> SupportFit:
 @cache
 def fallback() -> SupportFit:
     """For unknown encoders, and where none answers: nearly all words must be the source's, most of them in its order."""
-    return SupportFit(encoder="", least={"words": 0.95, "order": 0.7})
+    return SupportFit(encoder="", least={"words": 0.95, "order": 0.7, "pairs": 0.7})
 
 
 def parse_support(content: str) -> SupportFit:
@@ -258,9 +265,15 @@ def _packaged() -> dict[str, SupportFit]:
     return {weights_of(fit.encoder): fit for fit in fits}
 
 
-def features_of(terms: Sequence[str], others: Sequence[str], cosine: float | None) -> dict[str, float]:
-    """What tells whether a place with the terms `others` supports a sentence of the terms `terms`."""
-    features = {"words": _share(terms, others), "order": _longest_common(terms, others) / len(terms)}
+def features_of(terms: Sequence[str], place: Place, cosine: float | None) -> dict[str, float]:
+    """What tells whether a place supports a sentence of these terms, each from 0 to 1."""
+    pairs, theirs = set(pairwise(terms)), set(pairwise(place.terms))
+    features = {
+        "words": len(set(terms) & set(place.terms)) / len(set(terms)),
+        "order": _longest_common(terms, place.terms) / len(terms),
+        "pairs": len(pairs & theirs) / len(pairs) if pairs else 1.0,
+        "ends": float(terms[-1] in place.ends),
+    }
     return features if cosine is None else {**features, "cosine": cosine}
 
 
@@ -279,11 +292,7 @@ def content_terms(text: str) -> list[str]:
 
 
 def _likeness(terms: Sequence[str], place: Place) -> float:
-    return sum(features_of(terms, place.terms, None).values())
-
-
-def _share(terms: Sequence[str], others: Sequence[str]) -> float:
-    return len(set(terms) & set(others)) / len(set(terms))
+    return sum(features_of(terms, place, None).values())
 
 
 def _longest_common(terms: Sequence[str], others: Sequence[str]) -> int:
