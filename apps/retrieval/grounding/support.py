@@ -32,6 +32,7 @@ from core.types import FloatArray, JSONDict, JSONValue, Locale, Role
 
 log = logging.getLogger(__name__)
 
+FEWEST = 2  # words and numbers of a sentence: one alone states nothing
 COMPARED = 3  # places with the most of a sentence's words, whose meaning is compared
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CODE_OR_NUMBER = re.compile(r"\b[a-z]{1,4}-?\d+[a-z]?\b|(?<![a-z])\d+(?:[.,:]\d+)*")
