@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     worker_roles: str = Field(
         "",
-        description="Models that an inference worker serves (encoder, reranker, tagger, generator), separated by commas; empty serves each that is named.",
+        description="What an inference worker serves (encoder, reranker, tagger, generator, search), separated by commas; empty serves each model that is named, and search where QA_NEAREST_SEARCH asks for it.",
     )
 
     # Other servers
@@ -168,6 +168,14 @@ class Settings(BaseSettings):
     generator_backend: str = Field("workers.local.LocalGenerator", description="Dotted path of the Generator.")
     reranker_backend: str = Field("workers.reranker.LocalReranker", description="Dotted path of the Reranker.")
     tagger_backend: str = Field("workers.tagger.LocalTagger", description="Dotted path of the Tagger.")
+    nearest_search: str = Field(
+        "apps.retrieval.search.nearest.LocalNearest",
+        description="Dotted path of the NearestSearch, which encodes a question and searches vectors: in this process, or workers.remote_search.RemoteNearest in one hop beside the encoder.",
+    )
+    worker_vectors: str = Field(
+        "qa_project.worker_vectors.followed_vectors",
+        description="Dotted path of what makes the VectorSearcher of an inference worker that serves the role search.",
+    )
     turn_log: str = Field("", description="Dotted path of the TurnLog; empty is Redis Streams where redis_url is set, else memory.")
     lexical_index: str = Field("apps.retrieval.indexes.lexical.EmbeddedLexicalIndex", description="Dotted path of the LexicalIndex.")
     vector_index: str = Field("apps.retrieval.indexes.faiss_index.FaissIndex", description="Dotted path of the VectorIndex.")
@@ -210,9 +218,11 @@ class Settings(BaseSettings):
     def _refuse_contradictions(self) -> Settings:
         if "redis" in self.turn_log_path.lower() and not self.redis_url:
             raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
-        for name in ("encoder_backend", "generator_backend", "reranker_backend", "tagger_backend"):
+        for name in ("encoder_backend", "generator_backend", "reranker_backend", "tagger_backend", "nearest_search"):
             if "workers.remote" in getattr(self, name) and not self.redis_url:
                 raise ValueError(f"{PREFIX}{name.upper()} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
+        if self.searches_remotely and "workers.remote" not in self.encoder_backend:
+            raise ValueError("QA_NEAREST_SEARCH searches beside the encoder of inference workers: QA_ENCODER_BACKEND must be remote too.")
         for name, path in (("QA_LEXICAL_INDEX", self.lexical_index), ("QA_VECTOR_INDEX", self.vector_index)):
             if "indexes.elastic" in path and not self.elasticsearch_url:
                 raise ValueError(f"{name} asks for Elasticsearch, but QA_ELASTICSEARCH_URL is empty: set both or neither.")
@@ -240,7 +250,13 @@ class Settings(BaseSettings):
     def worker_role_names(self) -> tuple[str, ...]:
         """The roles that an inference worker serves."""
         named = tuple(role.strip() for role in self.worker_roles.split(",") if role.strip())
-        return named or ("encoder", "reranker", *(("tagger",) if self.tagger else ()), *(("generator",) if self.generator else ()))
+        models = ("encoder", "reranker", *(("tagger",) if self.tagger else ()), *(("generator",) if self.generator else ()))
+        return named or (*models, *(("search",) if self.searches_remotely else ()))
+
+    @property
+    def searches_remotely(self) -> bool:
+        """Whether vectors are searched by inference workers, so that this process keeps none."""
+        return "workers.remote" in self.nearest_search
 
     @property
     def skill_paths(self) -> tuple[str, ...]:

@@ -95,9 +95,10 @@ class Cancelled(QAError):
 
 
 class SearchUnavailable(QAError):
-    """An index cannot be reached."""
+    """An index cannot be reached, or (`details.reason` is `BEHIND`) has not followed the database far enough yet."""
 
     code, status, retryable = "search_unavailable", 503, True
+    BEHIND: ClassVar[str] = "behind"
 
 
 class IndexMismatch(QAError):

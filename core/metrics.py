@@ -26,6 +26,9 @@ REMOTE_SECONDS = Histogram(
     "wenlu_remote_seconds", "Time from a request to an inference worker to its reply.", ["role", "priority"], buckets=_SECONDS
 )
 REMOTE_RESENT = Counter("wenlu_remote_resent_total", "Requests sent to inference workers once more.", ["reason"])
+SEARCH_FALLBACKS = Counter(
+    "wenlu_search_fallbacks_total", "Vector searches that inference workers could not do, so that this process did.", ["reason"]
+)
 FIRST_TOKEN_SECONDS = Histogram("wenlu_first_token_seconds", "Time from a request to the generator to its first token.", buckets=_SECONDS)
 GENERATED_TOKENS = Counter("wenlu_generated_tokens_total", "Tokens that the generator wrote.")
 GENERATION_STOP_SECONDS = Histogram(

@@ -39,3 +39,9 @@ if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt",
     mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
     mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def give_back_memory() -> None:
+    """Returns what is free to the system after all, once something large is done: filling and building an index leaves 100 MiB and more."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

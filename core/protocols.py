@@ -28,6 +28,7 @@ from core.types import (
     Query,
     Role,
     Scope,
+    VectorSearch,
 )
 
 
@@ -212,6 +213,31 @@ class VectorIndex(FollowingIndex, Protocol):
 
     def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
         """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`."""
+        ...
+
+
+@runtime_checkable
+class VectorSearcher(Protocol):
+    """Searches the vector indexes of all kinds of entries, wherever they are kept."""
+
+    def search(self, vectors: FloatArray, encoder: str, search: VectorSearch) -> list[list[Hit]]:
+        """For each row of float32[n, dim], made by the model `encoder`, up to `k` hits, best first; score is the cosine.
+
+        The index has followed the knowledge bases up to the revisions of the search. Raises IndexMismatch where another
+        encoder built it, SearchUnavailable where it cannot be asked, or does not come that far in time.
+        """
+        ...
+
+
+@runtime_checkable
+class NearestSearch(VectorSearcher, Protocol):
+    """Encodes questions and finds what lies nearest to them: where both are done elsewhere, one way there and back does both."""
+
+    def encode(self, text: str, searches: Sequence[VectorSearch]) -> EncodedQuery:
+        """One question with its token vectors; `near` has those of the searches that were done on the way.
+
+        What is not there, `search` finds. Raises as an encoder: ModelUnavailable, Overloaded, DeadlineExceeded.
+        """
         ...
 
 

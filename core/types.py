@@ -149,17 +149,33 @@ class IndexState:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class VectorSearch:
+    """What to look for by vectors: up to `k` entries of a kind, in these knowledge bases, that the filters admit.
+
+    `revisions`, in the order of `kb_ids`, are those that an index must have followed before it is searched, as in `Scope`.
+    """
+
+    kind: EntryKind
+    k: int
+    kb_ids: tuple[int, ...]
+    revisions: tuple[int, ...] = ()
+    filters: Filters = NO_FILTERS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedQuery:
     """A question as the encoder sees it, computed once a turn.
 
     `vector` is float32[dim] of unit length; `token_vectors` is float32[tokens, dim] of unit rows for late interaction,
-    or None where the encoder gives none. `encoder` is the id of the model that made both.
+    or None where the encoder gives none. `encoder` is the id of the model that made both. `near` are searches that were
+    done where the question was encoded, with their hits, best first.
     """
 
     encoder: str
     vector: FloatArray
     token_vectors: FloatArray | None
     encode_ms: float
+    near: Mapping[VectorSearch, tuple[Hit, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

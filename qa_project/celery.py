@@ -1,6 +1,6 @@
 """The Celery application of the inference workers: `celery -A qa_project.celery` and what `workers.broker.worker_arguments` adds.
 
-It needs no Django: a worker knows models and Redis, and no database.
+It needs no Django: a worker knows models and Redis, and no database; the role search alone brings both with it (`QA_WORKER_VECTORS`).
 """
 
 from __future__ import annotations

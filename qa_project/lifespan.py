@@ -11,7 +11,7 @@ from apps.accounts.usage import UsageWriter
 from apps.dialogue.interrupted import InterruptedTurns
 from apps.retrieval.checking import checker
 from apps.retrieval.encoding import encoder
-from apps.retrieval.follower import follower
+from apps.retrieval.follower import close_followers, follower
 from apps.retrieval.registry import close_indexes
 from apps.retrieval.warmup import warm_up
 from apps.serving.jobs.news import use_loop
@@ -84,6 +84,6 @@ def stop() -> None:
     while _background:
         _background.pop().close()
     checker().close()
-    follower().close()
+    close_followers()
     close_indexes()
     close_backends()

@@ -19,7 +19,7 @@ from apps.accounts.usage import forget_usage
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import skills
 from apps.faq.density import forget_densities
-from apps.retrieval.follower import follower
+from apps.retrieval.follower import close_followers
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.query_layer.layer import forget_layers
 from apps.retrieval.registry import close_indexes
@@ -58,8 +58,7 @@ def forget_process_state() -> None:
     if runner.cache_info().currsize:
         runner().close()
         runner.cache_clear()
-    follower().close()
-    follower.cache_clear()
+    close_followers()
     forget_densities()
     forget_kinds()
     forget_archive()

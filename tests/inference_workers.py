@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import pytest
 import redis
+from django.db import connection
 
 from core.config import Settings
 from core.worker_registry import WorkerRecord, read_workers
@@ -33,6 +34,15 @@ def redis_url(database: int) -> str:
     with redis.Redis.from_url(own) as client:
         client.flushdb()
     return own
+
+
+def database_url() -> str:
+    """The database of the tests, as another process names it in QA_DATABASE_URL."""
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    host = f"{settings['HOST']}:{settings['PORT']}"
+    return f"postgres://{quote(settings['USER'])}:{quote(settings['PASSWORD'])}@{host}/{settings['NAME']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,8 @@ def start_worker(url: str, environ: Mapping[str, str]) -> Iterator[WorkerProcess
     settings = {"QA_REDIS_URL": url, "QA_DEVICE": "cpu", "QA_MODEL_THREADS": "1", "QA_LOG_LEVEL": "WARNING", **environ}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("QA_", "DJANGO_"))}
     roles = environ.get("QA_WORKER_ROLES", "")
-    command = [sys.executable, "-m", "celery", "-A", "qa_project.celery", *worker_arguments(Settings(redis_url=url, worker_roles=roles))]
+    celery = str(Path(sys.executable).parent / "celery")  # as it is started: `python -m celery` has this folder in its path for good
+    command = [celery, "-A", "qa_project.celery", *worker_arguments(Settings(redis_url=url, worker_roles=roles))]
     process = subprocess.Popen(command, cwd=ROOT, env={**inherited, **settings})
     try:
         yield WorkerProcess(process, url)

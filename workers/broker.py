@@ -17,6 +17,7 @@ ENCODER = "encoder"
 RERANKER = "reranker"
 TAGGER = "tagger"
 GENERATOR = "generator"
+SEARCH = "search"
 POOL = "threads"
 CONSUMER = "workers.consumer:PatientConsumer"  # by name: web processes need not load it
 

@@ -8,7 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,15 +91,25 @@ class RemoteEncoder:
     def encode_query(self, text: str) -> EncodedQuery:
         """One question with its token vectors. `encode_ms` counts the way there and back; little where it was asked before."""
         started = time.perf_counter()
+        known = self.remembered(text)
+        if known is not None:
+            return known
+        (result,) = self._encode_all([text], Role.QUERY, wants_tokens=True)
+        return replace(self.remember(text, result), encode_ms=(time.perf_counter() - started) * 1000)
+
+    def remembered(self, text: str) -> EncodedQuery | None:
+        """A question that was asked before, where it still is in memory."""
+        started = time.perf_counter()
         served = self._served
         found = served.cache.get(text) if served is not None else None
-        if served is None or found is None:
-            (result,) = self._encode_all([text], Role.QUERY, wants_tokens=True)
-            served, found = self._learn(result), _cached(result)
-            served.cache.put(text, found)
-        tokens = found.token_vectors.astype(np.float32)
-        milliseconds = (time.perf_counter() - started) * 1000
-        return EncodedQuery(encoder=served.model_id, vector=found.vector, token_vectors=tokens, encode_ms=milliseconds)
+        return None if served is None or found is None else _query(served, found, started)
+
+    def remember(self, text: str, result: Vectors) -> EncodedQuery:
+        """The question whose vectors a worker has sent, kept in memory."""
+        started = time.perf_counter()
+        served, found = self._learn(result), _cached(result)
+        served.cache.put(text, found)
+        return _query(served, found, started)
 
     def encode_tokens(self, texts: Sequence[str], role: Role) -> list[tuple[FloatArray, FloatArray]]:
         """For each text its vector float32[dim] and its token vectors float32[tokens, dim], both of unit length."""
@@ -296,6 +306,12 @@ def chunks_of(texts: Sequence[str], max_texts: int, max_chars: int) -> Iterator[
         chars += len(text)
     if chunk:
         yield tuple(chunk)
+
+
+def _query(served: _Served, found: CachedVectors, started: float) -> EncodedQuery:
+    tokens = found.token_vectors.astype(np.float32)
+    milliseconds = (time.perf_counter() - started) * 1000
+    return EncodedQuery(encoder=served.model_id, vector=found.vector, token_vectors=tokens, encode_ms=milliseconds)
 
 
 def _cached(result: Vectors) -> CachedVectors:

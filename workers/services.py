@@ -1,14 +1,12 @@
-"""What does an inference worker serve? A service a role: it reads a call's body, hands it to the model, makes the reply."""
+"""Which models does an inference worker serve? A service a role: it reads a call's body, hands it to the model, makes the reply."""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import redis
@@ -17,11 +15,13 @@ from core.config import Settings
 from core.errors import ConfigurationError, ModelUnavailable, QAError
 from core.types import JSONDict, Priority
 from workers.batching import results_of
-from workers.broker import ENCODER, GENERATOR, RERANKER, TAGGER
+from workers.broker import ENCODER, GENERATOR, RERANKER, SEARCH, TAGGER
 from workers.cancels import Cancels
 from workers.device import choose_device
 from workers.local import LocalEncoder, LocalGenerator
 from workers.reranker import LocalReranker
+from workers.search_service import SearchService
+from workers.service import ReplyToCome, Service
 from workers.tagger import LocalTagger
 from workers.token_stream import TokenSender, claim_text, send_error
 from workers.wire import (
@@ -40,42 +40,6 @@ from workers.wire import (
     vectors_as_dict,
     writer_as_dict,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyToCome:
-    """A call under way. `make` gives its reply, and waits for nothing more once all `futures` are done; raises what went wrong."""
-
-    make: Callable[[], JSONDict]
-    futures: Sequence[Future[Any]] = ()
-
-    def is_ready(self) -> bool:
-        """Whether `make` can be called without waiting, as far as is known."""
-        return all(future.done() for future in self.futures)
-
-
-class Service(Protocol):
-    """One role's model in this process; `role` also names its batcher in the metrics."""
-
-    role: str
-
-    @property
-    def model_id(self) -> str: ...
-
-    @property
-    def device(self) -> str: ...
-
-    def load(self) -> None:
-        """Loads the model, so that the first call is as fast as the others."""
-        ...
-
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
-        """What waits for the reply. Raises InvalidRequest, and as the model's batcher does."""
-        ...
-
-    def close(self) -> None:
-        """Frees the model."""
-        ...
 
 
 class EncoderService:
@@ -234,6 +198,7 @@ def make_services(settings: Settings) -> list[Service]:
         RERANKER: lambda: RerankerService(LocalReranker(encoder), encoder),
         TAGGER: lambda: TaggerService(LocalTagger()),
         GENERATOR: lambda: GeneratorService(LocalGenerator(), settings),
+        SEARCH: lambda: SearchService(encoder, settings),
     }
     unknown = [role for role in settings.worker_role_names if role not in known]
     if unknown:

@@ -27,7 +27,8 @@ from core.types import JSONDict, Priority
 from workers.broker import TASK
 from workers.cancels import Cancels
 from workers.heartbeat import Heartbeat, Load
-from workers.services import ReplyToCome, make_services
+from workers.service import ReplyToCome
+from workers.services import make_services
 from workers.wire import Call, Request, error_as_dict, request_from_dict
 
 log = logging.getLogger(__name__)
@@ -167,6 +168,9 @@ def _start(**_: object) -> None:
         _worker = InferenceWorker(get_settings())
     except (QAError, redis.RedisError) as error:
         log.error("inference worker cannot start error=%r", error)
+        raise SystemExit(1) from error
+    except Exception as error:  # Celery would go on without a model, and take requests
+        log.exception("inference worker cannot start")
         raise SystemExit(1) from error
 
 

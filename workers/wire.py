@@ -114,7 +114,7 @@ def request_as_dict(request: Request) -> JSONDict:
 
 def request_from_dict(message: Mapping[str, Any]) -> Request:
     """The message again. Raises InvalidRequest where it is none of ours (another release, or not from a web process)."""
-    with _refusing("an inference request"):
+    with refusing("an inference request"):
         return Request(
             role=str(message["role"]),
             priority=Priority[message["priority"].upper()],
@@ -130,7 +130,7 @@ def encode_as_dict(body: EncodeBody) -> JSONDict:
 
 def encode_from_dict(body: Mapping[str, Any]) -> EncodeBody:
     """The body again. Raises InvalidRequest."""
-    with _refusing("an encoder's call"):
+    with refusing("an encoder's call"):
         texts = _strings(body["texts"])
         return EncodeBody(texts=texts, text_role=Role(body["text_role"]), wants_tokens=bool(body["wants_tokens"]))
 
@@ -142,7 +142,7 @@ def rerank_as_dict(body: RerankBody) -> JSONDict:
 
 def rerank_from_dict(body: Mapping[str, Any]) -> RerankBody:
     """The body again. Raises InvalidRequest."""
-    with _refusing("a reranker's call"):
+    with refusing("a reranker's call"):
         query, *passages = _strings([body["query"], *body["passages"]])
         return RerankBody(query=query, passages=tuple(passages))
 
@@ -164,7 +164,7 @@ def tag_as_dict(body: TagBody) -> JSONDict:
 
 def tag_from_dict(body: Mapping[str, Any]) -> TagBody:
     """The body again. Raises InvalidRequest."""
-    with _refusing("a tagger's call"):
+    with refusing("a tagger's call"):
         return TagBody(texts=_strings(body["texts"]))
 
 
@@ -207,7 +207,7 @@ def generate_as_dict(body: GenerateBody) -> JSONDict:
 
 def generate_from_dict(body: Mapping[str, Any], priority: Priority) -> GenerateBody:
     """The body again; the request has the seconds that are left. Raises InvalidRequest."""
-    with _refusing("a generator's call"):
+    with refusing("a generator's call"):
         deadline_at = float(body["deadline_at"])
         request = GenerationRequest(
             messages=tuple((str(role), str(text)) for role, text in body["messages"]),
@@ -289,7 +289,8 @@ def _strings(values: Sequence[Any]) -> tuple[str, ...]:
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
+def refusing(what: str) -> Iterator[None]:
+    """Around the reading of a message: what is not as it must be raises InvalidRequest."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.dialogue.models import Bot
-from apps.retrieval.encoding import encode_question_if_possible
+from apps.retrieval.search.nearest import encode_question_if_possible, question_searches
 from apps.retrieval.selectors import scope_of
 from core.config import get_settings
 from core.errors import InvalidRequest
@@ -27,13 +27,14 @@ def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = (), 
     """The question cleaned, its language guessed, its vector computed once; without a vector where no encoder answers."""
     cleaned = clean_text(text)
     locale = guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale)
+    scope = scope_of(bot.kbs.all(), groups)
     return Query(
         text=cleaned,
         normalized=normalize(cleaned),
         locale=locale,
-        scope=scope_of(bot.kbs.all(), groups),
+        scope=scope,
         turn=turn,
-        encoded=encode_question_if_possible(cleaned),
+        encoded=encode_question_if_possible(cleaned, question_searches(scope)),
         history=history,
         writing=_writing(bot, locale),
     )

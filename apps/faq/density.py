@@ -8,10 +8,11 @@ import numpy as np
 
 from apps.faq.features import settled_density
 from apps.faq.models import FAQQuestion
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.follower import follower
+from apps.retrieval.search.nearest import entry_vectors, ids_with_vector, search_nearest, vector_search
 from core.errors import SearchUnavailable
 from core.remembered import Remembered
-from core.types import EntryKind, FloatArray, Scope
+from core.types import EntryKind, FloatArray, Hit, Scope
 
 SAMPLE = 64  # the standard error of the mean is then .0025
 NEIGHBOURS = 16
@@ -40,8 +41,7 @@ def _measure(key: tuple[tuple[int, ...], int]) -> tuple[float | None, int]:
     """The mean cosine of sampled phrasings to the nearest of another FAQ, and how many FAQs were sampled."""
     scope = Scope(kb_ids=key[0])
     vectors = _sampled(scope)
-    index = indexes_for(EntryKind.FAQ).vector
-    hits = {id: index.search(vector, NEIGHBOURS, scope) for id, vector in vectors.items()}
+    hits = dict(zip(vectors, _nearest(list(vectors.values()), scope), strict=True))
     owners = _owners([*hits, *(hit.id for found in hits.values() for hit in found)])
     nearest = [
         next((hit.score for hit in found if id in owners and owners.get(hit.id, owners[id]) != owners[id]), None)
@@ -53,12 +53,19 @@ def _measure(key: tuple[tuple[int, ...], int]) -> tuple[float | None, int]:
 
 def _sampled(scope: Scope) -> dict[int, FloatArray]:
     """Up to `SAMPLE` phrasings' vectors, evenly over the ids."""
-    index = indexes_for(EntryKind.FAQ).vector
     vectors: dict[int, FloatArray] = {}
     for kb_id in scope.kb_ids:
-        ids = sorted(index.ids(kb_id))
-        vectors |= index.vectors(kb_id, ids[:: max(1, -(-len(ids) * len(scope.kb_ids) // SAMPLE))])
+        ids = ids_with_vector(EntryKind.FAQ, kb_id)
+        vectors |= entry_vectors(EntryKind.FAQ, [kb_id], ids[:: max(1, -(-len(ids) * len(scope.kb_ids) // SAMPLE))])
     return vectors
+
+
+def _nearest(vectors: Sequence[FloatArray], scope: Scope) -> list[list[Hit]]:
+    """What lies near each of these vectors, which are of the scope itself."""
+    if not vectors:
+        return []
+    encoder = follower().built_by(scope.kb_ids[0], EntryKind.FAQ)
+    return search_nearest(np.stack(vectors), encoder, vector_search(EntryKind.FAQ, scope, NEIGHBOURS))
 
 
 def _owners(ids: Sequence[int]) -> dict[int, int]:

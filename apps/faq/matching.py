@@ -12,10 +12,11 @@ from apps.faq.ranking import rank
 from apps.faq.selectors import StoredPhrasing, phrasings
 from apps.faq.services import question_digest
 from apps.retrieval.search.candidates import EntryScores, find_candidates
+from apps.retrieval.search.nearest import PROPOSED
 from core.errors import IndexMismatch
 from core.types import EncodedQuery, EntryKind, JSONValue, Query, Scope, SearchMode
 
-CANDIDATES = 20
+CANDIDATES = PROPOSED[EntryKind.FAQ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

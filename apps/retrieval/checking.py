@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import cache
 
 from django.db import DatabaseError, close_old_connections
 
-from apps.retrieval.follower import follower
+from apps.retrieval.follower import IndexFollower, follower
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.verification import find_index_drift, repair
 from core.config import get_settings
@@ -18,13 +19,14 @@ log = logging.getLogger(__name__)
 
 
 class IndexChecker:
-    """Compares the indexes of every knowledge base that was searched here with the database, every `QA_INDEX_CHECK_MINUTES`.
+    """Compares what `keeping` follows of every knowledge base that was searched here with the database, every `QA_INDEX_CHECK_MINUTES`.
 
     What an index lacks or has too much of is mended at once, entry by entry; content and vectors are left to
     `manage.py verify_index`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keeping: Callable[[], IndexFollower] = follower) -> None:
+        self._keeping = keeping
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -43,7 +45,7 @@ class IndexChecker:
     def check_all(self) -> None:
         """One round. What cannot be compared now is left to the next one."""
         try:
-            for kb in KnowledgeBase.objects.filter(pk__in=follower().followed_kbs()):
+            for kb in KnowledgeBase.objects.filter(pk__in=self._keeping().followed_kbs()):
                 if self._stopped.is_set():
                     return
                 self._check(kb)
@@ -52,14 +54,14 @@ class IndexChecker:
 
     def _check(self, kb: KnowledgeBase) -> None:
         try:
-            drifts = [drift for drift in find_index_drift(kb) if drift.count]
+            drifts = [drift for drift in find_index_drift(kb, self._keeping()) if drift.count]
             for drift in drifts:
                 log.warning(
                     "index drift mended kb=%s kind=%s index=%s missing=%d stray=%d",
                     kb.slug, drift.kind, drift.place, len(drift.missing), len(drift.stray),
                 )  # fmt: skip
             if drifts:
-                repair(kb, drifts)
+                repair(kb, drifts, self._keeping())
         except QAError as error:
             log.warning("index not checked kb=%s error=%s %s", kb.slug, error.code, error.message)
 

@@ -17,9 +17,9 @@ from apps.retrieval.indexes.analysis import simplify
 from apps.retrieval.token_vectors import pack_tokens
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded
+from core.errors import ModelUnavailable, Overloaded
 from core.protocols import Encoder
-from core.types import EncodedQuery, EntryKind, FloatArray, Role
+from core.types import EntryKind, FloatArray, Role
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +52,6 @@ class EncodedTexts:
 def encoder() -> Encoder:
     """The process's encoder."""
     return get_backend(get_settings().encoder_backend, Encoder)  # type: ignore[type-abstract]
-
-
-def encode_question(text: str) -> EncodedQuery:
-    """A question with its token vectors, from a cache where it was asked before. Raises ModelUnavailable, Overloaded."""
-    return encoder().encode_query(simplify(text))
-
-
-def encode_question_if_possible(text: str) -> EncodedQuery | None:
-    """Like `encode_question`, but None where no encoder answers in time: words must then do."""
-    try:
-        return encode_question(text)
-    except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
-        log.warning("question not encoded error=%s", error.code)
-        return None
 
 
 def encode_texts(texts: Iterable[tuple[EntryKind, str]], *, check: Callable[[], None] = lambda: None) -> EncodedTexts:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from enum import StrEnum
 from functools import cache
 
 from django.db import close_old_connections
@@ -35,6 +36,13 @@ REFRESH_EVERY = 20_000
 UNREACHABLE_S = 1.0
 
 
+class IndexPart(StrEnum):
+    """The two indexes of a kind."""
+
+    WORDS = "words"
+    VECTORS = "vectors"
+
+
 class IndexFollower:
     """Brings the indexes up to the database's revision: of every base that was searched here, or that changed while this process ran.
 
@@ -42,9 +50,11 @@ class IndexFollower:
 
     Kinds are followed apart, each with a lock and a thread of its own: a question does not wait for a hundred thousand
     passages. A kind that a base has no entries of costs one look at the database a revision, and nothing on disk.
+    `parts` are the indexes that are followed: where inference workers search vectors, a web process follows words alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Collection[IndexPart] = tuple(IndexPart)) -> None:
+        self.parts = frozenset(parts)
         self._followed: dict[_Place, int] = {}
         self._met_at: dict[_Place, int] = {}  # the revision at which a base was first seen here
         self._built_by: dict[_Place, tuple[str, str]] = {}
@@ -56,24 +66,31 @@ class IndexFollower:
         self._stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def follow(self, kb_id: int, revision: int, kind: EntryKind | None = None) -> bool:
+    def follow(self, kb_id: int, revision: int, kind: EntryKind | None = None, *, wait_s: float = -1) -> bool:
         """Returns once the indexes of this knowledge base and kind (None: of all kinds) hold everything up to `revision`.
 
         False where one of them cannot be reached; the others have come. Callers do not queue for it: for a second after a
-        failure nobody tries.
+        failure nobody tries. False too where another thread is at it and takes longer than `wait_s` (below 0: whatever it takes).
         """
-        come = [self._follow_kind((kb_id, one), revision) for one in (EntryKind if kind is None else (kind,))]
+        come = [self._follow_kind((kb_id, one), revision, wait_s) for one in (EntryKind if kind is None else (kind,))]
         return all(come)
 
-    def _follow_kind(self, place: _Place, revision: int) -> bool:
+    def has_followed(self, kb_id: int, revision: int, kind: EntryKind) -> bool:
+        """Whether `follow` would return at once."""
+        return self._followed.get((kb_id, kind), -1) >= revision
+
+    def _follow_kind(self, place: _Place, revision: int, wait_s: float) -> bool:
         if self._followed.get(place, -1) >= revision:
             return True
-        if self._is_unreachable(place):
+        lock = self._lock_of(place)
+        if self._is_unreachable(place) or not lock.acquire(timeout=wait_s):
             return False
-        with self._lock_of(place):
+        try:
             if self._followed.get(place, -1) >= revision:
                 return True
             return not self._is_unreachable(place) and self._catch_up(*place)
+        finally:
+            lock.release()
 
     def _is_unreachable(self, place: _Place) -> bool:
         return time.monotonic() < self._unreachable_until.get(place, 0.0)
@@ -87,6 +104,10 @@ class IndexFollower:
     def generations(self, kb_ids: Sequence[int], kind: EntryKind) -> list[int]:
         """Primary keys of the generations that the vectors followed here belong to."""
         return [generation for kb_id in kb_ids if (generation := self._generations.get((kb_id, kind)))]
+
+    def built_by(self, kb_id: int, kind: EntryKind) -> str:
+        """The encoder of the vectors followed here; empty where none were."""
+        return self._built_by.get((kb_id, kind), ("", ""))[1]
 
     def followed_kbs(self) -> set[int]:
         """Primary keys of the knowledge bases that were ever searched here."""
@@ -150,8 +171,9 @@ class IndexFollower:
         """Empties what was followed here; an index that cannot be reached is emptied in a later round."""
         if (kb_id, kind) in self._followed:
             pair = indexes_for(kind)
-            words = _reached(lambda: empty_index(pair.lexical, kb_id, "gone"))
-            if not (_reached(lambda: empty_index(pair.vector, kb_id, "gone")) and words):
+            kept = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
+            emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id, "gone")) for part in self.parts]  # type: ignore[misc]
+            if not all(emptied):
                 return
             self._followed.pop((kb_id, kind), None)
         self._met_at.pop((kb_id, kind), None)
@@ -163,7 +185,7 @@ class IndexFollower:
             return True
         generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
         last = Entry.objects.filter(kb=kb, kind=kind.value).aggregate(last=Max("revision"))["last"]
-        complete = last is None or _bring_up(kb, kind, generation, last)
+        complete = last is None or self._bring_up(kb, kind, generation, last)
         self._built_by[kb_id, kind] = (kb.slug, generation.encoder if generation else "")
         self._generations[kb_id, kind] = generation.pk if generation else 0
         if complete:
@@ -171,6 +193,18 @@ class IndexFollower:
         else:
             self._unreachable_until[kb_id, kind] = time.monotonic() + UNREACHABLE_S
         return complete
+
+    def _bring_up(self, kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, last: int) -> bool:
+        """The indexes of the kind; `last` is the revision of its latest change, and an index that has it is left alone.
+
+        Whether all could be reached: one that cannot does not keep the other back.
+        """
+        pair, reached = indexes_for(kind), True
+        if IndexPart.WORDS in self.parts:
+            reached = _reached(lambda: _bring_up_words(kb, kind, pair, last))
+        if IndexPart.VECTORS in self.parts and generation is not None:
+            reached = _reached(lambda: _bring_up_vectors(kb, kind, pair, generation, last)) and reached
+        return reached
 
 
 def built_with(generation: IndexGeneration | None) -> str:
@@ -187,16 +221,6 @@ def empty_index(index: FollowingIndex, kb_id: int, built_with: str) -> None:
     if begun:
         with index.exclusive(kb_id):
             index.clear(kb_id, built_with)
-
-
-def _bring_up(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, last: int) -> bool:
-    """Both indexes of the kind; `last` is the revision of its latest change, and an index that has it is left alone.
-
-    Whether both could be reached: one that cannot does not keep the other back.
-    """
-    pair = indexes_for(kind)
-    words = _reached(lambda: _bring_up_words(kb, kind, pair, last))
-    return (generation is None or _reached(lambda: _bring_up_vectors(kb, kind, pair, generation, last))) and words
 
 
 def _bring_up_words(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, last: int) -> None:
@@ -294,5 +318,19 @@ def _facts(entry: Entry) -> Facts:
 
 @cache
 def follower() -> IndexFollower:
-    """The process-wide follower."""
-    return IndexFollower()
+    """The process-wide follower of what this process keeps: words, and vectors unless inference workers search them."""
+    return IndexFollower([IndexPart.WORDS] if get_settings().searches_remotely else tuple(IndexPart))
+
+
+@cache
+def vector_follower() -> IndexFollower:
+    """The process-wide follower of vectors: `follower` itself, or where that follows words alone one of their own."""
+    return follower() if IndexPart.VECTORS in follower().parts else IndexFollower([IndexPart.VECTORS])
+
+
+def close_followers() -> None:
+    """Ends and forgets both; at shutdown and between tests."""
+    for one in {vector_follower(), follower()}:
+        one.close()
+    vector_follower.cache_clear()
+    follower.cache_clear()

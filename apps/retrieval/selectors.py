@@ -63,15 +63,36 @@ def stored_tokens(kind: EntryKind, ids: Sequence[int], generations: Sequence[int
 
     CROSS JOIN keeps SQLite from starting at the generation, which is all entries of the base; PostgreSQL plans as it likes.
     """
+    return _stored("tokens", kind, ids, generations)
+
+
+def stored_vectors(kind: EntryKind, ids: Sequence[int], generations: Sequence[int]) -> dict[int, bytes]:
+    """The packed vectors of these entries (by what they belong to) in these generations, as far as there are any."""
+    return _stored("vector", kind, ids, generations)
+
+
+def owners_with_vector(kind: EntryKind, kb_id: int, generations: Sequence[int]) -> list[int]:
+    """What the entries of a knowledge base that have a vector in these generations belong to, in order."""
+    query = f"""
+        SELECT e.owner_id FROM retrieval_entry e JOIN retrieval_entryvector v ON v.entry_id = e.id
+        WHERE e.kb_id = %s AND e.kind = %s AND NOT e.deleted AND v.generation_id IN ({marks(generations)}) ORDER BY e.owner_id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [kb_id, kind.value, *generations])
+        return [owner for (owner,) in cursor.fetchall()]
+
+
+def _stored(column: str, kind: EntryKind, ids: Sequence[int], generations: Sequence[int]) -> dict[int, bytes]:
+    """CROSS JOIN: see `stored_tokens`. `column` is one of ours, never a caller's text."""
     if not ids or not generations:
         return {}
     query = f"""
-        SELECT e.owner_id, v.tokens FROM retrieval_entry e CROSS JOIN retrieval_entryvector v
+        SELECT e.owner_id, v.{column} FROM retrieval_entry e CROSS JOIN retrieval_entryvector v
         WHERE e.kind = %s AND e.owner_id IN ({marks(ids)}) AND v.entry_id = e.id AND v.generation_id IN ({marks(generations)})
     """
     with connection.cursor() as cursor:
         cursor.execute(query, [kind.value, *ids, *generations])
-        return {owner: bytes(tokens) for owner, tokens in cursor.fetchall() if tokens is not None}
+        return {owner: bytes(packed) for owner, packed in cursor.fetchall() if packed is not None}
 
 
 def marks(values: Sequence[object]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
 
 from apps.retrieval.encoding import encode_if_possible
-from apps.retrieval.follower import built_with, empty_index, follower
+from apps.retrieval.follower import IndexFollower, IndexPart, built_with, empty_index, follower, vector_follower
 from apps.retrieval.indexing import active_generation, delete_entries, fill_missing_vectors, lock_next_revision, put_entries
 from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
 from apps.retrieval.registry import indexes_for
@@ -55,15 +55,15 @@ class Drift:
 def find_drift(kb: KnowledgeBase) -> list[Drift]:
     """Every comparison of a knowledge base, with the metric set. The indexes first follow what was committed, as a search would."""
     kb.refresh_from_db()
-    damage = _follow(kb)
+    damage = _follow(kb, follower()) or _follow(kb, vector_follower())
     return _counted(kb, [drift for kind in EntryKind for drift in _drifts(kb, kind, damage)])
 
 
-def find_index_drift(kb: KnowledgeBase) -> list[Drift]:
-    """What `find_drift` says of the indexes alone: cheap enough to be asked now and then while questions are answered."""
+def find_index_drift(kb: KnowledgeBase, keeping: IndexFollower) -> list[Drift]:
+    """What `find_drift` says of the indexes that this follower keeps: cheap enough to be asked now and then while questions are answered."""
     kb.refresh_from_db()
-    damage = _follow(kb)
-    return _counted(kb, [drift for kind in EntryKind for drift in _index_drifts(kb, kind, damage)])
+    damage = _follow(kb, keeping)
+    return _counted(kb, [drift for kind in EntryKind for drift in _index_drifts(kb, kind, damage, keeping.parts)])
 
 
 def _counted(kb: KnowledgeBase, drifts: list[Drift]) -> list[Drift]:
@@ -72,8 +72,8 @@ def _counted(kb: KnowledgeBase, drifts: list[Drift]) -> list[Drift]:
     return drifts
 
 
-def repair(kb: KnowledgeBase, drifts: Iterable[Drift]) -> None:
-    """Mends what `find_drift` found. Raises ModelUnavailable or IndexMismatch where vectors are missing and cannot be made."""
+def repair(kb: KnowledgeBase, drifts: Iterable[Drift], keeping: IndexFollower | None = None) -> None:
+    """Mends what `find_drift` found, and follows with what `keeping` (None: this process) keeps. Raises ModelUnavailable or IndexMismatch where vectors are missing and cannot be made."""
     found = {(drift.kind, drift.place): drift for drift in drifts if drift.count}
     for kind in EntryKind:
         if entries := found.get((kind, "entries")):
@@ -87,7 +87,7 @@ def repair(kb: KnowledgeBase, drifts: Iterable[Drift]) -> None:
                 _mend_index(kb, drift)
     with transaction.atomic():
         revision = lock_next_revision(kb)
-    follower().follow(kb.pk, revision)
+    (keeping or follower()).follow(kb.pk, revision)
 
 
 def entries_without_vector(kb: KnowledgeBase) -> int:
@@ -97,9 +97,9 @@ def entries_without_vector(kb: KnowledgeBase) -> int:
     return (live if generation is None else live.exclude(vectors__generation=generation)).count()
 
 
-def _follow(kb: KnowledgeBase) -> str:
+def _follow(kb: KnowledgeBase, keeping: IndexFollower) -> str:
     try:
-        follower().follow(kb.pk, kb.revision)
+        keeping.follow(kb.pk, kb.revision)
     except IndexMismatch as error:
         return error.message
     return ""
@@ -109,13 +109,14 @@ def _drifts(kb: KnowledgeBase, kind: EntryKind, damage: str) -> Iterator[Drift]:
     if kind in _content:
         yield _entry_drift(kb, kind)
     yield _compare(kind, "vectors", _expected(kb, kind, "lexical"), _with_vector(kb, kind))
-    yield from _index_drifts(kb, kind, damage)
+    yield from _index_drifts(kb, kind, damage, IndexPart)
 
 
-def _index_drifts(kb: KnowledgeBase, kind: EntryKind, damage: str) -> Iterator[Drift]:
+def _index_drifts(kb: KnowledgeBase, kind: EntryKind, damage: str, parts: Collection[IndexPart]) -> Iterator[Drift]:
     pair, generation = indexes_for(kind), active_generation(kb)
-    yield _index_drift(kb, kind, "lexical", pair.lexical, damage)
-    if generation is not None:
+    if IndexPart.WORDS in parts:
+        yield _index_drift(kb, kind, "lexical", pair.lexical, damage)
+    if IndexPart.VECTORS in parts and generation is not None:
         stale = pair.vector.state(kb.pk).built_with != built_with(generation)
         yield _index_drift(kb, kind, "vector", pair.vector, damage if stale else "")
 

@@ -7,7 +7,7 @@ from itertools import product
 
 from django.db import DatabaseError, close_old_connections
 
-from apps.retrieval.follower import follower
+from apps.retrieval.follower import IndexFollower, follower
 from apps.retrieval.models import KnowledgeBase
 from core.errors import QAError
 from core.types import EntryKind
@@ -17,13 +17,14 @@ log = logging.getLogger(__name__)
 MAX_BASES = 64
 
 
-def warm_up() -> None:
-    """Brings the indexes of bots' knowledge bases up to date; what cannot be opened is logged and left to its first search."""
+def warm_up(keeping: IndexFollower | None = None) -> None:
+    """Brings what the follower (None: this process's) keeps of bots' knowledge bases up to date; what cannot be opened is logged and left to its first search."""
     try:
+        keeping = keeping or follower()
         bases = list(KnowledgeBase.objects.filter(bots__isnull=False).distinct().values_list("pk", "revision")[:MAX_BASES])
         for kind, (kb_id, revision) in product(EntryKind, bases):  # the FAQs of all before the passages of one
             try:
-                follower().follow(kb_id, revision, kind)
+                keeping.follow(kb_id, revision, kind)
             except QAError as error:
                 log.error("index not opened kb=%s kind=%s error=%s %s", kb_id, kind, error.code, error.message)
     except DatabaseError:

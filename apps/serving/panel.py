@@ -23,6 +23,7 @@ ROLE_NAMES = {
     "reranker": gettext_lazy("Reranker"),
     "tagger": gettext_lazy("Tagger"),
     "generator": gettext_lazy("Generator"),
+    "search": gettext_lazy("Search by vectors"),
 }
 
 

@@ -45,12 +45,14 @@ REMOTE_MODELS: Mapping[str, str] = {
     "QA_RERANKER_BACKEND": "workers.remote.RemoteReranker",
     "QA_TAGGER_BACKEND": "workers.remote.RemoteTagger",
     "QA_GENERATOR_BACKEND": "workers.remote.RemoteGenerator",
+    "QA_NEAREST_SEARCH": "workers.remote_search.RemoteNearest",
 }
 LOCAL_MODELS: Mapping[str, str] = {
     "QA_ENCODER_BACKEND": "workers.local.LocalEncoder",
     "QA_RERANKER_BACKEND": "workers.reranker.LocalReranker",
     "QA_TAGGER_BACKEND": "workers.tagger.LocalTagger",
     "QA_GENERATOR_BACKEND": "workers.local.LocalGenerator",
+    "QA_NEAREST_SEARCH": "apps.retrieval.search.nearest.LocalNearest",
 }
 
 ELASTIC_INDEXES = {"QA_LEXICAL_INDEX": "apps.retrieval.indexes.elastic_lexical.ElasticLexicalIndex"}

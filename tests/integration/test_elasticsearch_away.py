@@ -16,13 +16,13 @@ from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.checking import IndexChecker
-from apps.retrieval.encoding import encode_question
 from apps.retrieval.follower import follower
 from apps.retrieval.indexes import breaker
 from apps.retrieval.indexes.elastic_connection import open_client, shared_connection
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.registry import indexes_for
 from apps.retrieval.search.hybrid import search_passages
+from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
 from apps.retrieval.verification import find_drift
 from core.config import Settings

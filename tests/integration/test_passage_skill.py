@@ -13,9 +13,9 @@ from apps.dialogue.models import Bot
 from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
-from apps.retrieval.encoding import encode_question
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.hybrid import search_passages
+from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
 from apps.retrieval.skill import PassageSkill, answer_of, read_hits
 from core.events import TurnFinished

@@ -12,12 +12,12 @@ from django.contrib.auth.models import Group
 from apps.accounts.keys import caller_of_user
 from apps.accounts.models import User
 from apps.retrieval.documents.services import delete_documents
-from apps.retrieval.encoding import encode_question
 from apps.retrieval.facts import facts_of
 from apps.retrieval.indexing import put_entries
 from apps.retrieval.models import Document, KnowledgeBase, PassageQuestion
 from apps.retrieval.registry import indexes_for
 from apps.retrieval.search.hybrid import SearchResult, search_passages
+from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
 from core.backends import use_backend
 from core.config import get_settings
@@ -127,19 +127,23 @@ class Away:
         return refuse
 
 
+def take_away(monkeypatch: pytest.MonkeyPatch, *parts: str) -> None:
+    pair = replace(indexes_for(EntryKind.PASSAGE), **dict.fromkeys(parts, Away()))
+    for module in ("hybrid", "nearest"):
+        monkeypatch.setattr(f"apps.retrieval.search.{module}.indexes_for", lambda kind: pair)
+
+
 @pytest.mark.parametrize("part", ["lexical", "vector"])
 def test_one_index_away_leaves_the_other(kb: KnowledgeBase, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     search(kb, "travel costs")
-    pair = indexes_for(EntryKind.PASSAGE)
-    monkeypatch.setattr("apps.retrieval.search.hybrid.indexes_for", lambda kind: replace(pair, **{part: Away()}))
+    take_away(monkeypatch, part)
     result = search(kb, "travel costs")
     assert ids(result)[0] == "travel" and result.degraded
 
 
 def test_both_indexes_away_is_an_error(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
     search(kb, "travel costs")
-    pair = indexes_for(EntryKind.PASSAGE)
-    monkeypatch.setattr("apps.retrieval.search.hybrid.indexes_for", lambda kind: replace(pair, lexical=Away(), vector=Away()))
+    take_away(monkeypatch, "lexical", "vector")
     with pytest.raises(SearchUnavailable):
         search(kb, "travel costs")
 

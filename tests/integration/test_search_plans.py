@@ -6,9 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.retrieval.encoding import encode_question
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.hybrid import search_passages
+from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.search.stored_passages import forget_kinds, passages_of_questions, read_passages
 from apps.retrieval.selectors import scope_of, stored_tokens
 from core.types import EntryKind, Scope

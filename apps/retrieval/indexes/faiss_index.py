@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from apps.retrieval.indexes.snapshot import SnapshotFolder
 from apps.retrieval.indexes.vector_view import VectorView, empty_view
 from core.config import get_settings
 from core.errors import IndexMismatch
+from core.native import give_back_memory
 from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArray, Hit, IndexState, Scope
 
 logger = logging.getLogger(__name__)
@@ -127,6 +129,12 @@ class FaissIndex:
     def wait_for_maintenance(self) -> None:
         """Returns when every build and snapshot that is due has been made: for benchmarks, tests and bulk loads."""
         self._due.join()
+
+    def release(self) -> None:
+        """Saves and gives the memory back: what is asked next begins with the snapshot. Nobody may be searching or following."""
+        self.close()
+        with self._mutex:
+            self._kbs.clear()
 
     def close(self) -> None:
         """Ends the maintenance thread and saves what has changed since the last snapshot."""
@@ -291,10 +299,20 @@ class _KnowledgeBaseVectors:
         with self._swap:
             view, state, unsaved = self.view, self.state, self._unsaved
         if view is not None and unsaved and state.revision:
-            self._snapshot.save(view, state)
+            if self._snapshot.save(view, state):
+                self._map_large(view)
             with self._swap:
                 self._unsaved = max(0, self._unsaved - unsaved)
         self._saved_at = time.monotonic()
+
+    def _map_large(self, saved: VectorView) -> None:
+        """Takes the large part from its file from now on: what was built in memory is freed, and processes share what is mapped."""
+        large = None if saved.large is None else self._snapshot.mapped(saved.large)
+        if large is not None:
+            with self._swap:
+                if self.view is not None and self.view.large is saved.large:
+                    self.view = replace(self.view, large=large)
+            give_back_memory()
 
     def _dim(self) -> int:
         """The length of the vectors that are here or wait; 0 where there are none."""

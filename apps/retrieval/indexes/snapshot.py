@@ -51,6 +51,7 @@ class SnapshotFolder:
         self._lock = FolderLock(folder / "lock")
         self._large: LargePart | None = None
         self._large_file: SavedFile | None = None
+        self._mapped_file: SavedFile | None = None
 
     def load(self) -> tuple[VectorView, IndexState] | None:
         """What was saved last, or None where there is nothing whole: what is damaged is logged and removed."""
@@ -82,6 +83,23 @@ class SnapshotFolder:
             self._remove_others({file.name for file in files.values()})
             return True
 
+    def mapped(self, large: LargePart) -> LargePart | None:
+        """The same part out of the file that `save` has just written it to: its memory then is the system's, shared and given back at need.
+
+        None where it is mapped already, lies on a GPU beside its rows, or the file is gone.
+        """
+        with self._lock:
+            file = self._large_file
+            if self._large is not large or file is None or file == self._mapped_file or isinstance(large, GpuRows):
+                return None
+            try:
+                index = faiss.read_index(str(self._folder / file.name), faiss.IO_FLAG_MMAP_IFC)
+            except RuntimeError as error:  # the index was cleared since, and the file with it
+                logger.warning("vector_snapshot_not_mapped folder=%s reason=%s", self._folder, error)
+                return None
+            self._large, self._mapped_file = type(large)(index, large.ids, large.facts), file
+            return self._large
+
     def remove(self) -> None:
         """Forgets the snapshot: what is loaded next is nothing."""
         with self._lock:
@@ -108,7 +126,7 @@ class SnapshotFolder:
         if "large" in files:
             index = faiss.read_index(str(self._folder / files["large"].name), faiss.IO_FLAG_MMAP_IFC)
             large = _kind_of(index)(index, arrays["large_ids"], _facts("large", arrays))
-            self._large, self._large_file = large, files["large"]
+            self._large, self._large_file, self._mapped_file = large, files["large"], files["large"]
         view = VectorView(int(manifest["dim"]), arrays["rows"], arrays["row_ids"], _facts("row", arrays), large, arrays.get("alive"))
         return view, IndexState(revision=int(manifest["revision"]), built_with=str(manifest["built_with"]))
 

@@ -15,10 +15,9 @@ from django.utils.translation import gettext_lazy
 from apps.accounts.panel import caller_of
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
-from apps.retrieval.encoding import encode_question_if_possible
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.search.explain import explain_search
-from apps.retrieval.search.page import read_search
+from apps.retrieval.search.page import encode_search, read_search
 from apps.retrieval.selectors import kb_for, scope_of
 from core.errors import Forbidden, NotFound, QAError
 from core.text import clean_text
@@ -57,8 +56,8 @@ def explain_page(request: HttpRequest, kb: str) -> HttpResponse:
 
 
 def _explained(request: HttpRequest, base: KnowledgeBase, document: str) -> dict[str, Any]:
-    search = read_search(request.GET)
-    answer: dict[str, Any] = explain_search(search, encode_question_if_possible(search.text), base, scope_of([base], groups=None), document)
+    search, scope = read_search(request.GET), scope_of([base], groups=None)
+    answer: dict[str, Any] = explain_search(search, encode_search(search, scope), base, scope, document)
     named = answer.get("document") or {}
     ids = [hit["document"] for hit in answer["hits"]] + [document]
     titles = {one.external_id: one for one in Document.objects.filter(kb=base, external_id__in=ids).defer("text")}

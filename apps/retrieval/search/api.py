@@ -12,11 +12,10 @@ from rest_framework.views import APIView
 from apps.accounts.authentication import caller_of
 from apps.accounts.limits import Account, take_request
 from apps.accounts.permissions import Permission
-from apps.retrieval.encoding import encode_question_if_possible
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.explain import explain_search
-from apps.retrieval.search.page import read_search, search_in_turn
+from apps.retrieval.search.page import encode_search, read_search, search_in_turn
 from apps.retrieval.selectors import kb_for, readable_scope, scope_of, searchable_kb
 from core.text import clean_text
 from core.types import Scope, SearchMode
@@ -98,7 +97,7 @@ class SearchView(APIView):
         """One page of hits, best or newest first, with what all hits can be narrowed by."""
         _base, scope = _searched(request, kb)
         search = read_search(request.query_params)
-        encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
+        encoded = None if search.mode is SearchMode.LEXICAL else encode_search(search, scope)
         return Response(search_in_turn(search, encoded, scope))
 
 
@@ -153,5 +152,5 @@ class ExplainSearchView(APIView):
         search = read_search(request.query_params)
         groups = request.query_params.getlist("groups")
         scope = scope_of([base], groups=tuple(groups) if groups else None)
-        encoded = encode_question_if_possible(search.text)
+        encoded = encode_search(search, scope)
         return Response(explain_search(search, encoded, base, scope, clean_text(request.query_params.get("document", ""))))

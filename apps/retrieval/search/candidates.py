@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from apps.retrieval.follower import follower
 from apps.retrieval.query_layer.layer import search_words
-from apps.retrieval.registry import IndexPair, indexes_for
+from apps.retrieval.registry import indexes_for
+from apps.retrieval.search.nearest import entry_vectors, nearest_to, vector_search
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import unpack_tokens
 from core.errors import SearchUnavailable
@@ -59,16 +60,16 @@ def find_candidates(
     both kinds can be compared. Raises IndexMismatch where vectors would be searched that another encoder made.
     """
     followed = [follower().follow(kb_id, revision, kind) for kb_id, revision in zip(scope.kb_ids, scope.revisions, strict=False)]
-    pair, behind = indexes_for(kind), not all(followed)
-    words, no_words = asked(lambda: search_words(pair.lexical, text, k, scope, filters) if mode is not SearchMode.VECTOR else [])
+    lexical, behind = indexes_for(kind).lexical, not all(followed)
+    words, no_words = asked(lambda: search_words(lexical, text, k, scope, filters) if mode is not SearchMode.VECTOR else [])
     if encoded is None or mode is SearchMode.LEXICAL:
         return Candidates([EntryScores(hit.id, None, hit.score) for hit in words], behind or no_words)
     for kb_id in scope.kb_ids:
         follower().check_encoder(kb_id, kind, encoded.encoder)
-    near, no_vectors = asked(lambda: pair.vector.search(encoded.vector, k, scope, filters))
+    near, no_vectors = asked(lambda: nearest_to(encoded, vector_search(kind, scope, k, filters)))
     if mode is SearchMode.VECTOR:
         return Candidates([EntryScores(hit.id, hit.score, 0.0) for hit in near], behind or no_vectors)
-    joined, unread = asked(lambda: _joined(pair, encoded, kind, scope, near, words))
+    joined, unread = asked(lambda: _joined(encoded, kind, scope, near, words))
     left = [EntryScores(hit.id, None, hit.score) for hit in words] if unread else joined
     return Candidates(left, behind or no_words or no_vectors or unread)
 
@@ -81,15 +82,11 @@ def asked(search: Callable[[], list[T]]) -> tuple[list[T], bool]:
         return [], True
 
 
-def _joined(
-    pair: IndexPair, encoded: EncodedQuery, kind: EntryKind, scope: Scope, near: Sequence[Hit], words: Sequence[Hit]
-) -> list[EntryScores]:
+def _joined(encoded: EncodedQuery, kind: EntryKind, scope: Scope, near: Sequence[Hit], words: Sequence[Hit]) -> list[EntryScores]:
     cosines = {hit.id: hit.score for hit in near}
     bm25 = {hit.id: hit.score for hit in words}
     ids = list(dict.fromkeys([*cosines, *bm25]))
-    vectors: dict[int, FloatArray] = {}
-    for kb_id in scope.kb_ids:
-        vectors.update(pair.vector.vectors(kb_id, ids))
+    vectors = entry_vectors(kind, scope.kb_ids, ids)
     tokens = stored_tokens(kind, ids, follower().generations(scope.kb_ids, kind)) if encoded.token_vectors is not None else {}
     for id in ids:
         if id not in cosines and id in vectors:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.follower import follower
 from apps.retrieval.query_layer.layer import search_words
 from apps.retrieval.registry import indexes_for
 from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, fuse, load_fusion
+from apps.retrieval.search.nearest import PROPOSED, document_searches, entry_vectors, nearest_to
 from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, passages_of_questions, read_passages
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.token_vectors import load_projection, unpack_tokens
@@ -21,11 +21,11 @@ from core.config import get_settings
 from core.errors import DeadlineExceeded, IndexMismatch, ModelUnavailable, Overloaded, SearchUnavailable
 from core.maxsim import maxsim_near
 from core.protocols import Reranker
-from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode
+from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode, VectorSearch
 
 log = logging.getLogger(__name__)
 
-POOL = 30  # proposals of each index, at least
+POOL = PROPOSED[EntryKind.PASSAGE]  # proposals of each index, at least
 RERANKED = 20  # how many of the first are compared with more care
 SPARE = 5  # read beyond what is wanted, since the indexes may hold what was unpublished a moment ago
 
@@ -110,12 +110,11 @@ def propose(
     followed = [follower().follow(kb_id, revision, kind) for kind in kinds for kb_id, revision in revisions]
     usable, degraded = _usable(encoded, scope, mode)
     degraded = degraded or not all(followed)
-    allowed = filters_in_all((filters, filters_for(groups=scope.groups)))
     scored: dict[int, Scored] = {}
-    for kind in sorted(kinds, key=list(EntryKind).index):
-        found, failed = _propose_kind(kind, text, usable, scope, pool, allowed, mode)
+    for search in document_searches(scope, pool, filters):
+        found, failed = _propose_kind(search, text, usable, scope, mode)
         degraded = degraded or failed
-        for one in _of_passages(kind, found):
+        for one in _of_passages(search.kind, found):
             scored[one.id] = _better(scored.get(one.id), one)
     return Proposals(tuple(scored.values()), degraded)
 
@@ -165,23 +164,23 @@ def _usable(encoded: EncodedQuery | None, scope: Scope, mode: SearchMode) -> tup
 
 
 def _propose_kind(
-    kind: EntryKind, text: str, encoded: EncodedQuery | None, scope: Scope, pool: int, filters: Filters, mode: SearchMode
+    search: VectorSearch, text: str, encoded: EncodedQuery | None, scope: Scope, mode: SearchMode
 ) -> tuple[list[Scored], bool]:
-    pair = indexes_for(kind)
+    lexical = indexes_for(search.kind).lexical
     words, no_words = (
         ([], False)
         if mode is SearchMode.VECTOR
-        else _asked(lambda: search_words(pair.lexical, text, pool, scope, filters, normalized=False))
+        else _asked(lambda: search_words(lexical, text, search.k, scope, search.filters, normalized=False))
     )
-    near, no_vectors = ([], False) if encoded is None else _asked(lambda: pair.vector.search(encoded.vector, pool, scope, filters))
+    near, no_vectors = ([], False) if encoded is None else _asked(lambda: nearest_to(encoded, search))
     if no_words and (no_vectors or encoded is None) or no_vectors and mode is SearchMode.VECTOR:
         raise SearchUnavailable("No index can be reached at the moment.")
     bm25 = {hit.id: hit.score for hit in words}
     cosines: dict[int, float | None] = {hit.id: hit.score for hit in near}
     missing = [id for id in bm25 if id not in cosines]
     if encoded is not None and missing and not no_vectors:
-        for kb_id in scope.kb_ids:
-            cosines |= {id: float(vector @ encoded.vector) for id, vector in pair.vector.vectors(kb_id, missing).items()}
+        found = entry_vectors(search.kind, scope.kb_ids, missing)
+        cosines |= {id: float(vector @ encoded.vector) for id, vector in found.items()}
     ids = dict.fromkeys([*cosines, *bm25])
     return [Scored(id, cosines.get(id), bm25.get(id, 0.0)) for id in ids], no_words or no_vectors
 

@@ -20,6 +20,7 @@ import orjson
 from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.search.highlights import snippets
 from apps.retrieval.search.hybrid import PassageHit, search_passages
+from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.gate import Gate
@@ -114,6 +115,11 @@ def read_search(params: Params) -> Search:
         narrowed={name: one for name, one in _narrowed(params).items() if one},
         after=_after(params.get("cursor", "")),
     )
+
+
+def encode_search(search: Search, scope: Scope) -> EncodedQuery | None:
+    """The search's question, and what its vector finds where both are done elsewhere; None where no encoder answers in time."""
+    return encode_question_if_possible(search.text, document_searches(scope, WINDOW, search.filters))
 
 
 def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -> JSONDict:

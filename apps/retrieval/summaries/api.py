@@ -11,9 +11,8 @@ from rest_framework.views import APIView
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.selectors import document_of
-from apps.retrieval.encoding import encode_question_if_possible
 from apps.retrieval.models import Document, KnowledgeBase
-from apps.retrieval.search.page import read_search
+from apps.retrieval.search.page import encode_search, read_search
 from apps.retrieval.selectors import kb_for, readable_scope
 from apps.retrieval.summaries.documents import summarize_document
 from apps.retrieval.summaries.results import summarize_results
@@ -99,8 +98,9 @@ class SearchSummaryView(APIView):
         base = kb_for(kb, caller, Permission.READ)
         search = read_search(request.query_params)
         count = _count(request.query_params.get("sentences", str(DEFAULT_SENTENCES)))
-        encoded = None if search.mode is SearchMode.LEXICAL else encode_question_if_possible(search.text)
-        return Response(summarize_results(search, encoded, readable_scope(base, caller), count=count).as_dict())
+        scope = readable_scope(base, caller)
+        encoded = None if search.mode is SearchMode.LEXICAL else encode_search(search, scope)
+        return Response(summarize_results(search, encoded, scope, count=count).as_dict())
 
 
 def _readable(kb: KnowledgeBase, id: str, caller: Caller) -> Document:

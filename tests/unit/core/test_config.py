@@ -101,3 +101,13 @@ def test_skills_are_paths_separated_by_commas() -> None:
 
 def test_the_secret_key_is_never_printed() -> None:
     assert "hunter2" not in repr(Settings(secret_key="hunter2"))
+
+
+def test_vectors_are_searched_by_workers_only_where_they_encode_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_REDIS_URL", "redis://127.0.0.1:6379/0")
+    monkeypatch.setenv("QA_NEAREST_SEARCH", "workers.remote_search.RemoteNearest")
+    with pytest.raises(ConfigurationError, match="QA_ENCODER_BACKEND must be remote too"):
+        get_settings()
+    monkeypatch.setenv("QA_ENCODER_BACKEND", "workers.remote.RemoteEncoder")
+    assert get_settings().searches_remotely
+    assert get_settings().worker_role_names == ("encoder", "reranker", "generator", "search")

@@ -144,6 +144,22 @@ def test_a_restart_loads_graph_and_rows_and_goes_on_from_there(tmp_path: Path) -
     assert best(again, unit_rows(1, seed=9)[0]) == 3
 
 
+@pytest.mark.parametrize("clusters_min", [10_000, 1_000], ids=["graph", "clusters"])
+def test_what_was_saved_is_searched_from_its_file_and_grows_all_the_same(tmp_path: Path, clusters_min: int) -> None:
+    rows = unit_rows(2_500)
+    index = FaissIndex(folder=tmp_path, exact_max=200, clusters_min=clusters_min)
+    fill(index, list(range(2_000)), rows[:2_000])
+    index.wait_for_maintenance()
+    kb = index._kb(1)
+    assert kb.view is not None and kb.view.large is kb._snapshot._large and kb._snapshot._mapped_file is not None
+    assert [best(index, row) for row in rows[:50]] == list(range(50))
+    fill(index, list(range(2_000, 2_500)), rows[2_000:], revision=2)
+    index.wait_for_maintenance()
+    assert kb.view.nodes == 2_500 and [best(index, row) for row in rows[2_000:2_050]] == list(range(2_000, 2_050))
+    index.close()
+    assert FaissIndex(folder=tmp_path, exact_max=200).state(1).revision == 2
+
+
 def test_a_snapshot_without_a_graph_gets_one_after_the_restart(tmp_path: Path) -> None:
     index = FaissIndex(folder=tmp_path, exact_max=1000)
     fill(index, list(range(300)), unit_rows(300))

@@ -1,0 +1,47 @@
+"""What is a service of an inference worker? What serves one role: it takes calls and gives replies, without waiting in between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.types import JSONDict, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyToCome:
+    """A call under way. `make` gives its reply, and waits for nothing more once all `futures` are done; raises what went wrong."""
+
+    make: Callable[[], JSONDict]
+    futures: Sequence[Future[Any]] = ()
+
+    def is_ready(self) -> bool:
+        """Whether `make` can be called without waiting, as far as is known."""
+        return all(future.done() for future in self.futures)
+
+
+class Service(Protocol):
+    """One role's model in this process; `role` also names its batcher in the metrics."""
+
+    role: str
+
+    @property
+    def model_id(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    def load(self) -> None:
+        """Loads the model, so that the first call is as fast as the others."""
+        ...
+
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+        """What waits for the reply. Raises InvalidRequest, and as the model's batcher does."""
+        ...
+
+    def close(self) -> None:
+        """Frees the model."""
+        ...
