@@ -117,7 +117,7 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
         sets = _question_sets(kb)
         chosen = next((one for one in sets if one["sha256"] == request.GET.get("set")), sets[0] if sets else None)
         runs = _runs(kb, chosen["sha256"], chosen["task"]) if chosen else []
-        measures = list(runs[0].metrics) if runs else []
+        measures = list(_in_order(runs[0].metrics)) if runs else []
         show = request.GET.get("show") if request.GET.get("show") in measures else (measures[1:2] or measures[:1] or [""])[0]
         kept = {"kb": kb.slug, "set": chosen["sha256"]} if chosen else {}
         return {
@@ -210,9 +210,15 @@ def _runs(kb: KnowledgeBase, sha256: str, task: str) -> list[EvaluationRun]:
     return list(runs.order_by("-pk")[:SHOWN_RUNS])
 
 
+def _in_order(values: Mapping[str, float]) -> dict[str, float]:
+    """The measures as people expect them; PostgreSQL gives the keys of a JSON object back in an order of its own."""
+    known = [name for name in MEASURES if name in values]
+    return {name: values[name] for name in [*known, *sorted(values.keys() - MEASURES.keys())]}
+
+
 def _row(run: EvaluationRun) -> dict[str, Any]:
     url = reverse("admin:dialogue_evaluationrun_change", args=[run.pk])
-    values = [(f"{value:.3f}", *_within(run, name)) for name, value in run.metrics.items()]
+    values = [(f"{value:.3f}", *_within(run, name)) for name, value in _in_order(run.metrics).items()]
     return {"url": url, "when": _when(run), "encoder": run.encoder, "values": values, "seconds": run.seconds}
 
 
@@ -249,14 +255,14 @@ def _table(run: EvaluationRun) -> list[dict[str, Any]]:
             "within": _within(run, name)[0],
             "parts": [f"{part[name]:.3f}" if name in part else "–" for part in parts],
         }
-        for name, value in run.metrics.items()
+        for name, value in _in_order(run.metrics).items()
     ]
 
 
 def _in_words(comparison: Comparison) -> dict[str, Any]:
     moved = [
         {"name": MEASURES.get(name, name), "by": f"{value:+.3f}", "colour": "success" if value > 0 else "danger" if value < 0 else ""}
-        for name, value in comparison.moved.items()
+        for name, value in _in_order(comparison.moved).items()
     ]
     p = comparison.p_value
     return {
