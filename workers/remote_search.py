@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import ConfigurationError, DeadlineExceeded, ModelUnavailable, Overloaded, SearchUnavailable
+from core.errors import ConfigurationError, DeadlineExceeded, ModelUnavailable, Overloaded, QAError, SearchUnavailable
 from core.protocols import Encoder
 from core.types import EncodedQuery, FloatArray, Hit, Priority, VectorSearch
 from workers.broker import SEARCH
@@ -71,15 +71,19 @@ class RemoteNearest:
         if self._is_unserved():
             raise SearchUnavailable("No inference worker searches vectors.", reason="unserved")
         body, deadline = _by_vector(vectors, encoder, [search]), time.monotonic() + self._timeout_s
+        behind: QAError | None = None
         while True:
             try:
                 (hits,) = self._ask(body, deadline - time.monotonic()).hits
             except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
+                if behind is not None and isinstance(error, DeadlineExceeded):
+                    raise behind from error
                 raise SearchUnavailable(error.message, reason=error.code) from error
             if isinstance(hits, list):
                 return hits
             if hits.details.get("reason") != SearchUnavailable.BEHIND or time.monotonic() + BEHIND_PAUSE_S >= deadline:
                 raise hits
+            behind = hits  # what to say where the time ends while it is asked once more
             time.sleep(BEHIND_PAUSE_S)
 
     def _ask(self, body: SearchBody, timeout_s: float) -> Found:

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.defaultfilters import date as format_date
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.functional import Promise
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 
-from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
-from apps.accounts.permissions import Caller, Permission
+from apps.accounts.panel import caller_of
+from apps.accounts.permissions import Caller
 from apps.accounts.refusals import in_words
 from apps.faq.admin_files import ImportForm, Upload, export, keep_upload, read_upload, token_of, upload_of
-from apps.faq.admin_filters import LocaleFilter, StatusFilter, ValidityFilter
+from apps.faq.admin_filters import LocaleFilter, ValidityFilter
 from apps.faq.admin_forms import FAQForm
 from apps.faq.files import FileFormat
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.services import delete_faqs, row_of, set_status
-from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter
-from apps.retrieval.contents import CONTENTS, Content, ContentCount
+from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
+from apps.retrieval.admin_life_cycle import LifeCycleAdmin, by_base, count_by_status
+from apps.retrieval.contents import CONTENTS, Content
 from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
 from core.errors import QAError
 
-STATUS_COLOURS = {"draft": "", "in_review": "warning", "published": "success", "archived": "danger"}
 EXPORTS = (("csv", "CSV"), ("xlsx", "Excel"), ("jsonl", "JSON Lines"))
-AT_ONCE = 500
 MOST_PUBLISHED_AT_ONCE = 2000
 
 
@@ -58,10 +56,16 @@ class Titled:
 
 
 @admin.register(FAQ)
-class FAQAdmin(ScopedAdmin):
+class FAQAdmin(LifeCycleAdmin):
     """FAQs of the knowledge bases that the reader may see."""
 
-    kb_lookup = "kb_id"
+    at_once = 500
+    said_when_saved: ClassVar[Mapping[str, str | Promise]] = {
+        "published": gettext_lazy("Saved and published: “{}” answers from now on."),
+        "in_review": gettext_lazy("Saved: “{}” waits for a reviewer."),
+        "draft": gettext_lazy("Saved as a draft: “{}”."),
+        "archived": gettext_lazy("Saved in the archive: “{}” does not answer."),
+    }
     actor_field = "updated_by"
     form = FAQForm
     list_display: ClassVar[Sequence[str]] = (
@@ -83,7 +87,6 @@ class FAQAdmin(ScopedAdmin):
     search_help_text = gettext_lazy("Words of a question or an answer, or an id")
     ordering = ("-updated_at", "-pk")
     actions_list = ("import_file",)
-    actions = ("publish", "send_to_review", "archive", "back_to_draft")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FAQ]:
         return super().get_queryset(request).prefetch_related("questions")
@@ -164,17 +167,9 @@ class FAQAdmin(ScopedAdmin):
     def question(self, obj: FAQ) -> list[str]:
         return [Truncator(_canonical(obj)).chars(90), Truncator(" ".join(obj.answer[:400].split())).chars(100)]
 
-    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
-    def status_badge(self, obj: FAQ) -> tuple[str, str]:
-        return obj.status, str(obj.get_status_display())
-
     @display(description=gettext_lazy("phrasings"))
     def phrasing_count(self, obj: FAQ) -> int:
         return len(obj.questions.all())
-
-    @display(description=gettext_lazy("knowledge base"), ordering="kb__name")
-    def base(self, obj: FAQ) -> str:
-        return str(obj.kb)
 
     @display(description=gettext_lazy("validity"), ordering="valid_until", label={"expired": "danger", "upcoming": "info"}, empty_value="–")
     def validity(self, obj: FAQ) -> tuple[str, str] | None:
@@ -191,34 +186,11 @@ class FAQAdmin(ScopedAdmin):
     def changed(self, obj: FAQ) -> list[str]:
         return [format_date(timezone.localtime(obj.updated_at), "Y-m-d H:i"), self.actor_of(obj)]
 
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        several = not request.GET.get("kb") and KnowledgeBase.objects.all()[:2].count() > 1
-        return [name for name in self.list_display if name != "base" or several]
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         kept = {name: value for name, value in request.GET.items() if name != "p"}
         exports = [(label, f"{reverse('admin:faq_faq_export', args=[value])}?{urlencode(kept)}") for value, label in EXPORTS]
-        shown = {"status_tabs": lambda: self._status_tabs(request), "exports": exports}
+        shown = {"status_tabs": lambda: self.status_tabs(request), "exports": exports}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
-
-    def _status_tabs(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """The steps of the life cycle with their counts, each a link that keeps the other filters."""
-        kept = {name: value for name, value in request.GET.items() if name not in ("status", "p", "all")}
-        rows = super().get_queryset(request)
-        if kept.get("kb"):
-            rows = rows.filter(kb__slug=kept["kb"])
-        counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
-        tabs = [("", _("All"), sum(counts.values())), *[(value, str(label), counts.get(value, 0)) for value, label in FAQStatus.choices]]
-        chosen = request.GET.get("status", "")
-        return [
-            {
-                "label": label,
-                "count": count,
-                "active": value == chosen,
-                "url": "?" + urlencode({**kept, **({"status": value} if value else {})}),
-            }
-            for value, label, count in tabs
-        ]
 
     # The form
 
@@ -244,23 +216,6 @@ class FAQAdmin(ScopedAdmin):
     def seen_version(self, obj: FAQ) -> int:
         return obj.version
 
-    def get_form(self, request: HttpRequest, obj: FAQ | None = None, change: bool = False, **kwargs: Any) -> type[FAQForm]:
-        form = super().get_form(request, obj, change=change, **kwargs)
-        form.caller = caller_of(request)
-        return form
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What is published is changed by who may publish."""
-        if isinstance(obj, FAQ) and obj.status == FAQStatus.PUBLISHED and not caller_of(request).may(Permission.PUBLISH, obj.kb_id):
-            return False
-        return super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_change_permission(request, obj)
-
-    def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return kb_ids_where(caller_of(request), Permission.PUBLISH) != []
-
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -273,34 +228,11 @@ class FAQAdmin(ScopedAdmin):
             }
         return super().changeform_view(request, object_id, form_url, {**titled, **(extra_context or {})})
 
-    def save_model(self, request: HttpRequest, obj: FAQ, form: FAQForm, change: bool) -> None:
-        """The form has saved it already; indexes are told once it is committed."""
-        transaction.on_commit(follower().wake)
+    def name_of(self, obj: FAQ) -> str:
+        return _canonical(FAQ.objects.get(pk=obj.pk))
 
-    def response_add(self, request: HttpRequest, obj: FAQ, post_url_continue: str | None = None) -> HttpResponse:
-        return self._saved(request, obj)
-
-    def response_change(self, request: HttpRequest, obj: FAQ) -> HttpResponse:
-        return self._saved(request, obj)
-
-    def _saved(self, request: HttpRequest, obj: FAQ) -> HttpResponse:
-        """Says what the save means for readers, then goes where the button says."""
-        url = reverse("admin:faq_faq_change", args=[obj.pk])
-        text = {
-            FAQStatus.PUBLISHED: _("Saved and published: “{}” answers from now on."),
-            FAQStatus.IN_REVIEW: _("Saved: “{}” waits for a reviewer."),
-            FAQStatus.DRAFT: _("Saved as a draft: “{}”."),
-            FAQStatus.ARCHIVED: _("Saved in the archive: “{}” does not answer."),
-        }[FAQStatus(obj.status)]
-        link = format_html('<a href="{}" class="underline">{}</a>', url, Truncator(_canonical(FAQ.objects.get(pk=obj.pk))).chars(60))
-        messages.success(request, format_html(text, link))
-        if "_addanother" in request.POST:
-            again = {"kb": obj.kb_id, "category": obj.category, "locale": obj.locale}
-            return HttpResponseRedirect(f"{reverse('admin:faq_faq_add')}?{urlencode(again)}")
-        if "_continue" in request.POST:
-            preserved = {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}
-            return HttpResponseRedirect(add_preserved_filters(preserved, url))
-        return self.response_post_save_change(request, obj)
+    def again(self, obj: FAQ) -> dict[str, Any]:
+        return {**super().again(obj), "locale": obj.locale}
 
     # Deleting and the life cycle
 
@@ -312,7 +244,7 @@ class FAQAdmin(ScopedAdmin):
         transaction.on_commit(follower().wake)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> None:
-        for kb, faqs in _by_base(queryset):
+        for kb, faqs in by_base(queryset, self.load(), at_once=self.at_once):
             delete_faqs(kb, faqs, caller_of(request))
 
     @admin.action(description=gettext_lazy("Publish"), permissions=["publish"])
@@ -322,32 +254,16 @@ class FAQAdmin(ScopedAdmin):
             text = _("%(count)d FAQs are too many to publish at once (at most %(most)d). Choose fewer, or import a file.")
             messages.error(request, text % {"count": count, "most": MOST_PUBLISHED_AT_ONCE})
             return
-        self._move(request, queryset, FAQStatus.PUBLISHED)
+        super().publish(request, queryset)
 
-    @admin.action(description=gettext_lazy("Send to review"), permissions=["change"])
-    def send_to_review(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> None:
-        """They wait for a reviewer and do not answer."""
-        self._move(request, queryset, FAQStatus.IN_REVIEW)
+    def set_status(self, kb: KnowledgeBase, rows: Sequence[FAQ], status: str, caller: Caller) -> int:
+        return set_status(kb, rows, FAQStatus(status), caller)
 
-    @admin.action(description=gettext_lazy("Archive"), permissions=["change"])
-    def archive(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> None:
-        """They are kept but no longer answer."""
-        self._move(request, queryset, FAQStatus.ARCHIVED)
+    def load(self) -> QuerySet[FAQ]:
+        return _whole()
 
-    @admin.action(description=gettext_lazy("Back to draft"), permissions=["change"])
-    def back_to_draft(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> None:
-        """They are worked on again and do not answer."""
-        self._move(request, queryset, FAQStatus.DRAFT)
-
-    def _move(self, request: HttpRequest, queryset: QuerySet[FAQ], status: FAQStatus) -> None:
-        changed = 0
-        for kb, faqs in _by_base(queryset):
-            try:
-                changed += set_status(kb, faqs, status, caller_of(request))
-            except QAError as error:
-                messages.error(request, f"{kb}: {in_words(error.message)}")
-        text = ngettext("%(count)d FAQ is now “%(status)s”.", "%(count)d FAQs are now “%(status)s”.", changed)
-        messages.success(request, text % {"count": changed, "status": status.label})
+    def moved(self, count: int) -> str:
+        return ngettext("%(count)d FAQ is now “%(status)s”.", "%(count)d FAQs are now “%(status)s”.", count)
 
 
 def _canonical(faq: FAQ) -> str:
@@ -356,34 +272,17 @@ def _canonical(faq: FAQ) -> str:
     return questions[0] if questions else faq.external_id
 
 
-def _by_base(queryset: QuerySet[FAQ]) -> Iterator[tuple[KnowledgeBase, list[FAQ]]]:
-    """The FAQs by knowledge base, a few hundred at a time."""
-    ids = sorted(queryset.order_by().values_list("kb_id", "pk"))
-    for kb_id, rows in groupby(ids, key=lambda row: row[0]):
-        kb, pks = KnowledgeBase.objects.get(pk=kb_id), [pk for _kb, pk in rows]
-        for start in range(0, len(pks), AT_ONCE):
-            yield kb, list(FAQ.objects.filter(pk__in=pks[start : start + AT_ONCE]).select_related("kb").prefetch_related("questions"))
-
-
-def count_faqs(kb_ids: Sequence[int]) -> Mapping[int, list[ContentCount]]:
-    """How many FAQs each knowledge base has at each step of the life cycle; one query."""
-    rows = FAQ.objects.filter(kb__in=kb_ids).order_by().values_list("kb_id", "kb__slug", "status").annotate(Count("pk"))
-    found: dict[int, dict[str, ContentCount]] = {}
-    for kb_id, slug, status, count in rows:
-        url = f"{reverse('admin:faq_faq_changelist')}?{urlencode({'kb': slug, 'status': status})}"
-        found.setdefault(kb_id, {})[status] = ContentCount(
-            label=str(FAQStatus(status).label), count=count, url=url, colour=STATUS_COLOURS[status]
-        )
-    return {
-        kb_id: [counts[status] for status in ("published", "in_review", "draft", "archived") if status in counts]
-        for kb_id, counts in found.items()
-    }
+def _whole() -> QuerySet[FAQ]:
+    """FAQs with their phrasings."""
+    return FAQ.objects.select_related("kb").prefetch_related("questions")
 
 
 def delete_all_faqs(kb: KnowledgeBase, caller: Caller) -> None:
     """Deletes every FAQ of a knowledge base the way single ones are deleted."""
-    for _kb, faqs in _by_base(FAQ.objects.filter(kb=kb)):
+    for _kb, faqs in by_base(FAQ.objects.filter(kb=kb), _whole(), at_once=FAQAdmin.at_once):
         delete_faqs(kb, faqs, caller)
 
 
-CONTENTS.append(Content(title=gettext_lazy("FAQs"), list_name="admin:faq_faq_changelist", count=count_faqs, delete=delete_all_faqs))
+CONTENTS.append(
+    Content(title=gettext_lazy("FAQs"), list_name="admin:faq_faq_changelist", count=partial(count_by_status, FAQ), delete=delete_all_faqs)
+)

@@ -10,20 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import DropdownFilter
 
-from apps.faq.models import FAQ, FAQStatus
+from apps.faq.models import FAQ
 from apps.retrieval.models import LOCALE_CHOICES
-
-
-class StatusFilter(DropdownFilter):
-    """Steps of the life cycle; the tabs above the list set it too."""
-
-    title, parameter_name = gettext_lazy("status"), "status"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [(value, str(label)) for value, label in FAQStatus.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> QuerySet[FAQ]:
-        return queryset.filter(status=self.value()) if self.value() else queryset
 
 
 class LocaleFilter(DropdownFilter):

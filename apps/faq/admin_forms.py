@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from apps.accounts.panel import kb_ids_where
-from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
-from apps.faq.models import FAQ, FAQStatus
+from apps.faq.models import FAQ
 from apps.faq.rows import MAX_QUESTION_CHARS, MAX_QUESTIONS, FAQRow, parse_row
 from apps.faq.services import row_of, save_faqs
-from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.admin_life_cycle import LifeCycleForm
 from core.errors import InvalidRequest, QAError
 from core.text import clean_text
 
@@ -23,7 +21,7 @@ _FORM_FIELDS = {"questions": "phrasings", "id": "external_id"}
 _PER_LINE = {"class": "panel-lines", "rows": 7, "spellcheck": "true"}
 
 
-class FAQForm(forms.ModelForm):
+class FAQForm(LifeCycleForm):
     """Checks what was typed, then saves it: `is_valid` says whether the FAQ is stored, so every refusal lands on the form."""
 
     external_id = forms.CharField(
@@ -36,8 +34,6 @@ class FAQForm(forms.ModelForm):
     )  # fmt: skip
     seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
-    caller: ClassVar[Caller] = ANYBODY
-
     class Meta:
         model = FAQ
         fields = ("kb", "external_id", "answer", "category", "locale", "status", "valid_from", "valid_until")
@@ -49,29 +45,9 @@ class FAQForm(forms.ModelForm):
         if stored is not None:
             self.initial.setdefault("phrasings", "\n".join(row_of(stored).questions))
             self.initial.setdefault("seen_version", stored.version)
-        self._offer_bases()
-        self._offer_statuses(stored)
+        self.offer_bases()
+        self.offer_statuses()
         self._offer_locales()
-
-    def _offer_bases(self) -> None:
-        field = self.fields.get("kb")
-        if field is None:
-            return
-        ids = kb_ids_where(self.caller, Permission.EDIT)
-        bases = KnowledgeBase.objects.all() if ids is None else KnowledgeBase.objects.filter(pk__in=ids)
-        field.queryset = bases
-        if bases.count() == 1:
-            self.initial.setdefault("kb", bases.get().pk)
-
-    def _offer_statuses(self, stored: FAQ | None) -> None:
-        """What the role may choose; new FAQs begin where the role's work usually ends."""
-        field = self.fields.get("status")
-        if field is None:
-            return
-        may_publish = self.caller.may(Permission.PUBLISH, stored.kb_id) if stored else kb_ids_where(self.caller, Permission.PUBLISH) != []
-        field.choices = [(value, label) for value, label in FAQStatus.choices if may_publish or value != FAQStatus.PUBLISHED]
-        if stored is None:
-            self.initial["status"] = (FAQStatus.PUBLISHED if may_publish else FAQStatus.IN_REVIEW).value
 
     def _offer_locales(self) -> None:
         field = self.fields.get("locale")

@@ -30,6 +30,18 @@ class KnowledgeBaseFilter(DropdownFilter):
         return queryset.filter(kb__slug=self.value()) if self.value() else queryset
 
 
+class StatusFilter(DropdownFilter):
+    """Steps of the life cycle; the tabs above the list set it too."""
+
+    title, parameter_name = gettext_lazy("status"), "status"
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in model_admin.model._meta.get_field("status").choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
 class CategoryFilter(DropdownFilter):
     """Categories in use, and what is without one."""
 

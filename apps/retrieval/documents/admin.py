@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import date as format_date
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -25,33 +24,36 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 
-from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where, within
+from apps.accounts.panel import caller_of, kb_ids_where, within
 from apps.accounts.permissions import Caller, Permission
 from apps.accounts.refusals import in_words
-from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter
-from apps.retrieval.contents import CONTENTS, Content, ContentCount
-from apps.retrieval.documents.admin_filters import LanguageFilter, StatusFilter, TagFilter
+from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
+from apps.retrieval.admin_life_cycle import LifeCycleAdmin, by_base, count_by_status
+from apps.retrieval.contents import CONTENTS, Content
+from apps.retrieval.documents.admin_filters import LanguageFilter, TagFilter
 from apps.retrieval.documents.admin_forms import MOST_EDITED_CHARS, DocumentForm
 from apps.retrieval.documents.admin_passages import passages_shown, save_questions_of_form
 from apps.retrieval.documents.admin_upload import UploadForm, limits, queue_upload
 from apps.retrieval.documents.selectors import copies_of
 from apps.retrieval.documents.services import delete_documents, forget_sources, set_status
-from apps.retrieval.follower import follower
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.serving.models import Job
 from core.errors import QAError
 
-STATUS_COLOURS = {"draft": "", "in_review": "warning", "published": "success", "archived": "danger"}
-AT_ONCE = 100
 MOST_SHOWN_JOBS = 20
 MOST_PASSAGES_PUBLISHED = 5000  # some minutes of encoding; more is for an ingestion
 
 
 @admin.register(Document)
-class DocumentAdmin(ScopedAdmin):
+class DocumentAdmin(LifeCycleAdmin):
     """Documents of the knowledge bases that the reader may see."""
 
-    kb_lookup = "kb_id"
+    said_when_saved: ClassVar[Mapping[str, str | Promise]] = {
+        "published": gettext_lazy("Saved and published: “{}” is found from now on."),
+        "in_review": gettext_lazy("Saved: “{}” waits for a reviewer."),
+        "draft": gettext_lazy("Saved as a draft: “{}”."),
+        "archived": gettext_lazy("Saved in the archive: “{}” is not found."),
+    }
     form = DocumentForm
     list_display: ClassVar[Sequence[str]] = (
         "headed",
@@ -74,7 +76,7 @@ class DocumentAdmin(ScopedAdmin):
     ordering = ("-updated_at", "-pk")
     actions_list = ("upload_files",)
     actions_detail = ("open_search",)
-    actions = ("publish", "send_to_review", "archive", "back_to_draft", "read_again")
+    actions: ClassVar[Sequence[str]] = (*LifeCycleAdmin.actions, "read_again")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
         return super().get_queryset(request).defer("text")
@@ -137,29 +139,17 @@ class DocumentAdmin(ScopedAdmin):
     def headed(self, obj: Document) -> list[str]:
         return [Truncator(obj.title or obj.external_id).chars(90), Truncator(obj.external_id).chars(80)]
 
-    @display(description=gettext_lazy("status"), ordering="status", label=STATUS_COLOURS)
-    def status_badge(self, obj: Document) -> tuple[str, str]:
-        return obj.status, str(obj.get_status_display())
-
     @display(description=gettext_lazy("passages"))
     def passage_count(self, obj: Document) -> int:
         return int(getattr(obj, "passage_total", 0))
-
-    @display(description=gettext_lazy("knowledge base"), ordering="kb__name")
-    def base(self, obj: Document) -> str:
-        return str(obj.kb)
 
     @display(description=gettext_lazy("changed"), ordering="updated_at")
     def changed(self, obj: Document) -> str:
         return format_date(timezone.localtime(obj.updated_at), "Y-m-d H:i")
 
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        several = not request.GET.get("kb") and KnowledgeBase.objects.all()[:2].count() > 1
-        return [name for name in self.list_display if name != "base" or several]
-
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         kb = self._chosen_base(request)
-        shown = {"status_tabs": lambda: self._status_tabs(request), "search_url": reverse("search-page", args=[kb.slug]) if kb else ""}
+        shown = {"status_tabs": lambda: self.status_tabs(request), "search_url": reverse("search-page", args=[kb.slug]) if kb else ""}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     def _chosen_base(self, request: HttpRequest) -> KnowledgeBase | None:
@@ -168,25 +158,6 @@ class DocumentAdmin(ScopedAdmin):
         bases = KnowledgeBase.objects.all() if ids is None else KnowledgeBase.objects.filter(pk__in=ids)
         chosen = list((bases.filter(slug=request.GET["kb"]) if request.GET.get("kb") else bases)[:2])
         return chosen[0] if len(chosen) == 1 else None
-
-    def _status_tabs(self, request: HttpRequest) -> list[dict[str, Any]]:
-        """The steps of the life cycle with their counts, each a link that keeps the other filters."""
-        kept = {name: value for name, value in request.GET.items() if name not in ("status", "p", "all")}
-        rows = super().get_queryset(request)
-        if kept.get("kb"):
-            rows = rows.filter(kb__slug=kept["kb"])
-        counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))
-        steps = [(value, str(label), counts.get(value, 0)) for value, label in Document.Status.choices]
-        chosen = request.GET.get("status", "")
-        return [
-            {
-                "label": label,
-                "count": count,
-                "active": value == chosen,
-                "url": "?" + urlencode({**kept, **({"status": value} if value else {})}),
-            }
-            for value, label, count in [("", _("All"), sum(counts.values())), *steps]
-        ]
 
     # The form
 
@@ -215,26 +186,6 @@ class DocumentAdmin(ScopedAdmin):
 
     def seen(self, obj: Document) -> str:
         return obj.updated_at.isoformat()
-
-    def get_form(self, request: HttpRequest, obj: Document | None = None, change: bool = False, **kwargs: Any) -> type[DocumentForm]:
-        form = super().get_form(request, obj, change=change, **kwargs)
-        return type(form.__name__, (form,), {"caller": caller_of(request)})
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """What is published is changed by who may publish."""
-        if (
-            isinstance(obj, Document)
-            and obj.status == Document.Status.PUBLISHED
-            and not caller_of(request).may(Permission.PUBLISH, obj.kb_id)
-        ):
-            return False
-        return super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.has_change_permission(request, obj)
-
-    def has_publish_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return kb_ids_where(caller_of(request), Permission.PUBLISH) != []
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -284,37 +235,6 @@ class DocumentAdmin(ScopedAdmin):
     def save_related(self, request: HttpRequest, form: DocumentForm, formsets: Any, change: bool) -> None:
         """Nothing belongs to a document's form."""
 
-    def save_model(self, request: HttpRequest, obj: Document, form: DocumentForm, change: bool) -> None:
-        """The form has saved it already; indexes are told once it is committed."""
-        transaction.on_commit(follower().wake)
-
-    def response_add(self, request: HttpRequest, obj: Document, post_url_continue: str | None = None) -> HttpResponse:
-        return self._saved(request, obj)
-
-    def response_change(self, request: HttpRequest, obj: Document) -> HttpResponse:
-        return self._saved(request, obj)
-
-    def _saved(self, request: HttpRequest, obj: Document) -> HttpResponse:
-        """Says what the save means for readers, then goes where the button says."""
-        url = reverse("admin:retrieval_document_change", args=[obj.pk])
-        text = {
-            Document.Status.PUBLISHED: _("Saved and published: “{}” is found from now on."),
-            Document.Status.IN_REVIEW: _("Saved: “{}” waits for a reviewer."),
-            Document.Status.DRAFT: _("Saved as a draft: “{}”."),
-            Document.Status.ARCHIVED: _("Saved in the archive: “{}” is not found."),
-        }[Document.Status(obj.status)]
-        messages.success(
-            request, format_html(text, format_html('<a href="{}" class="underline">{}</a>', url, Truncator(str(obj)).chars(60)))
-        )
-        if "_addanother" in request.POST:
-            return HttpResponseRedirect(
-                f"{reverse('admin:retrieval_document_add')}?{urlencode({'kb': obj.kb_id, 'category': obj.category})}"
-            )
-        if "_continue" in request.POST:
-            preserved = {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}
-            return HttpResponseRedirect(add_preserved_filters(preserved, url))
-        return self.response_post_save_change(request, obj)
-
     # Deleting and the life cycle
 
     def named(self, obj: Document) -> str:
@@ -324,7 +244,7 @@ class DocumentAdmin(ScopedAdmin):
         delete_documents(obj.kb, [obj], caller_of(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
-        for kb, documents in _by_base(queryset):
+        for kb, documents in by_base(queryset, self.load(), at_once=self.at_once):
             delete_documents(kb, documents, caller_of(request))
 
     @admin.action(description=gettext_lazy("Publish"), permissions=["publish"])
@@ -335,28 +255,13 @@ class DocumentAdmin(ScopedAdmin):
             text = _("These have %(count)d passages; at most %(most)d can be published at once. Choose fewer documents.")
             messages.error(request, text % {"count": count, "most": MOST_PASSAGES_PUBLISHED})
             return
-        self._move(request, queryset, Document.Status.PUBLISHED)
-
-    @admin.action(description=gettext_lazy("Send to review"), permissions=["change"])
-    def send_to_review(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
-        """They wait for a reviewer and are not found."""
-        self._move(request, queryset, Document.Status.IN_REVIEW)
-
-    @admin.action(description=gettext_lazy("Archive"), permissions=["change"])
-    def archive(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
-        """They are kept but no longer found."""
-        self._move(request, queryset, Document.Status.ARCHIVED)
-
-    @admin.action(description=gettext_lazy("Back to draft"), permissions=["change"])
-    def back_to_draft(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
-        """They are worked on again and are not found."""
-        self._move(request, queryset, Document.Status.DRAFT)
+        super().publish(request, queryset)
 
     @admin.action(description=gettext_lazy("Read again at the next ingestion"), permissions=["change"])
     def read_again(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
         """Their sources count as changed, so that new rules and repairs reach them."""
         count = 0
-        for kb, documents in _by_base(queryset):
+        for kb, documents in by_base(queryset, self.load(), at_once=self.at_once):
             try:
                 count += forget_sources(kb, documents, caller_of(request))
             except QAError as error:
@@ -368,46 +273,27 @@ class DocumentAdmin(ScopedAdmin):
         )
         messages.success(request, text % {"count": count})
 
-    def _move(self, request: HttpRequest, queryset: QuerySet[Document], status: Document.Status) -> None:
-        changed = 0
-        for kb, documents in _by_base(queryset):
-            try:
-                changed += set_status(kb, documents, status, caller_of(request))
-            except QAError as error:
-                messages.error(request, f"{kb}: {in_words(error.message)}")
-        text = ngettext("%(count)d document is now “%(status)s”.", "%(count)d documents are now “%(status)s”.", changed)
-        messages.success(request, text % {"count": changed, "status": status.label})
+    def set_status(self, kb: KnowledgeBase, rows: Sequence[Document], status: str, caller: Caller) -> int:
+        return set_status(kb, rows, Document.Status(status), caller)
 
+    def load(self) -> QuerySet[Document]:
+        return Document.objects.all()
 
-def _by_base(queryset: QuerySet[Document]) -> Iterator[tuple[KnowledgeBase, list[Document]]]:
-    """The documents by knowledge base, a hundred at a time."""
-    ids = sorted(queryset.order_by().values_list("kb_id", "pk"))
-    for kb_id, rows in groupby(ids, key=lambda row: row[0]):
-        kb, pks = KnowledgeBase.objects.get(pk=kb_id), [pk for _kb, pk in rows]
-        for start in range(0, len(pks), AT_ONCE):
-            yield kb, list(Document.objects.filter(pk__in=pks[start : start + AT_ONCE]))
-
-
-def count_documents(kb_ids: Sequence[int]) -> Mapping[int, list[ContentCount]]:
-    """How many documents each knowledge base has at each step of the life cycle; one query."""
-    rows = Document.objects.filter(kb__in=kb_ids).order_by().values_list("kb_id", "kb__slug", "status").annotate(Count("pk"))
-    found: dict[int, dict[str, ContentCount]] = {}
-    for kb_id, slug, status, count in rows:
-        url = f"{reverse('admin:retrieval_document_changelist')}?{urlencode({'kb': slug, 'status': status})}"
-        label = str(Document.Status(status).label)
-        found.setdefault(kb_id, {})[status] = ContentCount(label=label, count=count, url=url, colour=STATUS_COLOURS[status])
-    order = ("published", "in_review", "draft", "archived")
-    return {kb_id: [counts[status] for status in order if status in counts] for kb_id, counts in found.items()}
+    def moved(self, count: int) -> str:
+        return ngettext("%(count)d document is now “%(status)s”.", "%(count)d documents are now “%(status)s”.", count)
 
 
 def delete_all_documents(kb: KnowledgeBase, caller: Caller) -> None:
     """Deletes every document of a knowledge base the way single ones are deleted."""
-    for _kb, documents in _by_base(Document.objects.filter(kb=kb)):
+    for _kb, documents in by_base(Document.objects.filter(kb=kb), Document.objects.all(), at_once=DocumentAdmin.at_once):
         delete_documents(kb, documents, caller)
 
 
 CONTENTS.append(
     Content(
-        title=gettext_lazy("Documents"), list_name="admin:retrieval_document_changelist", count=count_documents, delete=delete_all_documents
+        title=gettext_lazy("Documents"),
+        list_name="admin:retrieval_document_changelist",
+        count=partial(count_by_status, Document),
+        delete=delete_all_documents,
     )
 )

@@ -18,18 +18,6 @@ MAX_TAGS = 200
 TAGS_OF = 5000  # the newest documents, whose tags are offered
 
 
-class StatusFilter(DropdownFilter):
-    """Steps of the life cycle; the tabs above the list set it too."""
-
-    title, parameter_name = gettext_lazy("status"), "status"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin) -> list[tuple[str, str]]:
-        return [(value, str(label)) for value, label in Document.Status.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> QuerySet[Document]:
-        return queryset.filter(status=self.value()) if self.value() else queryset
-
-
 class LanguageFilter(DropdownFilter):
     """Languages in use."""
 

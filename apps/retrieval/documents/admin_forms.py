@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from apps.accounts.panel import kb_ids_where
-from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
+from apps.retrieval.admin_life_cycle import LifeCycleForm
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import parse_document
 from apps.retrieval.documents.services import Draft, save_documents
-from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.models import Document
 from core.errors import InvalidRequest, QAError
 
 MOST_EDITED_CHARS = 100_000  # a browser's text area grows slow beyond; such a text is changed where it comes from
@@ -24,7 +23,7 @@ _PARSED = ("title", "url", "language", "author", "category", "tags", "access", "
 _COMMAS = gettext_lazy("Several with commas between them.")
 
 
-class DocumentForm(forms.ModelForm):
+class DocumentForm(LifeCycleForm):
     """Checks what was typed, then saves it: `is_valid` says whether the document is stored, so every refusal lands on the form."""
 
     external_id = forms.CharField(
@@ -49,8 +48,6 @@ class DocumentForm(forms.ModelForm):
     )  # fmt: skip
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    caller: ClassVar[Caller] = ANYBODY
-
     class Meta:
         model = Document
         fields = ("kb", "external_id", "title", "text", "url", "language", "author", "category", "tags", "access", "date", "status")
@@ -62,28 +59,8 @@ class DocumentForm(forms.ModelForm):
         if stored is not None:
             self.initial |= {"tags": "，".join(stored.tags) if stored.language == "zh" else ", ".join(stored.tags)}
             self.initial |= {"access": ", ".join(stored.access), "seen": stored.updated_at.isoformat()}
-        self._offer_bases()
-        self._offer_statuses(stored)
-
-    def _offer_bases(self) -> None:
-        field = self.fields.get("kb")
-        if field is None:
-            return
-        ids = kb_ids_where(self.caller, Permission.EDIT)
-        bases = KnowledgeBase.objects.all() if ids is None else KnowledgeBase.objects.filter(pk__in=ids)
-        field.queryset = bases
-        if bases.count() == 1:
-            self.initial.setdefault("kb", bases.get().pk)
-
-    def _offer_statuses(self, stored: Document | None) -> None:
-        """What the role may choose; new documents begin where the role's work usually ends."""
-        field = self.fields.get("status")
-        if field is None:
-            return
-        may_publish = self.caller.may(Permission.PUBLISH, stored.kb_id) if stored else kb_ids_where(self.caller, Permission.PUBLISH) != []
-        field.choices = [(value, label) for value, label in Document.Status.choices if may_publish or value != Document.Status.PUBLISHED]
-        if stored is None:
-            self.initial["status"] = str(Document.Status.PUBLISHED if may_publish else Document.Status.IN_REVIEW)
+        self.offer_bases()
+        self.offer_statuses()
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
