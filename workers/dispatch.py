@@ -43,6 +43,7 @@ class Dispatcher:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.redis_url = settings.redis_url
         self._app: Celery = make_app(settings)
         self.redis = redis.Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
         self._outbox = Outbox(settings.remote_max_waiting)
@@ -223,11 +224,14 @@ _lock = threading.Lock()
 
 
 def shared_dispatcher() -> Dispatcher:
-    """The process's dispatcher; a new one where the last was closed."""
+    """The process's dispatcher; a new one where the last was closed, or spoke with another Redis."""
     global _shared
+    settings = get_settings()
     with _lock:
+        if _shared is not None and _shared.redis_url != settings.redis_url:
+            _shared.close()
         if _shared is None or _shared.is_closed:
-            _shared = Dispatcher(get_settings())
+            _shared = Dispatcher(settings)
         return _shared
 
 

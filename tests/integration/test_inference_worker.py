@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from core.config import get_settings
 from core.errors import ConfigurationError, InvalidRequest, ModelUnavailable
 from core.types import Priority, Role
+from core.worker_registry import read_workers
 from tests.inference_workers import redis_url
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
 from workers.dispatch import CANCELS
@@ -222,7 +223,8 @@ def test_a_role_that_no_worker_alive_serves_is_refused_at_once(environ: pytest.M
     environ.setenv("QA_WORKER_ROLES", "encoder")
     get_settings.cache_clear()
     web = Conversation(get_settings().redis_url)
-    time.sleep(0.3)  # until its first heartbeat
+    while not read_workers(web.redis):  # until its first heartbeat
+        time.sleep(0.02)
     reranker, began = RemoteReranker(), time.monotonic()
     with pytest.raises(ModelUnavailable, match="serves the role reranker"):
         reranker.score("reset", ["how"])
