@@ -5,11 +5,12 @@ It needs no Django: a worker knows models and Redis, and no database; the role s
 
 from __future__ import annotations
 
-import core.native  # noqa: F401 - before anything imports numpy
+import core.native  # before anything imports numpy
 from core.backends import load_object
 from core.config import get_settings
 from core.errors import ConfigurationError
 
+core.native.share_arenas()
 if not get_settings().redis_url:
     raise ConfigurationError("Inference workers need QA_REDIS_URL: web processes reach them through Redis.")
 
