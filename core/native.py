@@ -6,8 +6,8 @@ a pool of spinning ones (22 ms of CPU a question instead of 7 on two cores). Tor
 Memory: glibc gives freed blocks back to the system at once, so every forward pass pays for fresh pages again. Keeping them
 takes a few tens of MiB and gave 68 to 82 answers a second instead of 60 to 66 to 32 callers. What is kept is kept for each arena,
 of which glibc makes eight a core: a worker's 19 held 340 MiB and still grew by 4 MiB a minute after ten minutes of saturation.
-With two, or one for each four cores, the growth all but ends within five (bench/saturation.py). That is for workers alone, whose
-threads mostly wait: in a server with the encoder in it, 32 callers got 1.39 to 1.58 times the answers of one with it, 1.52 to 1.68 without.
+With two, or one for each four cores, the growth all but ends within five (bench/saturation.py). That is done for
+workers alone, where it was measured; in a server with the encoder in it the difference was within the noise.
 
 Kernels: oneDNN and the layer of torch above it each keep a kernel for every shape of a layer that they met, half a MiB apiece
 and 1024 of them: after 400 shapes of batches the encoder held 480 MiB. With 256 it holds 110, a question alone still finds its
@@ -42,7 +42,7 @@ if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt",
 
 
 def share_arenas() -> None:
-    """Bounds glibc's arenas: for inference workers. A web process, whose threads allocate all the while, answers fewer questions with few."""
+    """Bounds glibc's arenas: for inference workers."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_ARENA_MAX, _ARENAS)
 
