@@ -8,28 +8,15 @@ time 60 switches and 120 to 150 answers.
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 
 from core.config import get_settings
+from core.gate import Gate
 
 PATIENCE_S = 0.25
 
 
-@contextmanager
-def gate() -> Iterator[None]:
-    """Held while a question is matched. Whoever has waited `PATIENCE_S` goes in all the same: one slow index must not stop everyone."""
-    permits = _permits()
-    admitted = permits.acquire(timeout=PATIENCE_S)
-    try:
-        yield
-    finally:
-        if admitted:
-            permits.release()
-
-
 @cache
-def _permits() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(get_settings().match_threads or max(1, (os.cpu_count() or 2) - 1))
+def gate() -> Gate:
+    """The process's gate before matching; it is held while a question is matched."""
+    return Gate(get_settings().match_threads or max(1, (os.cpu_count() or 2) - 1), patience_s=PATIENCE_S)

@@ -133,7 +133,7 @@ def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[
     query = understand(request.text, bot=request.bot, turn=request.turn, groups=request.caller.groups, history=request.history)
     outcome.timings_ms["encode"] = query.encoded.encode_ms if query.encoded else 0.0
     matching = time.perf_counter()
-    with gate():
+    with gate().held():
         choice = outcome.choice = choose_skill(query, threshold=request.bot.threshold)
     answering = outcome.lap("match", matching)
     if choice.skill is not None and choice.match is not None:
