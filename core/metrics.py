@@ -34,3 +34,6 @@ GENERATED_TOKENS = Counter("wenlu_generated_tokens_total", "Tokens that the gene
 GENERATION_STOP_SECONDS = Histogram(
     "wenlu_generation_stop_seconds", "Time from somebody's stop to the free place of the text that was being written.", buckets=_SECONDS
 )
+TEXT_DELAY_SECONDS = Histogram(
+    "wenlu_text_delay_seconds", "Time from a piece of text in an inference worker to its arrival in this process.", buckets=_SECONDS
+)

@@ -18,8 +18,8 @@ _IDS = "wenlu:workers"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServedModel:
     """One model of a worker. `waiting` is texts before it, `mean_batch` texts a forward pass, `p95_ms` from taking a request to
-    its reply; these two are of the last busy seconds. `requests`, `batches` and `texts` count since the start. `stop_p95_ms`
-    is from somebody's stop to the free place, at most; 0 where nothing was stopped.
+    its reply; these two are of the last busy seconds. `requests`, `batches` and `texts` count since the start; so do, of a generator,
+    `tokens` written and `stops`. `stop_p95_ms` is from somebody's stop to the free place, at most; 0 where nothing was stopped.
     """
 
     role: str
@@ -30,6 +30,8 @@ class ServedModel:
     requests: int
     batches: int
     texts: int
+    tokens: int = 0
+    stops: int = 0
     stop_p95_ms: float = 0.0
 
 

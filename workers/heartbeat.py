@@ -13,6 +13,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import redis
 from prometheus_client import REGISTRY
@@ -121,7 +122,7 @@ class Heartbeat:
             requests=self._load.requests(role),
             batches=batches,
             texts=texts,
-            stop_p95_ms=_stop_p95_ms() if role == GENERATOR else 0.0,
+            **(_of_generator() if role == GENERATOR else {}),
         )
 
     def _recent_mean_batch(self, role: str, batches: int, texts: int) -> float:
@@ -137,16 +138,20 @@ def _count(name: str, role: str) -> int:
     return int(REGISTRY.get_sample_value(name, {"model": role}) or 0)
 
 
-def _stop_p95_ms() -> float:
-    """The bucket of the histogram below which 95 % of the stops lie; 0 before the first."""
+def _of_generator() -> dict[str, Any]:
+    """What only a generator counts. `stop_p95_ms` is the bucket of the histogram below which 95 % of the stops lie; 0 before the first."""
     buckets = sorted(
         (float(sample.labels["le"]), sample.value)
         for metric in GENERATION_STOP_SECONDS.collect()
         for sample in metric.samples
         if sample.name.endswith("_bucket")
     )
-    count = buckets[-1][1]
-    return next(1000 * seconds for seconds, below in buckets if below >= 0.95 * count) if count else 0.0
+    stops = int(buckets[-1][1])
+    return {
+        "tokens": int(REGISTRY.get_sample_value("wenlu_generated_tokens_total") or 0),
+        "stops": stops,
+        "stop_p95_ms": next(1000 * seconds for seconds, below in buckets if below >= 0.95 * stops) if stops else 0.0,
+    }
 
 
 def memory_mb() -> int:

@@ -1,8 +1,8 @@
 """How a text gets from the worker that writes it to the web process that waits: a Redis stream each, bounded and short-lived.
 
-The worker's one sender thread looks at all texts a few times a tenth of a second and sends what is new of each in one round
-trip, so that chunks merge by themselves where Redis or the reader lags. Entries are numbered: a reader notices when Redis
-lost some, and never shows a text with a gap.
+The worker's one sender thread sends what is new of all its texts in one round trip, as soon as there is something, and at most
+every `PAUSE_S`, so that chunks merge by themselves where Redis or the reader lags. Entries are numbered: a reader notices when
+Redis lost some, and never shows a text with a gap.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 import redis
 
 from core.errors import DeadlineExceeded, ModelUnavailable, QAError
-from core.metrics import GENERATION_STOP_SECONDS
+from core.metrics import GENERATION_STOP_SECONDS, TEXT_DELAY_SECONDS
 from core.protocols import Chunk
 from core.types import FinishReason, JSONDict
 from workers.cancels import CancelFlag
@@ -27,7 +27,7 @@ from workers.wire import Writer, chunk_as_dict, chunk_from_dict, error_as_dict, 
 
 log = logging.getLogger(__name__)
 
-FLUSH_S = 0.015
+PAUSE_S = 0.005
 RETRY_S = 0.2
 KEEP_S = 60
 CLAIM_S = 600
@@ -52,7 +52,7 @@ def claim_text(client: redis.Redis, text_id: str, writer: Writer) -> Writer:
 def send_error(client: redis.Redis, text_id: str, error: QAError) -> None:
     """Ends a text that never began."""
     pipe = client.pipeline(transaction=False)
-    pipe.xadd(text_key(text_id), {"c": orjson.dumps({"n": 1, **_as_dict(error)})})
+    pipe.xadd(text_key(text_id), {"c": orjson.dumps({"n": 1, "at": time.time(), **_as_dict(error)})})
     pipe.expire(text_key(text_id), KEEP_S)
     pipe.execute()
 
@@ -71,10 +71,11 @@ class _Outgoing:
 
     def collect(self) -> None:
         """Takes what the loop wrote since the last time."""
-        while not self.ended and (item := self.stream.take_now()) is not None:
+        while not self.ended and (taken := self.stream.take_now()) is not None:
+            written_at, item = taken
             self.sent += 1
             self.ended = isinstance(item, QAError) or item.finish_reason is not None
-            self.unsent.append(orjson.dumps({"n": self.sent, **_as_dict(item)}))
+            self.unsent.append(orjson.dumps({"n": self.sent, "at": written_at, **_as_dict(item)}))
 
 
 class TokenSender:
@@ -83,39 +84,38 @@ class TokenSender:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._texts: list[_Outgoing] = []
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._news = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="token-sender", daemon=True)
         self._thread.start()
 
     def send(self, text_id: str, stream: TextStream, cancel: CancelFlag, on_end: Callable[[], None]) -> None:
         """From now on what `stream` gets is sent; `on_end` is called after the last chunk."""
-        with self._changed:
+        with self._lock:
             self._texts.append(_Outgoing(text_key(text_id), stream, cancel, on_end))
-            self._changed.notify()
+        stream.on_news = self._news.set
+        self._news.set()  # for what was written before
 
     def close(self) -> None:
         """Sends what is there and ends; close the generator before."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._news.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while self._wait_for_texts():
+        is_last = False
+        while not is_last:
+            self._news.wait()
+            self._news.clear()
+            is_last = self._closed  # said before what is sent now was looked at
             try:
                 self._flush()
             except redis.RedisError as error:
                 log.warning("text not sent error=%r", error)
+                self._news.set()
                 time.sleep(RETRY_S)
-            if self._closed:
-                return
-            time.sleep(FLUSH_S)
-
-    def _wait_for_texts(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._texts)
-            return bool(self._texts)
+            time.sleep(PAUSE_S)
 
     def _flush(self) -> None:
         pipe = self._redis.pipeline(transaction=False)
@@ -134,7 +134,7 @@ class TokenSender:
                 self._finish(text)
 
     def _finish(self, text: _Outgoing) -> None:
-        with self._changed:
+        with self._lock:
             self._texts.remove(text)
         if text.cancel.said_at is not None and text.stream.ended_at is not None:
             GENERATION_STOP_SECONDS.observe(max(0.0, text.stream.ended_at - text.cancel.said_at))
@@ -220,6 +220,7 @@ class TokenReader:
             if "error" in row:
                 raise error_from_dict(row["error"])
             self._last_id, self._read = entry_id.decode(), row["n"]
+            TEXT_DELAY_SECONDS.observe(max(0.0, time.time() - row["at"]))
             last = chunk_from_dict(row)
             text += last.text
         return last and replace(last, text=text)

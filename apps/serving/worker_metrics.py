@@ -78,11 +78,18 @@ def _of_models(workers: list[WorkerRecord]) -> Iterator[Metric]:
             "95th percentile from taking a request to its reply, of the last ones.",
             lambda model: model.p95_ms / 1000,
         ),
+        (
+            "wenlu_worker_stop_p95_seconds",
+            "95th percentile from somebody's stop to the free place of the text, at most.",
+            lambda model: model.stop_p95_ms / 1000,
+        ),
     )
     counters = (
         ("wenlu_worker_requests", "Requests that an inference worker answered.", lambda model: model.requests),
         ("wenlu_worker_batches", "Forward passes of an inference worker.", lambda model: model.batches),
         ("wenlu_worker_texts", "Texts that went through forward passes of an inference worker.", lambda model: model.texts),
+        ("wenlu_worker_tokens", "Tokens that the generator of an inference worker wrote.", lambda model: model.tokens),
+        ("wenlu_worker_stops", "Texts of an inference worker that somebody stopped.", lambda model: model.stops),
     )
     for kind, rows in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
         for name, help_text, value in rows:

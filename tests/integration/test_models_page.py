@@ -33,9 +33,13 @@ def worker(configure: Callable[..., None]) -> WorkerRecord:
     """A worker that was heard of just now."""
     url, now = redis_url(5), time.time()
     encoder = ServedModel(role="encoder", model_id="e5@1", waiting=2, mean_batch=7.5, p95_ms=12.5, requests=10, batches=4, texts=3012)
+    generator = ServedModel(
+        role="generator", model_id="smollm2", waiting=0, mean_batch=1.0, p95_ms=9.0, requests=7, batches=90, texts=90,
+        tokens=640, stops=3, stop_p95_ms=100.0,
+    )  # fmt: skip
     record = WorkerRecord(
         id="gpu-1", host="machine-7", pid=4711, device="cuda:0", memory_mb=900, device_memory_mb=700, concurrency=32, running=1,
-        models=(encoder,), started_at=now - 600, heartbeat_at=now,
+        models=(encoder, generator), started_at=now - 600, heartbeat_at=now,
     )  # fmt: skip
     with redis.Redis.from_url(url) as client:
         write_worker(client, record)
@@ -91,6 +95,9 @@ def test_metrics_tell_of_every_worker(worker: WorkerRecord, db: None) -> None:
     assert "wenlu_workers_alive 1.0" in text and "wenlu_workers_readable 1.0" in text
     assert f"wenlu_worker_p95_seconds{{{labels}}} 0.0125" in text
     assert f"wenlu_worker_texts_total{{{labels}}} 3012.0" in text
+    labels = 'model="smollm2",role="generator",worker="gpu-1"'
+    assert f"wenlu_worker_stop_p95_seconds{{{labels}}} 0.1" in text and f"wenlu_worker_stops_total{{{labels}}} 3.0" in text
+    assert f"wenlu_worker_tokens_total{{{labels}}} 640.0" in text
     assert 'wenlu_worker_memory_bytes{device="cuda:0",host="machine-7",worker="gpu-1"}' in text
 
 

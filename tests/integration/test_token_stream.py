@@ -142,7 +142,7 @@ def test_a_dead_writer_and_an_overdue_text_are_noticed(way: Way, monkeypatch: py
 
 def test_a_text_with_a_gap_is_never_shown(way: Way) -> None:
     for number, text in ((1, "one "), (3, "three")):
-        way.redis.xadd(text_key("t1"), {"c": orjson.dumps({"n": number, "text": text})})
+        way.redis.xadd(text_key("t1"), {"c": orjson.dumps({"n": number, "at": 0.0, "text": text})})
     with pytest.raises(ModelUnavailable, match="lost"):
         list(way.read())
 
@@ -150,7 +150,7 @@ def test_a_text_with_a_gap_is_never_shown(way: Way) -> None:
 def test_a_part_that_is_sent_again_is_read_once(way: Way) -> None:
     rows = [{"n": 1, "text": "one "}, {"n": 1, "text": "one "}, {"n": 2, "text": "two", "finish_reason": "stop"}]
     for row in rows:
-        way.redis.xadd(text_key("t1"), {"c": orjson.dumps(row)})
+        way.redis.xadd(text_key("t1"), {"c": orjson.dumps({"at": 0.0, **row})})
     assert "".join(chunk.text for chunk in way.read()) == "one two"
 
 
