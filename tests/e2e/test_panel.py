@@ -108,11 +108,25 @@ def test_files_are_chosen_listed_with_their_sizes_and_sent(page: Page, base: Kno
     assert Job.objects.get().payload["files"] == ["guide.txt", "notes.md"]
 
 
+def test_addresses_are_pasted_refused_by_name_and_queued(page: Page) -> None:
+    page.goto("/admin/retrieval/document/upload/")
+    page.get_by_role("link", name="网页", exact=True).click()
+    page.get_by_label("地址").fill("https://example.com/help/\nexample.org")
+    page.get_by_role("button", name="抓取").click()
+    expect(page.get_by_role("alert").locator("li")).to_have_text("example.org — 必须以 https:// 或 http:// 开头。")
+    page.get_by_label("地址").fill("https://example.com/help/")
+    page.get_by_role("button", name="抓取").click()
+    expect(page.locator("[data-job]")).to_contain_text("https://example.com/help/")
+    page.get_by_role("button", name="取消").click()
+    expect(page.locator("[data-job]")).to_contain_text("已取消")
+    assert Job.objects.get().payload["urls"] == ["https://example.com/help/"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "", "faq/faq/", "faq/faq/add/", "faq/faq/import/", "retrieval/knowledgebase/", "dialogue/bot/", "dialogue/turn/",
-        "retrieval/document/", "retrieval/document/upload/", "dialogue/evaluationrun/", "retrieval/explain/hr/?q=a", "retrieval/document/add/", "retrieval/ingestion/", "retrieval/ingestpolicy/add/",
+        "retrieval/document/", "retrieval/document/upload/", "retrieval/document/addresses/", "dialogue/evaluationrun/", "retrieval/explain/hr/?q=a", "retrieval/document/add/", "retrieval/ingestion/", "retrieval/ingestpolicy/add/",
     ],
 )  # fmt: skip
 def test_no_page_is_wider_than_a_phone(page: Page, path: str) -> None:

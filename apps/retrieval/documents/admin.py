@@ -8,11 +8,9 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import date as format_date
-from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -24,7 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 
-from apps.accounts.panel import caller_of, kb_ids_where, within
+from apps.accounts.panel import caller_of, kb_ids_where
 from apps.accounts.permissions import Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
@@ -33,19 +31,17 @@ from apps.retrieval.contents import CONTENTS, Content
 from apps.retrieval.documents.admin_filters import LanguageFilter, TagFilter
 from apps.retrieval.documents.admin_forms import MOST_EDITED_CHARS, DocumentForm
 from apps.retrieval.documents.admin_passages import passages_shown, save_questions_of_form
-from apps.retrieval.documents.admin_upload import UploadForm, limits, queue_upload
+from apps.retrieval.documents.admin_sources import TakesSources
 from apps.retrieval.documents.selectors import copies_of
 from apps.retrieval.documents.services import delete_documents, forget_sources, set_status
 from apps.retrieval.models import Document, KnowledgeBase, Passage
-from apps.serving.models import Job
 from core.errors import QAError
 
-MOST_SHOWN_JOBS = 20
 MOST_PASSAGES_PUBLISHED = 5000  # some minutes of encoding; more is for an ingestion
 
 
 @admin.register(Document)
-class DocumentAdmin(LifeCycleAdmin):
+class DocumentAdmin(TakesSources, LifeCycleAdmin):
     """Documents of the knowledge bases that the reader may see."""
 
     said_when_saved: ClassVar[Mapping[str, str | Promise]] = {
@@ -74,7 +70,7 @@ class DocumentAdmin(LifeCycleAdmin):
     search_fields = ("title", "external_id")
     search_help_text = gettext_lazy("Words of a title or an id")
     ordering = ("-updated_at", "-pk")
-    actions_list = ("upload_files",)
+    actions_list = ("upload_files", "fetch_addresses")
     actions_detail = ("open_search",)
     actions: ClassVar[Sequence[str]] = (*LifeCycleAdmin.actions, "read_again")
 
@@ -90,43 +86,9 @@ class DocumentAdmin(LifeCycleAdmin):
     def get_urls(self) -> list[Any]:
         wrap = self.admin_site.admin_view
         return [
-            path("upload/", wrap(self.upload_view), name="retrieval_document_upload"),
             path("<path:object_id>/passages/<int:passage>/", wrap(self.questions_view), name="retrieval_document_questions"),
             *super().get_urls(),
         ]
-
-    # Files
-
-    @action(description=gettext_lazy("Upload files"), url_path="files", icon="upload_file", permissions=["add"])
-    def upload_files(self, request: HttpRequest) -> HttpResponse:
-        """The button above the list."""
-        return HttpResponseRedirect(f"{reverse('admin:retrieval_document_upload')}?{urlencode({'kb': request.GET.get('kb', '')})}")
-
-    def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Files are chosen or dropped, sent, and read in the background; below, what is being read."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        chosen = KnowledgeBase.objects.filter(slug=request.GET.get("kb", "")).first()
-        form = UploadForm(request.POST or None, request.FILES or None, request=request, initial={"kb": chosen.pk if chosen else None})
-        if request.method == "POST" and form.is_valid():
-            try:
-                job = queue_upload(form, request)
-                messages.success(request, _("Sent: %(title)s. It is read in the background.") % {"title": job.title})
-                return HttpResponseRedirect(
-                    f"{reverse('admin:retrieval_document_upload')}?{urlencode({'kb': form.cleaned_data['kb'].slug})}"
-                )
-            except QAError as error:
-                form.add_error(None, in_words(error.message))
-        jobs = within(Job.objects.filter(state__in=Job.UNFINISHED), caller_of(request), Permission.EDIT, "kb_id").select_related("kb")
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Upload documents"),
-            "form": form,
-            "waiting": jobs.filter(kb__isnull=False)[:MOST_SHOWN_JOBS],
-            **limits(),
-        }
-        return TemplateResponse(request, "admin/retrieval/upload.html", context)
 
     # What the list shows
 

@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import date as format_date
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -25,11 +26,12 @@ from apps.accounts.refusals import in_words
 from apps.retrieval.admin_filters import KnowledgeBaseFilter
 from apps.retrieval.documents.ingest_report import MAX_ITEMS, Outcome
 from apps.retrieval.models import Ingestion
+from apps.retrieval.sites.refusal import Problem
 
 ITEMS_A_PAGE = 50
 OUTCOME_NAMES = {Outcome.BAD: gettext_lazy("unusable"), Outcome.DROPPED: gettext_lazy("left out"), Outcome.NOTED: gettext_lazy("noted")}
 OUTCOME_COLOURS = {Outcome.BAD: "danger", Outcome.DROPPED: "warning", Outcome.NOTED: "info"}
-REASONS = {
+REASONS: dict[str, Promise] = {
     "unusable": gettext_lazy("could not be read"),
     "duplicate": gettext_lazy("same text as another document"),
     "near_duplicate": gettext_lazy("nearly the same text as another document"),
@@ -39,6 +41,21 @@ REASONS = {
     "blocked_word": gettext_lazy("a blocked word"),
     "site_lines": gettext_lazy("lines that every page of its site has were left out"),
     "warning": gettext_lazy("read with a warning"),
+    "gone": gettext_lazy("the page is gone"),
+    Problem.REFUSED_ADDRESS: gettext_lazy("an address that may not be fetched"),
+    Problem.OTHER_HOST: gettext_lazy("beyond the site of its sitemap"),
+    Problem.ROBOTS: gettext_lazy("robots.txt forbids it"),
+    Problem.NOT_FOUND: gettext_lazy("no such page"),
+    Problem.STATUS: gettext_lazy("the site refuses it"),
+    Problem.REDIRECTS: gettext_lazy("led on too often"),
+    Problem.BUSY: gettext_lazy("the site is busy"),
+    Problem.TIMED_OUT: gettext_lazy("too slow"),
+    Problem.UNREACHABLE: gettext_lazy("not reachable"),
+    Problem.TOO_LARGE: gettext_lazy("too large"),
+    Problem.DAMAGED: gettext_lazy("damaged"),
+    Problem.UNSUPPORTED_TYPE: gettext_lazy("a type that cannot be read"),
+    Problem.BAD_SITEMAP: gettext_lazy("no usable sitemap"),
+    Problem.TOO_MANY: gettext_lazy("more than are taken"),
 }
 
 

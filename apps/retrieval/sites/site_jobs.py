@@ -18,7 +18,7 @@ from apps.retrieval.documents.ingest_jobs import report_of, result_of
 from apps.retrieval.documents.ingesting import LOOK_UP_BYTES, AnySource, ingest_pieces
 from apps.retrieval.documents.ingestions import StoredRun
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.sites.addresses import is_address, page_address
+from apps.retrieval.sites.naming import judge_names
 from apps.retrieval.sites.page_sources import Listed, pages_at, source_of
 from apps.retrieval.sites.refusal import PageRefused, Problem
 from apps.retrieval.sites.visiting import Visitor
@@ -44,9 +44,9 @@ def register_site_job() -> None:
 
 
 def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], gone: Gone, caller: Caller) -> Job:
-    """Queues a job that fetches pages and sitemaps. Whether an address may be fetched is seen when that is done, and reported.
+    """Queues a job that fetches pages and sitemaps. What an address leads to is seen when it is fetched, and reported.
 
-    Raises InvalidRequest where one is no address or there are too many, Forbidden, Overloaded.
+    Raises InvalidRequest where one cannot be asked for (`details.refused` names each) or there are too many, Forbidden, Overloaded.
     """
     caller.require(Permission.EDIT if gone is Gone.KEEP else Permission.PUBLISH, kb.pk)
     addresses = _checked(urls)
@@ -63,12 +63,12 @@ def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], gone: Gone, caller: 
 def _checked(urls: Sequence[str]) -> list[str]:
     if not 1 <= len(urls) <= MAX_URLS:
         raise InvalidRequest(f"`urls` must be 1 to {MAX_URLS} addresses.", field="urls")
-    found: dict[str, None] = {}
-    for url in urls:
-        if not isinstance(url, str) or not is_address(url):
-            raise InvalidRequest(f"{str(url)[:200]!r} is no address: it must begin with https:// or http://.", field="urls")
-        found[page_address(url)] = None
-    return list(found)
+    named = judge_names(urls)
+    if named.refused:
+        first, *more = named.refused
+        rest = f" {len(more)} more cannot be used either." if more else ""
+        raise InvalidRequest(f"{first.text!r} cannot be used: {first.reason}{rest}", field="urls", refused=[*map(str, named.refused)])
+    return list(named.addresses)
 
 
 def work(run: JobRun) -> Generator[None, None, None]:
