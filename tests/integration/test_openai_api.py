@@ -13,10 +13,10 @@ import pytest
 from apps.accounts.keys import create_key
 from apps.accounts.permissions import AccessRole, Caller
 from apps.dialogue.models import Bot, Turn, new_id
-from apps.dialogue.openai import api
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
+from apps.serving.model_places import places
 from core.backends import use_backend
 from core.config import get_settings
 from core.errors import Overloaded
@@ -245,10 +245,9 @@ def test_a_full_generator_says_when_to_come_back(client: openai.OpenAI, generate
 
 def test_models_take_half_of_the_threads_and_no_more(client: openai.OpenAI, generate: Callable) -> None:
     generate("free again")
-    places = api._places()
     with ExitStack() as taken:
-        while places.acquire(blocking=False):
-            taken.callback(places.release)
+        while places().acquire(blocking=False):
+            taken.callback(places().release)
         for ask in (
             lambda: client.chat.completions.create(model="generator", messages=QUESTION),
             lambda: client.embeddings.create(model="encoder", input="a"),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from functools import cache
 from itertools import chain
-from threading import BoundedSemaphore, Event
+from threading import Event
 
 import orjson
 from django.http import HttpResponseBase, StreamingHttpResponse
@@ -28,38 +26,13 @@ from apps.dialogue.openai.schema import ChatSchema, CompletionSchema, Embeddings
 from apps.dialogue.openai.wire import Completion, Piece, embeddings_as_dict, error_as_dict, model_as_dict, models_as_dict
 from apps.dialogue.streaming import finish_in_thread, iterate_in_thread
 from apps.retrieval.encoding import encoder
-from core.config import get_settings
-from core.errors import InvalidRequest, Overloaded, QAError
+from apps.serving.model_places import departure_of, model_place
+from core.errors import InvalidRequest, QAError
 from core.protocols import Usage
 from core.tokens import estimate_all
 from core.types import JSONDict
 
 _NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-
-def departure_of(request: Request) -> Event:
-    """Is set when the client leaves before it has its answer, where the server can tell."""
-    watch = getattr(request._request, "watch_departure", Event)
-    left: Event = watch()
-    return left
-
-
-@cache
-def _places() -> BoundedSemaphore:
-    """Half of the threads that answer requests: the other half stays free for what is quick."""
-    return BoundedSemaphore(max(1, get_settings().http_threads // 2))
-
-
-@contextmanager
-def _model_place() -> Iterator[None]:
-    """A place to wait for a model in a request's thread. Raises Overloaded where all are taken."""
-    places = _places()
-    if not places.acquire(blocking=False):
-        raise Overloaded("Too many requests of this process wait for models; try again in a moment.", retry_after_s=1)
-    try:
-        yield
-    finally:
-        places.release()
 
 
 class ChatCompletionsView(APIView):
@@ -73,8 +46,8 @@ class ChatCompletionsView(APIView):
         """
         caller = caller_of(request)
         wanted = parse_chat(body_of(request))
-        completion, cancel = Completion(id=new_id(), model=wanted.model), departure_of(request)
-        with _model_place():
+        completion, cancel = Completion(id=new_id(), model=wanted.model), departure_of(request._request)
+        with model_place():
             pieces = _pieces(wanted, caller, request, completion.id, cancel)
             if not wanted.streamed:
                 return Response(completion.whole(pieces))
@@ -140,7 +113,7 @@ class EmbeddingsView(APIView):
         require_encoder(wanted.model, caller)
         _check_dimensions(wanted)
         account, began = _account(caller, request, wanted.model), time.perf_counter()
-        with _model_place():
+        with model_place():
             take_request(account)
             vectors, tokens = encoder().encode(wanted.texts, wanted.role), estimate_all(wanted.texts)
         charge_use(account, Usage(prompt_tokens=tokens, completion_tokens=0), seconds=time.perf_counter() - began)

@@ -24,13 +24,19 @@ _RULES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PromptSource:
-    """A passage as a generator reads it: `text` without orders and marks, perhaps cut at a sentence's end. `number` counts from 1."""
+class QuotedText:
+    """A text as a generator reads it: `head` and `text` without orders and marks. `number` counts from 1."""
 
     number: int
-    hit: PassageHit
     head: str
     text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSource(QuotedText):
+    """A passage that was found, perhaps cut at a sentence's end."""
+
+    hit: PassageHit
 
 
 def choose_sources(hits: Sequence[PassageHit], *, max_tokens: int) -> tuple[PromptSource, ...]:
@@ -38,8 +44,8 @@ def choose_sources(hits: Sequence[PassageHit], *, max_tokens: int) -> tuple[Prom
     chosen: list[PromptSource] = []
     left = max_tokens
     for hit in hits:
-        head = _quoted(" > ".join(part for part in (hit.passage.title, hit.passage.heading) if part))
-        text = _fitting(_quoted(without_orders(hit.passage.text)), left - estimate_tokens(head))
+        head = quoted(" > ".join(part for part in (hit.passage.title, hit.passage.heading) if part))
+        text = _fitting(quoted(without_orders(hit.passage.text)), left - estimate_tokens(head))
         if not text:
             continue
         chosen.append(PromptSource(number=len(chosen) + 1, hit=hit, head=head, text=text))
@@ -49,20 +55,20 @@ def choose_sources(hits: Sequence[PassageHit], *, max_tokens: int) -> tuple[Prom
     return tuple(chosen)
 
 
-def messages_for(question: str, sources: Sequence[PromptSource], writing: Writing, locale: Locale) -> tuple[tuple[str, str], ...]:
+def messages_for(question: str, sources: Sequence[QuotedText], writing: Writing, locale: Locale) -> tuple[tuple[str, str], ...]:
     """The chat that a generator is given. Raises InvalidRequest where the bot's template cannot be used."""
-    asked = render_prompt(writing.template, locale, sources=_marked(sources), question=_quoted(question), bot=writing.bot)
+    asked = render_prompt(writing.template, locale, sources=marked(sources), question=quoted(question), bot=writing.bot)
     return (("system", _RULES[locale].format(bot=clean_text(writing.bot))), ("user", asked))
 
 
-def _marked(sources: Sequence[PromptSource]) -> str:
+def marked(sources: Sequence[QuotedText]) -> str:
     """The sources, each between its marks."""
     return "\n".join(
         f"<source {one.number}>\n{one.head}{chr(10) if one.head else ''}{one.text}\n</source>" for one in sources
     )  # fmt: skip
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """The text without what could pass for a mark or a control token: whatever opens like a tag opens with ‹ instead."""
     return _TAG.sub("‹", clean_answer(text))
 

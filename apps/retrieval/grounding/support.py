@@ -21,7 +21,7 @@ import rjieba
 
 from apps.retrieval.encoding import encoder
 from apps.retrieval.grounding.orders import is_order
-from apps.retrieval.grounding.prompt import PromptSource
+from apps.retrieval.grounding.prompt import QuotedText
 from apps.retrieval.indexes.analysis import CHINESE_PARTICLES, ENGLISH_STOP_WORDS, RUN, fold, simplify, stem
 from apps.retrieval.query_layer.numbers import in_figures
 from apps.retrieval.token_vectors import weights_of
@@ -106,7 +106,7 @@ class Place:
 class Evidence:
     """The sources of one answer, ready to be compared with sentences. Places are encoded when a sentence first comes near them."""
 
-    def __init__(self, sources: Sequence[PromptSource]) -> None:
+    def __init__(self, sources: Sequence[QuotedText]) -> None:
         self._places = [place for source in sources for place in places_of(source)]
         self._vectors: dict[str, FloatArray] = {}
 
@@ -151,7 +151,7 @@ class Evidence:
         return [float(rows[0] @ self._vectors[place.text]) for place in places], fit
 
 
-def places_of(source: PromptSource) -> list[Place]:
+def places_of(source: QuotedText) -> list[Place]:
     """The sentences of a source."""
     return places_of_text(source.text, source=source.number, head=source.head)
 

@@ -7,15 +7,16 @@ generator answers in time, the extracted sentences, marked as degraded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Generic, TypeAlias, TypeVar
 
 from django.db import connection
 
 from apps.retrieval.grounding.claims import Claim, claims_of
-from apps.retrieval.grounding.prompt import PromptSource, choose_sources, messages_for
+from apps.retrieval.grounding.prompt import PromptSource, QuotedText, choose_sources, messages_for
 from apps.retrieval.grounding.support import Evidence, Support, Verdict
 from apps.retrieval.grounding.templates import NO_ANSWER
 from apps.retrieval.search.hybrid import PassageHit
@@ -34,17 +35,19 @@ log = logging.getLogger(__name__)
 MAX_SENTENCES = 12
 MAX_REPEATS = 3
 SHARE_OF_TURN = 0.8  # of a turn's time, at most: what goes out instead needs some, too
+Messages: TypeAlias = "tuple[tuple[str, str], ...]"
+S = TypeVar("S", bound=QuotedText)
 MARKS = {Locale.ZH: "（资料中未找到依据）", Locale.EN: "(not found in the sources)"}
 
 
 @dataclass(slots=True)
-class Draft:
-    """One answer on its way: what the generator was asked, what became of each sentence, how it ended.
+class Draft(Generic[S]):
+    """One text on its way: what the generator was asked, what became of each sentence, how it ended.
 
     `failure` is the code of the error that kept a generator from answering, or `deadline`; empty where it answered.
     """
 
-    sources: tuple[PromptSource, ...]
+    sources: tuple[S, ...]
     failure: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -86,23 +89,38 @@ class Draft:
         )
 
 
-def write_sentences(query: Query, writing: Writing, hits: Sequence[PassageHit], cancel: Event) -> tuple[Draft, Iterator[str]]:
+def write_sentences(query: Query, writing: Writing, hits: Sequence[PassageHit], cancel: Event) -> tuple[Draft[PromptSource], Iterator[str]]:
     """A draft and the texts that may be said of it, each once its sentence is checked. No text at all: nothing was supported."""
     draft = Draft(sources=choose_sources(hits, max_tokens=get_settings().prompt_max_tokens))
     return draft, _texts(draft, query, writing, cancel)
 
 
-def _texts(draft: Draft, query: Query, writing: Writing, cancel: Event) -> Iterator[str]:
-    """The sentences to say, with the white space before them. Unsupported ones wait, where they are shown at all, for a supported one."""
-    evidence, said = Evidence(draft.sources), 0
-    waiting: list[tuple[Claim, str]] = []
-    mark = MARKS[query.locale] if writing.flags_unsupported else ""
-    with closing(_chunks(draft, query, writing, cancel)) as chunks:
+def checked_claims(draft: Draft[S], ask: Callable[[], Messages], cancel: Event, *, what: str) -> Generator[tuple[Claim, Support]]:
+    """What a generator writes when it is asked so, sentence by sentence, each with what the draft's sources say to it.
+
+    An error ends it and is kept in the draft. `what` names the text in the log.
+    """
+    evidence = Evidence(draft.sources)
+    with closing(_chunks(draft, ask, cancel, what)) as chunks:
         for claim in _worth_checking(claims_of(chunks), draft):
             if cancel.is_set():
                 return
             support = evidence.check(claim.text, claim.cited)
             draft.note(claim, support)
+            yield claim, support
+
+
+def _texts(draft: Draft[PromptSource], query: Query, writing: Writing, cancel: Event) -> Iterator[str]:
+    """The sentences to say, with the white space before them. Unsupported ones wait, where they are shown at all, for a supported one."""
+    said = 0
+    waiting: list[tuple[Claim, str]] = []
+    mark = MARKS[query.locale] if writing.flags_unsupported else ""
+
+    def ask() -> Messages:
+        return messages_for(query.text, draft.sources, writing, query.locale)
+
+    with closing(checked_claims(draft, ask, cancel, what=f"turn={query.turn}")) as claims:
+        for claim, support in claims:
             if support.verdict is Verdict.SUPPORTED:
                 waiting.append((claim, claim.shown(support.source)))
             elif mark and support.verdict is not Verdict.ORDER:
@@ -113,7 +131,7 @@ def _texts(draft: Draft, query: Query, writing: Writing, cancel: Event) -> Itera
                 said += 1
 
 
-def _worth_checking(claims: Iterator[Claim], draft: Draft) -> Iterator[Claim]:
+def _worth_checking(claims: Iterator[Claim], draft: Draft[S]) -> Iterator[Claim]:
     """Each sentence once; ends where the model says that it knows nothing, repeats itself, or goes on and on. What was cut off is left out."""
     seen: dict[str, int] = {}
     for claim in claims:
@@ -128,13 +146,13 @@ def _worth_checking(claims: Iterator[Claim], draft: Draft) -> Iterator[Claim]:
             yield claim
 
 
-def _chunks(draft: Draft, query: Query, writing: Writing, cancel: Event) -> Generator[str]:
+def _chunks(draft: Draft[S], ask: Callable[[], Messages], cancel: Event, what: str) -> Generator[str]:
     """What the generator writes. An error ends it and is kept in the draft."""
     said: list[str] = []
     settings = get_settings()
     try:
         require_loaded_generator()
-        messages = messages_for(query.text, draft.sources, writing, query.locale)
+        messages = ask()
         deadline_s = min(settings.answer_deadline_s, SHARE_OF_TURN * settings.turn_deadline_s)
         request = GenerationRequest(messages=messages, max_tokens=settings.answer_max_tokens, deadline_s=deadline_s)
         generator = generator_for()
@@ -146,7 +164,7 @@ def _chunks(draft: Draft, query: Query, writing: Writing, cancel: Event) -> Gene
                 draft.end(chunk, "".join(said))
             yield chunk.text
     except QAError as error:
-        log.warning("answer not written turn=%s error=%s", query.turn, error.code)
+        log.warning("nothing written %s error=%s", what, error.code)
         draft.failure = error.code
         if not said:
             draft.prompt_tokens = 0

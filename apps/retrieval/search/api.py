@@ -95,7 +95,7 @@ class SearchView(APIView):
     )
     def get(self, request: Request, kb: str) -> Response:
         """One page of hits, best or newest first, with what all hits can be narrowed by."""
-        _base, scope = _searched(request, kb)
+        _base, scope = searched(request, kb)
         search = read_search(request.query_params)
         encoded = None if search.mode is SearchMode.LEXICAL else encode_search(search, scope)
         return Response(search_in_turn(search, encoded, scope))
@@ -119,11 +119,11 @@ class ArchiveView(APIView):
     )
     def get(self, request: Request, kb: str) -> Response:
         """One page, newest first, with how many documents there are of each month, category, tag, language and author."""
-        _base, scope = _searched(request, kb)
+        _base, scope = searched(request, kb)
         return Response(archive_page(read_browse(request.query_params), scope))
 
 
-def _searched(request: Request, slug: str) -> tuple[KnowledgeBase, Scope]:
+def searched(request: Request, slug: str) -> tuple[KnowledgeBase, Scope]:
     """The base and what the caller may see of it. What nobody signed in for counts against the limit of an address."""
     caller = caller_of(request)
     base = searchable_kb(slug, caller)

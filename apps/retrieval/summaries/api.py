@@ -12,10 +12,12 @@ from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.selectors import document_of
 from apps.retrieval.models import Document, KnowledgeBase
-from apps.retrieval.search.page import encode_search, read_search
-from apps.retrieval.selectors import kb_for, readable_scope
+from apps.retrieval.search.api import searched
+from apps.retrieval.search.page import Params, encode_search, read_search
+from apps.retrieval.summaries.asking import writer_for
 from apps.retrieval.summaries.documents import summarize_document
 from apps.retrieval.summaries.results import summarize_results
+from apps.retrieval.summaries.writing import By
 from core.errors import InvalidRequest, NotFound
 from core.types import SearchMode
 
@@ -23,7 +25,7 @@ DEFAULT_SENTENCES, MAX_SENTENCES = 4, 20
 
 
 class SummarySentenceSchema(serializers.Serializer):
-    """A sentence; `start` and `end` are its offsets in the document's text, `passage` is where it stands."""
+    """A sentence; `start` and `end` are offsets in the document's text: its own, or those of the `passage` that supports what was written."""
 
     text = serializers.CharField()
     start = serializers.IntegerField()
@@ -40,9 +42,10 @@ class SummaryOfDocumentSchema(serializers.Serializer):
     title = serializers.CharField(allow_blank=True)
     text = serializers.CharField(allow_blank=True)
     sentences = SummarySentenceSchema(many=True)
-    by = serializers.ChoiceField(choices=["extraction"])
+    by = serializers.ChoiceField(choices=[by.value for by in By])
     passages = serializers.IntegerField()
     read = serializers.IntegerField()
+    degraded = serializers.BooleanField()
 
 
 class ResultSentenceSchema(SummarySentenceSchema):
@@ -58,25 +61,31 @@ class SummaryOfResultsSchema(serializers.Serializer):
     query = serializers.CharField()
     text = serializers.CharField(allow_blank=True)
     sentences = ResultSentenceSchema(many=True)
-    by = serializers.ChoiceField(choices=["extraction"])
+    by = serializers.ChoiceField(choices=[by.value for by in By])
     hits = serializers.IntegerField()
     documents = serializers.IntegerField()
     degraded = serializers.BooleanField()
 
 
+_BY = OpenApiParameter(
+    "by",
+    str,
+    enum=[by.value for by in By],
+    description="`generator`: written anew, each sentence checked; `extraction` (default): word for word.",
+)
 _COUNT = OpenApiParameter("sentences", int, description=f"How many at most, 1 to {MAX_SENTENCES}; {DEFAULT_SENTENCES} by default.")
 
 
 class DocumentSummaryView(APIView):
     """What one document says."""
 
-    @extend_schema(responses=SummaryOfDocumentSchema, summary="Summarize a document", tags=["documents"], parameters=[_COUNT])
+    @extend_schema(responses=SummaryOfDocumentSchema, summary="Summarize a document", tags=["documents"], parameters=[_COUNT, _BY])
     def get(self, request: Request, kb: str, document: str) -> Response:
-        """A few of its own sentences, in their order."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.READ)
-        count = _count(request.query_params.get("sentences", str(DEFAULT_SENTENCES)))
-        return Response(summarize_document(_readable(base, document, caller), count=count).as_dict())
+        """A few of its own sentences in their order, or what a generator makes of them."""
+        base, _scope = searched(request, kb)
+        count, by = _count(request.query_params), _by(request.query_params)
+        read = _readable(base, document, caller_of(request))
+        return Response(summarize_document(read, count=count, write=writer_for(request, base, by)).as_dict())
 
 
 class SearchSummaryView(APIView):
@@ -90,17 +99,17 @@ class SearchSummaryView(APIView):
             OpenApiParameter("q", str, required=True, description="The question or keywords; filters and mode as in a search."),
             OpenApiParameter("k", int, description="Hits that are read, 1 to 20; 10 by default."),
             _COUNT,
+            _BY,
         ],
     )
     def get(self, request: Request, kb: str) -> Response:
-        """A few sentences of the best hits, those of better hits first."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.READ)
+        """A few sentences of the best hits, those of better hits first, or what a generator makes of them."""
+        base, scope = searched(request, kb)
         search = read_search(request.query_params)
-        count = _count(request.query_params.get("sentences", str(DEFAULT_SENTENCES)))
-        scope = readable_scope(base, caller)
+        count, by = _count(request.query_params), _by(request.query_params)
+        write = writer_for(request, base, by)
         encoded = None if search.mode is SearchMode.LEXICAL else encode_search(search, scope)
-        return Response(summarize_results(search, encoded, scope, count=count).as_dict())
+        return Response(summarize_results(search, encoded, scope, count=count, write=write).as_dict())
 
 
 def _readable(kb: KnowledgeBase, id: str, caller: Caller) -> Document:
@@ -112,7 +121,15 @@ def _readable(kb: KnowledgeBase, id: str, caller: Caller) -> Document:
     raise NotFound(f"No document {id[:200]!r} in this knowledge base.")
 
 
-def _count(text: str) -> int:
+def _count(params: Params) -> int:
+    text = params.get("sentences", str(DEFAULT_SENTENCES))
     if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SENTENCES:
         raise InvalidRequest(f"`sentences` must be a number from 1 to {MAX_SENTENCES}.", field="sentences")
     return int(text)
+
+
+def _by(params: Params) -> By:
+    try:
+        return By(params.get("by", By.EXTRACTION.value))
+    except ValueError as error:
+        raise InvalidRequest(f"`by` must be one of {', '.join(By)}.", field="by") from error

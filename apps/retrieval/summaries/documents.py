@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from apps.retrieval.models import Document, Passage
 from apps.retrieval.summaries.candidates import Candidate, candidates_of, joined
-from apps.retrieval.summaries.ranking import choose_sentences
+from apps.retrieval.summaries.writing import By, Ranked, Writer, Written
 from core.types import JSONDict, JSONValue
 
 MAX_PASSAGES = 100
@@ -18,12 +18,15 @@ SECTION = 0.3  # what the beginning of a section counts, against that of the doc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentSummary:
-    """Sentences of a document in their order. `read` of its `passages` were looked at: all, or so many at even distances."""
+    """Sentences of a document in their order, or what a generator made of them. `read` of its `passages` were looked at: all, or so
+    many at even distances. `degraded` says that a generator was asked and none answered in time."""
 
     document: Document
     sentences: tuple[JSONDict, ...]
     passages: int
     read: int
+    by: By = By.EXTRACTION
+    degraded: bool = False
 
     def as_dict(self) -> JSONDict:
         """The summary on the wire."""
@@ -33,22 +36,38 @@ class DocumentSummary:
             "title": self.document.title,
             "text": joined(str(sentence["text"]) for sentence in self.sentences),
             "sentences": sentences,
-            "by": "extraction",
+            "by": self.by.value,
             "passages": self.passages,
             "read": self.read,
+            "degraded": self.degraded,
         }
 
 
-def summarize_document(document: Document, *, count: int) -> DocumentSummary:
-    """Up to `count` sentences. Of a document of more than `MAX_PASSAGES` passages so many are read, at even distances; two queries in all."""
+def summarize_document(document: Document, *, count: int, write: Writer | None = None) -> DocumentSummary:
+    """Up to `count` sentences; those that `write` has written, where it is given and comes to any.
+
+    Of a document of more than `MAX_PASSAGES` passages so many are read, at even distances; two queries in all.
+    """
     passages = Passage.objects.filter(document=document)
     total = passages.count()
     wanted = [total * place // MAX_PASSAGES for place in range(MAX_PASSAGES)] if total > MAX_PASSAGES else range(total)
     read = list(passages.filter(number__in=wanted).order_by("number"))
     candidates = candidates_of([passage.text for passage in read])
-    chosen = choose_sentences([one.text for one in candidates], _prior(candidates, read), count)
-    shown = [_as_dict(candidates[place], read[candidates[place].passage]) for place in sorted(chosen)]
-    return DocumentSummary(document=document, sentences=tuple(shown), passages=total, read=len(read))
+    heads = [" > ".join(part for part in (document.title, passage.heading) if part) for passage in read]
+    ranked = Ranked(candidates=candidates, prior=_prior(candidates, read), heads=heads)
+    written = write(ranked, count=count) if write else Written()
+    extracted = sorted(ranked.best(count), key=lambda one: (one.passage, one.start)) if not written.sentences else []
+    return DocumentSummary(
+        document=document,
+        sentences=tuple(
+            [_as_dict(one.text, read[one.passage], 0, len(read[one.passage].text)) for one in written.sentences]
+            or [_as_dict(one.text, read[one.passage], one.start, one.end) for one in extracted]
+        ),
+        passages=total,
+        read=len(read),
+        by=By.GENERATOR if written.sentences else By.EXTRACTION,
+        degraded=written.failed,
+    )
 
 
 def _prior(candidates: Sequence[Candidate], passages: Sequence[Passage]) -> list[float]:
@@ -61,11 +80,12 @@ def _prior(candidates: Sequence[Candidate], passages: Sequence[Passage]) -> list
     return prior
 
 
-def _as_dict(one: Candidate, passage: Passage) -> JSONDict:
+def _as_dict(text: str, passage: Passage, start: int, end: int) -> JSONDict:
+    """A sentence with where it stands, or where what supports it stands: `start` and `end` in the passage's text."""
     return {
-        "text": one.text,
-        "start": passage.start + one.start,
-        "end": passage.start + one.end,
+        "text": text,
+        "start": passage.start + start,
+        "end": passage.start + end,
         "passage": passage.pk,
         "heading": passage.heading,
         "page": passage.page,

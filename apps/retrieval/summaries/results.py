@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from apps.retrieval.indexes.analysis import analyze
-from apps.retrieval.search.hybrid import PassageHit, search_passages
-from apps.retrieval.search.page import Search
+from apps.retrieval.search.hybrid import search_passages
+from apps.retrieval.search.page import Search, search_gate
+from apps.retrieval.search.stored_passages import StoredPassage
 from apps.retrieval.summaries.candidates import Candidate, candidates_of, joined
-from apps.retrieval.summaries.ranking import choose_sentences
+from apps.retrieval.summaries.writing import By, Ranked, Writer, Written
 from core.types import EncodedQuery, JSONDict, JSONValue, Scope
 
 MAX_HITS = 20
@@ -20,13 +21,15 @@ RANK = 0.3  # what the rank alone counts, against the words of the question
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultSummary:
-    """Sentences of the hits, those of better hits first."""
+    """Sentences of the hits, those of better hits first, or what a generator made of them. `degraded` says that something could not be
+    asked: words, vectors, or the generator that was to write."""
 
     text: str
     sentences: tuple[JSONDict, ...]
     hits: int
     documents: int
     degraded: bool
+    by: By = By.EXTRACTION
 
     def as_dict(self) -> JSONDict:
         """The summary on the wire."""
@@ -35,24 +38,36 @@ class ResultSummary:
             "query": self.text,
             "text": joined(str(sentence["text"]) for sentence in self.sentences),
             "sentences": sentences,
-            "by": "extraction",
+            "by": self.by.value,
             "hits": self.hits,
             "documents": self.documents,
             "degraded": self.degraded,
         }
 
 
-def summarize_results(search: Search, encoded: EncodedQuery | None, scope: Scope, *, count: int) -> ResultSummary:
-    """Up to `count` sentences of the first `search.k` hits (`MAX_HITS` at most). Nothing where nothing was found."""
-    found = search_passages(search.text, encoded, scope, k=min(search.k, MAX_HITS), filters=search.filters, mode=search.mode)
-    candidates = candidates_of([hit.passage.text for hit in found.hits])
-    chosen = choose_sentences([one.text for one in candidates], _prior(search.text, candidates), count)
+def summarize_results(
+    search: Search, encoded: EncodedQuery | None, scope: Scope, *, count: int, write: Writer | None = None
+) -> ResultSummary:
+    """Up to `count` sentences of the first `search.k` hits (`MAX_HITS` at most); those that `write` has written, where it is given and
+    comes to any. Nothing where nothing was found."""
+    with search_gate().held():
+        found = search_passages(search.text, encoded, scope, k=min(search.k, MAX_HITS), filters=search.filters, mode=search.mode)
+        passages = [hit.passage for hit in found.hits]
+        candidates = candidates_of([passage.text for passage in passages])
+        heads = [" > ".join(part for part in (passage.title, passage.heading) if part) for passage in passages]
+        ranked = Ranked(candidates=candidates, prior=_prior(search.text, candidates), heads=heads)
+        extracted = sorted(ranked.best(count), key=lambda one: (one.passage, one.start))
+    written = write(ranked, count=count, question=search.text) if write else Written()
     return ResultSummary(
         text=search.text,
-        sentences=tuple(_as_dict(candidates[place], found.hits[candidates[place].passage]) for place in sorted(chosen)),
-        hits=len(found.hits),
-        documents=len({hit.passage.document_id for hit in found.hits}),
-        degraded=found.degraded,
+        sentences=tuple(
+            [_as_dict(one.text, passages[one.passage], 0, len(passages[one.passage].text)) for one in written.sentences]
+            or [_as_dict(one.text, passages[one.passage], one.start, one.end) for one in extracted]
+        ),
+        hits=len(passages),
+        documents=len({passage.document_id for passage in passages}),
+        degraded=found.degraded or written.failed,
+        by=By.GENERATOR if written.sentences else By.EXTRACTION,
     )
 
 
@@ -66,15 +81,15 @@ def _prior(question: str, candidates: Sequence[Candidate]) -> list[float]:
     return prior
 
 
-def _as_dict(one: Candidate, hit: PassageHit) -> JSONDict:
-    passage = hit.passage
+def _as_dict(text: str, passage: StoredPassage, start: int, end: int) -> JSONDict:
+    """A sentence with where it stands, or where what supports it stands: `start` and `end` in the passage's text."""
     return {
-        "text": one.text,
+        "text": text,
         "document": passage.document,
         "title": passage.title,
         "passage": passage.id,
-        "start": passage.start + one.start,
-        "end": passage.start + one.end,
+        "start": passage.start + start,
+        "end": passage.start + end,
         "heading": passage.heading,
         "page": passage.page,
         "url": passage.url,
