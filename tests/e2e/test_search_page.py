@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from threading import Event
 
 import pytest
+from django.conf import settings
+from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from apps.accounts.models import Membership, User
 from apps.retrieval.models import KnowledgeBase
+from core.backends import use_backend
+from core.config import get_settings
+from core.errors import ModelUnavailable
 from tests.documents import put_document
+from tests.generators import ScriptedGenerator
 
 
 @pytest.fixture
@@ -125,3 +133,46 @@ def test_no_page_is_wider_than_a_phone(page: Page, path: str) -> None:
     page.goto(f"/search/news/{path}")
     expect(page.locator(".hit, .reading-text").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_results_and_a_document_are_summed_up_where_they_stand(page: Page, news: KnowledgeBase) -> None:
+    put_document(news, "rain", "暴雨造成铁路停运。机器人被送往仓库。铁路将于周五恢复。", title="铁路停运")
+    page.goto("/search/news/?q=铁路何时恢复")
+    page.get_by_role("button", name="概括这些结果").click()
+    expect(page.locator("#digest .digest-sentence").first).to_contain_text("铁路")
+    expect(page.locator("#digest")).to_contain_text("篇文档）的摘要")
+    hit = page.locator(".hit", has_text="铁路停运")
+    hit.get_by_role("button", name="摘要").click()
+    expect(hit.locator(".digest p")).to_have_text("暴雨造成铁路停运。机器人被送往仓库。铁路将于周五恢复。")
+    assert page.get_by_role("button", name="由模型撰写").count() == 0
+    page.get_by_role("button", name="English").click()
+    expect(hit.get_by_role("button", name="Summary")).to_have_attribute("aria-expanded", "true")
+    hit.locator(".digest-sentence").last.click()
+    expect(page.locator("#found")).to_contain_text("铁路将于周五恢复。")
+
+
+def test_who_is_signed_in_has_a_summary_written_and_is_told_who_wrote(page: Page, news: KnowledgeBase, live_server: LiveServer) -> None:
+    put_document(news, "rain", "暴雨造成铁路停运。机器人被送往仓库。铁路将于周五恢复。", title="铁路停运")
+    reader = User.objects.create_user("reader")
+    Membership.objects.create(user=reader, kb=news, role="viewer")
+    client = Client()
+    client.force_login(reader)
+    name = settings.SESSION_COOKIE_NAME
+    page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+    go = Event()
+    use_backend(get_settings().generator_backend, ScriptedGenerator(go, "铁路将于周五恢复。大象可以出租。"))
+    page.goto("/search/news/?q=铁路何时恢复")
+    page.get_by_role("button", name="概括这些结果").click()
+    expect(page.locator("#digest .digest-sentence").first).to_be_visible()
+    page.locator("#digest").get_by_role("button", name="由模型撰写").click()
+    expect(page.locator("#digest")).to_contain_text("模型正在撰写")
+    go.set()
+    expect(page.locator("#digest .digest-sentence")).to_have_text(["铁路将于周五恢复。"])
+    expect(page.locator("#digest")).to_contain_text("每一句都已与原文核对")
+    expect(page.locator("#digest").get_by_role("button", name="由模型撰写")).to_be_focused()
+    use_backend(get_settings().generator_backend, ScriptedGenerator(ModelUnavailable("away")))
+    hit = page.locator(".hit", has_text="铁路停运")
+    hit.get_by_role("button", name="摘要").click()
+    hit.get_by_role("button", name="由模型撰写").click()
+    expect(hit.locator(".digest")).to_contain_text("模型暂时没有回应")
+    expect(hit.locator(".digest-sentence")).to_have_count(3)

@@ -16,6 +16,7 @@ from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.search.archive import readable
 from apps.retrieval.selectors import readable_scope, searchable_kb
+from apps.retrieval.summaries.asking import may_have_written
 from core.config import get_settings
 from core.errors import NotAuthenticated, NotFound
 
@@ -49,7 +50,12 @@ def search_view(request: HttpRequest, kb: str) -> HttpResponse:
         return redirect_to_login(request.get_full_path())
     context = {
         "kb": base,
-        "page": {"kb": base.slug, "name": base.name, "may_explain": caller.may(Permission.EDIT, base.pk)},
+        "page": {
+            "kb": base.slug,
+            "name": base.name,
+            "may_explain": caller.may(Permission.EDIT, base.pk),
+            "may_write": may_have_written(base, caller),
+        },
         "max_question_chars": get_settings().max_question_chars,
     }
     return _page(request, "search.html", context)

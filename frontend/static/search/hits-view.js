@@ -12,15 +12,17 @@ const BEGINNING = 200;
  * @param {{kb: string, may_explain: boolean}} page
  * @param {import("./state.js").SearchState} state
  * @param {(name: string, value: string) => void} onToggle
+ * @param {import("./summary-view.js").SummaryBox} box
  * @returns {HTMLElement}
  */
-export function drawHit(hit, page, state, onToggle) {
+export function drawHit(hit, page, state, onToggle, box) {
   return element(
     "li", { class: "hit" },
     element("h2", { class: "hit-title" }, element("a", { href: documentAddress(hit, page.kb) }, hit.title || hit.document)),
     element("p", { class: "hit-meta" }, ...metaOf(hit)),
     element("p", { class: "hit-text" }, ...textOf(hit)),
-    footOf(hit, page, state, onToggle),
+    footOf(hit, page, state, onToggle, box),
+    box.place,
   );
 }
 
@@ -60,14 +62,15 @@ function* marked({ text, marks }) {
   yield characters.slice(done).join("");
 }
 
-function footOf(hit, page, state, onToggle) {
+function footOf(hit, page, state, onToggle, box) {
   const url = hit.url && safeUrl(hit.url);
   const links = [
+    box.button,
     url && element("a", { class: "with-icon", href: url, target: "_blank", rel: "noopener noreferrer" }, t("search.original"), icon("open")),
     page.may_explain && state.q && element("a", { href: explainAddress(hit, page, state) }, t("search.explain")),
   ].filter(Boolean);
   const tags = hit.tags.map((tag) => element("button", { type: "button", class: "tag", "aria-pressed": String(state.tags.includes(tag)), onclick: () => onToggle("tags", tag) }, tag));
-  return tags.length || links.length ? element("p", { class: "hit-foot" }, ...tags, ...links) : null;
+  return element("p", { class: "hit-foot" }, ...tags, ...links);
 }
 
 function explainAddress(hit, page, state) {

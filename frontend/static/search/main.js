@@ -9,6 +9,7 @@ import { FacetsView, valueName } from "./facets-view.js";
 import { drawHit } from "./hits-view.js";
 import "./messages.js";
 import { chosen, cleared, readState, toggled, writeState } from "./state.js";
+import { SummaryBox } from "./summary-view.js";
 
 const WINDOW = 100; // hits that a search ranks and counts, as the server has it
 
@@ -20,6 +21,8 @@ class SearchPage {
     this.failure = null;
     /** @type {AbortController | null} */
     this.asking = null;
+    /** @type {Map<string, SummaryBox>} By document; that of the results has no id. */
+    this.boxes = new Map();
   }
 
   start() {
@@ -68,6 +71,7 @@ class SearchPage {
       const answer = await readHits(this.page.kb, this.state, { cursor, signal: asking.signal });
       if (asking.signal.aborted) return;
       const before = cursor ? this.answer.hits : [];
+      if (!cursor) this.#forgetSummaries();
       this.answer = { ...answer, hits: [...before, ...answer.hits] };
       this.failure = null;
       this.draw();
@@ -98,7 +102,9 @@ class SearchPage {
     this.#drawChosen();
     if (this.answer) this.facets.draw(this.state, this.answer.facets);
     const hits = this.answer?.hits ?? [];
-    byId("hits").replaceChildren(...hits.map((hit) => drawHit(hit, this.page, this.state, (name, value) => this.go(toggled(this.state, name, value)))));
+    for (const box of this.boxes.values()) box.draw();
+    byId("hits").replaceChildren(...hits.map((hit) => drawHit(hit, this.page, this.state, (name, value) => this.go(toggled(this.state, name, value)), this.#box(hit.document))));
+    this.#drawSummary();
     byId("after").replaceChildren(...this.#after(hits).filter(Boolean));
   }
 
@@ -107,6 +113,23 @@ class SearchPage {
     if (!this.answer || !total) return "";
     if (this.state.q && total >= WINDOW) return t("search.best", { count: total });
     return total === 1 ? t("search.count.one") : t("search.count", { count: total.toLocaleString() });
+  }
+
+  /** The box of a document, or of the results. */
+  #box(document = "") {
+    if (!this.boxes.has(document)) this.boxes.set(document, new SummaryBox(this.page, document ? { document } : { state: this.state }));
+    return this.boxes.get(document);
+  }
+
+  #forgetSummaries() {
+    for (const box of this.boxes.values()) box.close();
+    this.boxes.clear();
+  }
+
+  #drawSummary() {
+    const isThere = this.state.q && this.answer?.total;
+    byId("sum-up").replaceChildren(...(isThere ? [this.#box().button] : []));
+    byId("digest").replaceChildren(...(isThere ? [this.#box().place] : []));
   }
 
   #drawSort() {
