@@ -69,7 +69,7 @@ class TakesSources(ScopedAdmin):
             try:
                 job = queue_form(form, request)
                 messages.success(
-                    request, _("%(title)s is fetched in the background; the report will name every page.") % {"title": job.title}
+                    request, _("%(title)s is fetched in the background; its report will name what was not taken.") % {"title": job.title}
                 )
                 return _leads_to("jobs-page", kb=form.cleaned_data["kb"].slug)
             except QAError as error:
