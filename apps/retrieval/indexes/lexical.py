@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,15 @@ import tantivy
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.indexes.durable import FolderLock, replace_file
 from apps.retrieval.indexes.tantivy_part import (
-    MAX_QUERY_TERMS,
     LexicalReader,
     create_part,
     document_of,
+    frequencies_of,
     ids_at,
-    known_rarest,
     open_part,
     open_reader,
     parse_state,
+    rarest,
     score_term,
     search_part,
     term_score,
@@ -36,6 +37,7 @@ from core.types import NO_FILTERS, EntryKind, Filters, Hit, IndexEntry, IndexSta
 
 MAX_OPEN = 64
 WRITER_BYTES = 50_000_000
+MAX_STATE_BYTES = 65_536
 
 _NOTHING = IndexState(revision=0, built_with="")
 
@@ -55,7 +57,7 @@ class EmbeddedLexicalIndex:
 
     A folder holds `state.json` (revision, what it was built with, the part in force) and one tantivy index, the part.
     The state is replaced after tantivy's commit: a crash between the two repeats work and loses none. Every search
-    reads the small state file (10 µs), so another process's changes are seen at once. A damaged folder raises
+    reads the small state file once (5 µs), so another process's changes are seen at once. A damaged folder raises
     IndexMismatch; `clear` mends it by starting a new part.
     """
 
@@ -66,7 +68,7 @@ class EmbeddedLexicalIndex:
         self._locks: dict[int, FolderLock] = {}
         self._writers: dict[int, _Writer] = {}
         self._readers: OrderedDict[int, LexicalReader] = OrderedDict()
-        self._state_files: dict[int, Path] = {}
+        self._state_files: dict[int, str] = {}
 
     # Searching
 
@@ -75,20 +77,25 @@ class EmbeddedLexicalIndex:
 
         Statistics are those of the hit's whole knowledge base, so that a filter changes no score. Of a long text the `MAX_QUERY_TERMS` rarest known terms count. Raises IndexMismatch where files are damaged.
         """
-        terms = list(dict.fromkeys(analyze(text)))
-        return _best(self._hits(terms, k, scope, filters), k)
+        terms = dict.fromkeys(analyze(text))
+        hits: list[Hit] = []
+        for kb_id, reader in self._filled(scope) if terms and k > 0 else ():
+            with _damage_named(kb_id):
+                hits += search_part(reader, rarest(frequencies_of(reader.searcher, terms)), k, filters)
+        return _best(hits, k)
 
     def search_normalized(self, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
         """Like `search`, with scores from 0 to 1: BM25 divided by what the text itself would score as an entry.
 
         Comparable over knowledge bases of any size, down to a single entry, where BM25 itself is not.
         """
-        terms = analyze(text)
+        terms = Counter(analyze(text))
         hits: list[Hit] = []
-        for kb_id in dict.fromkeys(scope.kb_ids):
-            one = Scope(kb_ids=(kb_id,))
-            ceiling = self._ceiling(terms, one)
-            found = self._hits(list(dict.fromkeys(terms)), k, one, filters) if ceiling else []
+        for kb_id, reader in self._filled(scope) if terms and k > 0 else ():
+            with _damage_named(kb_id):
+                frequencies = frequencies_of(reader.searcher, terms)
+                ceiling = _ceiling(terms, frequencies, reader)
+                found = search_part(reader, rarest(frequencies), k, filters)
             hits += [Hit(hit.id, min(hit.score / ceiling, 1.0)) for hit in found]
         return _best(hits, k)
 
@@ -99,7 +106,7 @@ class EmbeddedLexicalIndex:
             return {}
         scores: dict[int, dict[str, float]] = {}
         with _damage_named(kb_id):
-            for term in known_rarest(reader.searcher, list(dict.fromkeys(analyze(text)))):
+            for term in rarest(frequencies_of(reader.searcher, dict.fromkeys(analyze(text)))):
                 for hit in score_term(reader, term, ids):
                     scores.setdefault(hit.id, {})[term] = hit.score
         return scores
@@ -107,40 +114,17 @@ class EmbeddedLexicalIndex:
     def frequencies(self, terms: Sequence[str], scope: Scope) -> dict[str, int]:
         """How many entries within the scope have each of the terms, those that were replaced and not merged away yet included."""
         found: Counter[str] = Counter()
-        for kb_id in dict.fromkeys(scope.kb_ids):
-            reader = self._reader(kb_id)
-            if reader is not None and reader.searcher.num_docs:
-                with _damage_named(kb_id):
-                    found.update({term: count for term in set(terms) if (count := reader.searcher.doc_freq("words", term))})
+        for kb_id, reader in self._filled(scope):
+            with _damage_named(kb_id):
+                found.update(frequencies_of(reader.searcher, set(terms)))
         return dict(found)
 
-    def _hits(self, terms: Sequence[str], k: int, scope: Scope, filters: Filters) -> list[Hit]:
-        hits: list[Hit] = []
-        if not terms or k <= 0:
-            return hits
+    def _filled(self, scope: Scope) -> Iterator[tuple[int, LexicalReader]]:
+        """The knowledge bases of the scope that have entries here, each in its latest committed state."""
         for kb_id in dict.fromkeys(scope.kb_ids):
             reader = self._reader(kb_id)
             if reader is not None and reader.searcher.num_docs:
-                with _damage_named(kb_id):
-                    hits += search_part(reader, known_rarest(reader.searcher, terms), k, filters)
-        return hits
-
-    def _ceiling(self, terms: Sequence[str], scope: Scope) -> float:
-        """The BM25 that an entry of exactly these terms would get; 0 where nothing can be found.
-
-        Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
-        which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
-        """
-        readers = [reader for kb_id in scope.kb_ids if (reader := self._reader(kb_id)) is not None and reader.searcher.num_docs]
-        entries = sum(reader.searcher.num_docs for reader in readers)
-        if not entries or not terms:
-            return 0.0
-        mean_length = sum(reader.mean_length * reader.searcher.num_docs for reader in readers) / entries
-        counts = Counter(terms)
-        frequencies = {term: max(1, min(entries, sum(reader.searcher.doc_freq("words", term) for reader in readers))) for term in counts}
-        counted = sorted(counts, key=lambda term: frequencies[term])[:MAX_QUERY_TERMS]
-        length = len(terms) / max(mean_length, 1.0)
-        return sum(term_score(counts[term], entries=entries, frequency=frequencies[term], length=length) for term in counted)
+                yield kb_id, reader
 
     # Following the database
 
@@ -237,12 +221,16 @@ class EmbeddedLexicalIndex:
             return reader
 
     def _stamp(self, kb_id: int) -> bytes | None:
-        """The content of the state file, None where there is none. Four times a search: building its path anew takes longer than reading it."""
-        path = self._state_files.get(kb_id) or self._state_files.setdefault(kb_id, self._home(kb_id) / "state.json")
+        """The content of the state file, None where there is none. At every search: a path built anew and a file object take longer than reading."""
+        path = self._state_files.get(kb_id) or self._state_files.setdefault(kb_id, str(self._home(kb_id) / "state.json"))
         try:
-            return path.read_bytes()
+            file = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             return None
+        try:
+            return os.read(file, MAX_STATE_BYTES)
+        finally:
+            os.close(file)
 
     def _open_writer(self, kb_id: int) -> _Writer:
         if not self._lock(kb_id).depth:
@@ -274,6 +262,18 @@ class EmbeddedLexicalIndex:
     def _write_state(self, kb_id: int, part: str, state: IndexState) -> None:
         row = {"revision": state.revision, "built_with": state.built_with, "part": part, "commit": uuid.uuid4().hex}
         replace_file(self._home(kb_id) / "state.json", json.dumps(row).encode())
+
+
+def _ceiling(terms: Mapping[str, int], frequencies: Mapping[str, int], reader: LexicalReader) -> float:
+    """The BM25 that an entry of exactly these terms, each as often as is said, would get.
+
+    Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
+    which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
+    """
+    entries = reader.searcher.num_docs
+    counted = {term: min(entries, frequencies.get(term, 1)) for term in terms}
+    length = sum(terms.values()) / max(reader.mean_length, 1.0)
+    return sum(term_score(terms[term], entries=entries, frequency=counted[term], length=length) for term in rarest(counted))
 
 
 def _best(hits: Iterable[Hit], k: int) -> list[Hit]:

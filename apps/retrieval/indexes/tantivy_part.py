@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -88,12 +88,16 @@ def _mean_length(searcher: tantivy.Searcher) -> float:
     return float(result["mean"]["value"] or 0.0)
 
 
-def known_rarest(searcher: tantivy.Searcher, terms: Sequence[str]) -> list[str]:
-    """The terms that some entry has; the rarest `MAX_QUERY_TERMS` of them, so that long texts stay cheap."""
-    known = [(frequency, term) for term in terms if (frequency := searcher.doc_freq("words", term))]
-    if len(known) > MAX_QUERY_TERMS:
-        known = sorted(known)[:MAX_QUERY_TERMS]
-    return [term for _, term in known]
+def frequencies_of(searcher: tantivy.Searcher, terms: Iterable[str]) -> dict[str, int]:
+    """How many entries have each of the terms; one that none has is left out."""
+    return {term: frequency for term in terms if (frequency := searcher.doc_freq("words", term))}
+
+
+def rarest(frequencies: Mapping[str, int]) -> list[str]:
+    """The rarest `MAX_QUERY_TERMS` of the terms, so that long texts stay cheap."""
+    if len(frequencies) <= MAX_QUERY_TERMS:
+        return list(frequencies)
+    return sorted(frequencies, key=lambda term: (frequencies[term], term))[:MAX_QUERY_TERMS]
 
 
 def document_of(entry: IndexEntry, terms: Sequence[str]) -> tantivy.Document:

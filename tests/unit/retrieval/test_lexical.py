@@ -87,6 +87,14 @@ def test_open_indexes_are_bounded_and_open_again(tmp_path: Path) -> None:
     assert len(index._readers) == 2
 
 
+def test_a_search_looks_once_whether_the_files_have_moved_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, looks = filled(tmp_path, ["reset password"]), []
+    monkeypatch.setattr(index, "_stamp", lambda kb_id, look=index._stamp: looks.append(kb_id) or look(kb_id))
+    for search in (index.search, index.search_normalized):
+        assert search("reset password", 1, KB)
+    assert looks == [1, 1]
+
+
 def test_changes_outside_exclusive_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="exclusive"):
         EmbeddedLexicalIndex(folder=tmp_path).put(1, [IndexEntry(id=1, text="a")])
