@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
-from apps.retrieval.indexes.analysis import RUN, analyze, chinese_words, fold, is_han, stem
+from apps.retrieval.indexes.analysis import RUN, WORD, analyze, chinese_words, fold, is_han, stem
 from core.sentences import sentence_spans
 from core.types import JSONDict
 
 SNIPPETS = 3
 SNIPPET_CHARS = 240
+_ASCII_WORD = re.compile(r"([a-z0-9]+(?:'[a-z]+|(?<=[a-z])(?:\+\+|\#))?)")  # what WORD finds where all is ASCII, in half the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,11 @@ def matching_spans(question: str, text: str) -> list[tuple[int, int]]:
     Traditional and simplified characters match, and so do widths, cases and English word forms.
     """
     terms = _terms(question)
-    if not terms:
-        return []
     folded, places = _folded(text)
-    longest = max(map(len, terms))
-    found: list[tuple[int, int]] = []
-    for run in RUN.finditer(folded):
-        if run[1]:
-            found += [(run.start() + start, run.start() + end) for start, end in _han_spans(run[1], terms, longest)]
-        elif _stem(run[0]) in terms:
-            found.append(run.span())
+    found = [run.span(1) for run in terms.chinese.finditer(folded)] if terms.chinese else []
+    found += _word_spans(folded, terms.words) if terms.words else []
+    if isinstance(places, range):
+        return _joined(found)
     return _joined([(places[start], places[end - 1] + 1) for start, end in found])
 
 
@@ -58,15 +56,31 @@ def snippets(question: str, text: str) -> list[Snippet]:
     return [_snippet(text, start, end, spans) for start, end in chosen]
 
 
-@lru_cache(maxsize=1000)
-def _terms(question: str) -> frozenset[str]:
-    """What to mark: whole Chinese words, and the stems of others.
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What to mark: `chinese` finds the longest of the question's Chinese words at each place, `words` are the stems of others."""
 
-    Pairs of characters, which the index has too, are marked only where they are not words: 年有 of 每年有 is nothing to look at.
-    """
+    chinese: re.Pattern[str] | None
+    words: frozenset[str]
+
+
+@lru_cache(maxsize=1000)
+def _terms(question: str) -> _Terms:
+    """Pairs of characters, which the index has too, are marked only where they are not words: 年有 of 每年有 is nothing to look at."""
     terms = frozenset(analyze(question))
-    words = frozenset(word for run in RUN.finditer(fold(question)) if run[1] for word in chinese_words(run[1]))
-    return words & terms | frozenset(term for term in terms if not is_han(term)) or terms
+    known = frozenset(word for run in RUN.finditer(fold(question)) if run[1] for word in chinese_words(run[1]))
+    words = frozenset(term for term in terms if not is_han(term))
+    chinese = known & terms or (frozenset() if words else terms)
+    longest_first = sorted(chinese, key=lambda term: (-len(term), term))
+    return _Terms(re.compile(f"(?=({'|'.join(longest_first)}))") if chinese else None, words)
+
+
+def _word_spans(folded: str, stems: frozenset[str]) -> list[tuple[int, int]]:
+    """The words of a folded text that have one of the stems. A text is cut at once, and each word looked up once."""
+    parts = (_ASCII_WORD if folded.isascii() else WORD).split(folded)
+    wanted = {word for word in set(parts[1::2]) if _stem(word) in stems}
+    ends = accumulate(map(len, parts))
+    return [(end - len(part), end) for part, end in zip(parts, ends, strict=True) if part in wanted]
 
 
 def _snippet(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> Snippet:
@@ -89,32 +103,29 @@ def _cut(start: int, end: int) -> Iterator[tuple[int, int]]:
     yield start, end
 
 
-def _han_spans(run: str, terms: frozenset[str], longest: int) -> Iterator[tuple[int, int]]:
-    """The longest term at each place of a run of Han characters."""
-    for start in range(len(run)):
-        for end in range(min(len(run), start + longest), start, -1):
-            if run[start:end] in terms:
-                yield start, end
-                break
-
-
 def _folded(text: str) -> tuple[str, Sequence[int]]:
     """The text folded character by character, and where in the text each folded character comes from."""
     if text.isascii():
         return text.lower(), range(len(text))
-    pieces = [_fold_character(character) for character in text]
-    places = [place for place, piece in enumerate(pieces) for _ in piece]
-    return "".join(pieces), places
+    folded = text.translate(_folds)
+    if len(folded) == len(text):  # no character becomes nothing, so each is one
+        return folded, range(len(text))
+    return folded, [place for place, character in enumerate(text) for _ in character.translate(_folds)]
 
 
 _stem = lru_cache(maxsize=50_000)(stem)
 
 
-@lru_cache(maxsize=50_000)
-def _fold_character(character: str) -> str:
-    if character.isascii():
-        return character.lower()
-    return fold(character) or unicodedata.normalize("NFKC", character).casefold()
+class _Folds(dict[int, str]):
+    """What each character is folded to, for `str.translate`, worked out when it is first met: at most as many as Unicode has."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        folded = character.lower() if code < 128 else fold(character) or unicodedata.normalize("NFKC", character).casefold()
+        return self.setdefault(code, folded)
+
+
+_folds = _Folds()
 
 
 def _joined(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
