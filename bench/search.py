@@ -19,6 +19,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import islice
 from pathlib import Path
 
 os.environ["QA_DATA_DIR"] = tempfile.mkdtemp(prefix="wenlu-bench-")
@@ -36,6 +38,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import close_old_connections, connections, transaction  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+from apps.retrieval.facts import facts_of  # noqa: E402
 from apps.retrieval.follower import follower  # noqa: E402
 from apps.retrieval.indexes.analysis import ENGLISH_STOP_WORDS  # noqa: E402
 from apps.retrieval.indexing import pack_vector  # noqa: E402
@@ -51,6 +54,7 @@ from core.types import EncodedQuery, EntryKind, Filters, Scope, SearchMode  # no
 ENCODER = "multilingual-e5-small@0db63e48749a-64b2e765"
 WORDS, WORDS_A_PASSAGE, WORDS_A_QUESTION = 50_000, 120, 12
 PASSAGES_A_DOCUMENT, TOKENS, QUESTION_TOKENS, CHUNK = 10, 128, 16, 5_000
+FIRST_DAY = date(2020, 1, 1)
 
 
 def fill(count: int, random: np.random.Generator) -> KnowledgeBase:
@@ -64,16 +68,17 @@ def fill(count: int, random: np.random.Generator) -> KnowledgeBase:
     texts = sentences(count, random)
     for first in tqdm(range(0, count, CHUNK), desc="filling"):
         size = min(CHUNK, count - first)
+        pieces = list(islice(texts, size))
         with transaction.atomic():
             documents = Document.objects.bulk_create(
-                Document(kb=kb, external_id=f"d{first}-{n}", title=f"Document {first + n}", text="x", category=f"c{n % 10}", language="en")
-                for n in range(-(-size // PASSAGES_A_DOCUMENT))
+                document(kb, (first + place) // PASSAGES_A_DOCUMENT, "\n\n".join(pieces[place : place + PASSAGES_A_DOCUMENT]))
+                for place in range(0, size, PASSAGES_A_DOCUMENT)
             )
             passages = Passage.objects.bulk_create(
                 Passage(
                     document=documents[n // PASSAGES_A_DOCUMENT],
                     number=n % PASSAGES_A_DOCUMENT,
-                    text=next(texts),
+                    text=pieces[n],
                     start=0,
                     end=1,
                     section_start=0,
@@ -81,16 +86,10 @@ def fill(count: int, random: np.random.Generator) -> KnowledgeBase:
                 )
                 for n in range(size)
             )
+            facts = [facts_of(one.document) for one in passages]
             entries = Entry.objects.bulk_create(
-                Entry(
-                    kb=kb,
-                    kind="passage",
-                    owner_id=one.pk,
-                    text=one.text,
-                    revision=1,
-                    terms=[f"category={one.document.category}", "access=*"],
-                )
-                for one in passages
+                Entry(kb=kb, kind="passage", owner_id=one.pk, text=one.text, revision=1, terms=list(of.terms), day=of.day)
+                for one, of in zip(passages, facts, strict=True)
             )
             EntryVector.objects.bulk_create(
                 EntryVector(
@@ -99,6 +98,21 @@ def fill(count: int, random: np.random.Generator) -> KnowledgeBase:
                 for n, one in enumerate(entries)
             )
     return kb
+
+
+def document(kb: KnowledgeBase, number: int, text: str) -> Document:
+    """A document with all that hits are counted by; its text is that of its passages, behind which its other columns lie."""
+    return Document(
+        kb=kb,
+        external_id=f"d{number}",
+        title=f"Document {number}",
+        text=text,
+        language="en",
+        category=f"c{number % 10}",
+        tags=[f"t{number % 7}", f"u{number % 50}"],
+        author=f"a{number % 30}",
+        date=FIRST_DAY + timedelta(days=number % 2000),
+    )
 
 
 def sentences(count: int, random: np.random.Generator) -> Iterator[str]:

@@ -129,7 +129,7 @@ class Document(models.Model):
         constraints = [models.UniqueConstraint(fields=["kb", "external_id"], name="one_document_an_id")]
         indexes = [
             models.Index(fields=["kb", "text_sha256"], name="document_by_text"),
-            models.Index(fields=["kb", "date"], name="document_by_date"),
+            models.Index(fields=["kb", "date", "id"], name="document_by_day"),
             models.Index(fields=["kb", "-updated_at", "-id"], name="document_by_change"),
             *(models.Index(fields=["kb", f"band_{number}", "simhash"], name=f"document_by_print_{number}") for number in range(4)),
         ]

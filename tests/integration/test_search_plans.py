@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
-from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.search.nearest import encode_question
+from apps.retrieval.search.page import Search, read_search, search_in_turn
 from apps.retrieval.search.stored_passages import forget_kinds, passages_of_questions, read_passages
 from apps.retrieval.selectors import scope_of, stored_tokens
 from core.types import EntryKind, Scope
-from tests.documents import put_documents
-from tests.plans import scans
+from tests.documents import put_document, put_documents
+from tests.plans import scans, sorts
 
 pytestmark = pytest.mark.django_db
 
@@ -28,9 +33,8 @@ def test_no_query_of_a_search_scans(kb: KnowledgeBase) -> None:
         assert search_passages("annual leave", encoded, scope).hits
         stored_tokens(EntryKind.PASSAGE, [1, 2, 3], [1])
         passages_of_questions([1, 2, 3])
-    asked = [query["sql"] for query in queries if query["sql"].lstrip().upper().startswith("SELECT")]
-    assert len(asked) >= 5
-    assert {sql: found for sql in asked if (found := scans(sql))} == {}
+    assert len(asked_in(queries)) >= 5
+    assert {sql: found for sql in asked_in(queries) if (found := scans(sql))} == {}
 
 
 def test_the_number_of_queries_does_not_grow_with_what_is_found(kb: KnowledgeBase) -> None:
@@ -40,6 +44,71 @@ def test_the_number_of_queries_does_not_grow_with_what_is_found(kb: KnowledgeBas
     with CaptureQueriesContext(connection) as queries:
         assert len(search_passages("network token", encoded, scope, k=40).hits) == 40
     assert len(queries) <= 3
+
+
+@pytest.fixture
+def news(kb: KnowledgeBase) -> KnowledgeBase:
+    """Thirty documents of a year, each fifth without a day, some with tags and with an access list."""
+    for number in range(30):
+        day = "" if number % 5 == 0 else f"2026-{number % 12 + 1:02}-03"
+        access = ("board",) if number % 7 == 0 else ()
+        put_document(
+            kb, f"n{number}", f"The bridge opened, part {number}.", day=day, category="city", tags=(f"t{number % 3}",), access=access
+        )
+    return kb
+
+
+PAGES = [
+    {},
+    {"sort": "date"},
+    {"group": "document"},
+    {"mode": "lexical"},
+    {"mode": "vector"},
+    {"category": "city", "tags": "t1", "since": "2026-02-01", "month": "2026-05"},
+]
+
+
+@pytest.mark.parametrize("params", PAGES)
+def test_a_page_with_facets_and_the_page_after_it_scan_nothing_and_take_four_queries(news: KnowledgeBase, params: dict[str, str]) -> None:
+    encoded = encode_question("bridge")
+    search_in_turn(searched(**params), encoded, scope_of([news]))
+    with CaptureQueriesContext(connection) as queries:
+        first = search_in_turn(searched(k="5", **params), encoded, scope_of([news]))
+        search_in_turn(searched(k="5", cursor=first["next"] or "", **params), encoded, scope_of([news]))
+    assert first["hits"] and first["facets"]["category"]
+    assert len(queries) <= 2 * 4  # revisions, facts of all hits, tokens of the first, the passages of the page
+    assert {sql: found for sql in asked_in(queries) if (found := scans(sql))} == {}
+
+
+@pytest.mark.parametrize("params", [{}, {"month": "2026-05"}, {"category": "city", "tags": "t1", "author": "Ada"}])
+@pytest.mark.parametrize("groups", [None, ("board",)])
+def test_the_pages_of_an_archive_go_along_an_index(news: KnowledgeBase, params: dict[str, str], groups: tuple[str, ...] | None) -> None:
+    scope, cursor = scope_of([news], groups), ""
+    with CaptureQueriesContext(connection) as queries:
+        while cursor is not None:
+            cursor = archive_page(read_browse(QueryDict(urlencode({"k": 4, "cursor": cursor, **params}))), scope)["next"]
+    assert asked_in(queries)
+    assert {sql: found for sql in asked_in(queries) if (found := scans(sql) + sorts(sql))} == {}
+
+
+def searched(**params: str) -> Search:
+    return read_search(QueryDict(urlencode({"q": "bridge", **params})))
+
+
+def asked_in(queries: CaptureQueriesContext) -> list[str]:
+    return [query["sql"] for query in queries if query["sql"].lstrip().upper().startswith("SELECT")]
+
+
+def test_nothing_of_a_document_lies_behind_its_text(kb: KnowledgeBase) -> None:
+    with connection.cursor() as cursor:
+        columns = connection.introspection.get_table_description(cursor, Document._meta.db_table)
+    assert columns[-1].name == "text"
+
+
+def test_a_passage_that_goes_while_a_page_is_made_is_left_out(news: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.retrieval.search.page.read_passages", lambda ids, scope: read_passages(ids[1:], scope))
+    answer = search_in_turn(searched(k="5"), encode_question("bridge"), scope_of([news]))
+    assert len(answer["hits"]) == 4
 
 
 def test_passages_of_another_base_are_not_read(kb: KnowledgeBase) -> None:

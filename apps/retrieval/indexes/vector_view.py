@@ -142,7 +142,7 @@ def empty_view(dim: int) -> VectorView:
 
 
 def _as_hits(scores: FloatArray, places: IdArray, ids: IdArray) -> list[Hit]:
-    return [Hit(int(ids[place]), float(score)) for score, place in zip(scores, places, strict=True)]
+    return [Hit(id, score) for id, score in zip(ids[places].tolist(), scores.tolist(), strict=True)]
 
 
 def _lookup(table: tuple[IdArray, IdArray], wanted: IdArray) -> IdArray:

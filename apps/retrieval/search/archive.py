@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 import orjson
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Substr
 
 from apps.retrieval.documents.selectors import listing
@@ -65,11 +65,7 @@ def read_browse(params: Params) -> Browse:
 
 def archive_page(browse: Browse, scope: Scope) -> JSONDict:
     """One page of documents as hits without a score, all of them counted, and the cursor of the next page."""
-    rows = _documents(browse, scope)
-    if browse.after:
-        rows = rows.filter(_follows(*browse.after))
-    shown = rows.annotate(beginning=Substr("text", 1, SUMMARY_CHARS)).defer("text").order_by(F("date").desc(nulls_last=True), "-pk")
-    page = list(shown[: browse.k + 1])
+    page = _listed(_documents(browse, scope), browse)
     more, page = len(page) > browse.k, page[: browse.k]
     counts = _count(browse, scope)
     facets: JSONDict = {
@@ -93,12 +89,21 @@ def _documents(browse: Browse, scope: Scope) -> QuerySet[Document]:
     return rows.filter(date__lte=browse.until) if browse.until else rows
 
 
-def _follows(day: int, pk: int) -> Q:
-    """What comes after a document of this day (0: without one) and primary key."""
-    if not day:
-        return Q(date=None, pk__lt=pk)
-    at = date.fromordinal(day)
-    return Q(date__lt=at) | Q(date=at, pk__lt=pk) | Q(date=None)
+def _listed(rows: QuerySet[Document], browse: Browse) -> list[Document]:
+    """The documents of the page and one more: those with a date, newest first, then those without.
+
+    Two walks along an index: with one order of both, PostgreSQL sorts the whole base (its indexes put what is empty first),
+    and SQLite all that follows the cursor.
+    """
+    shown = rows.annotate(beginning=Substr("text", 1, SUMMARY_CHARS)).defer("text").order_by("-date", "-pk")
+    day, pk = browse.after or (date.max.toordinal(), 0)
+    at, wanted = date.fromordinal(day or 1), browse.k + 1
+    dated = shown.filter(Q(date__lt=at) | Q(pk__lt=pk), date__lte=at) if browse.after else shown.filter(date__isnull=False)
+    found = list(dated[:wanted]) if day else []
+    if len(found) == wanted or browse.since or browse.until:
+        return found
+    undated = shown.filter(date=None) if day else shown.filter(date=None, pk__lt=pk)
+    return [*found, *undated[: wanted - len(found)]]
 
 
 def _hit(document: Document) -> JSONDict:
@@ -163,7 +168,7 @@ def forget_archive() -> None:
 
 
 def _read_counts(rows: QuerySet[Document]) -> Counts:
-    """Everything is counted in one pass: the columns lie behind the texts, so each pass over a large base takes a second."""
+    """Everything is counted in one pass over the base."""
     counters: dict[str, Counter[str]] = {name: Counter() for name in (*_LISTS, "tags", "month")}
     total = 0
     for category, language, author, tags, day in rows.values_list(*_LISTS, "tags", "date").iterator(chunk_size=5000):

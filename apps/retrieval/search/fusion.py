@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,8 +65,7 @@ class Fusion:
     provenance: Mapping[str, JSONValue] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """What an index or a comparison says of one passage; None where it says nothing.
 
     `bm25` is 0 where words did not find it; `met` is MaxSim from the question's tokens to the passage's, weighted by what a token
@@ -86,15 +86,19 @@ def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:
     convex combination of min-max scores of Bruch, Gai and Ingber (TOIS 2023).
     """
     bm25 = np.array([one.bm25 for one in candidates], dtype=np.float32)
-    if not candidates or any(one.cosine is None for one in candidates):
+    cosines = [one.cosine for one in candidates]
+    if not candidates or None in cosines:
         return bm25
-    cosine = np.array([one.cosine for one in candidates], dtype=np.float32)
+    cosine = np.array(cosines, dtype=np.float32)
     if fusion.spread:
         cosine, bm25 = (cosine - cosine.min()) / max(float(np.ptp(cosine)), 1e-6), bm25 / max(float(bm25.max()), 1e-6)
-    weights = fusion.weights[evidence_of(candidates)]
-    met = np.array([one.met or 0.0 for one in candidates], dtype=np.float32)
-    near = np.array([one.near or 0.0 for one in candidates], dtype=np.float32)
-    return np.asarray(weights.cosine * cosine + weights.bm25 * bm25 + weights.met * met + weights.near * near, dtype=np.float32)
+    evidence = evidence_of(candidates)
+    weights = fusion.weights[evidence]
+    scores = weights.cosine * cosine + weights.bm25 * bm25
+    if evidence is Evidence.TOKENS:
+        met = np.array([one.met for one in candidates], dtype=np.float32)
+        scores += weights.met * met + weights.near * np.array([one.near or 0.0 for one in candidates], dtype=np.float32)
+    return np.asarray(scores, dtype=np.float32)
 
 
 def weighted_parts(scored: Scored, fusion: Fusion) -> dict[str, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,6 +26,7 @@ from core.protocols import Reranker
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode, VectorSearch
 
 log = logging.getLogger(__name__)
+P = TypeVar("P")
 
 POOL = PROPOSED[EntryKind.PASSAGE]  # proposals of each index, at least
 RERANKED = 20  # how many of the first are compared with more care
@@ -78,25 +81,65 @@ def search_passages(
     the index, words alone search. Raises ModelUnavailable where vectors alone were asked for and cannot be had, and
     SearchUnavailable where no index can be reached.
     """
-    proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
-    fusion = load_fusion(encoded.encoder if encoded else "")
-    ordered = _ordered(proposed.scored, _first_scores(proposed.scored, mode, fusion))
-    ordered, stored = _published(ordered, max(k, RERANKED), scope)
-    failed = False
-    if mode is SearchMode.HYBRID and encoded is not None:
-        ordered = compare_tokens(ordered, encoded, fusion, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
-    if mode is SearchMode.HYBRID:
-        ordered, failed = _reranked(text, ordered, stored)
-    return SearchResult(hits=_hits(ordered[:k], stored), degraded=proposed.degraded or failed)
+    ranking = rank_passages(text, encoded, scope, k=k, filters=filters, mode=mode, read=read_passages)
+    return SearchResult(hits=passage_hits(ranking.ranked, ranking.stored), degraded=ranking.degraded)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A candidate with the score that orders it."""
 
     scored: Scored
     score: float
     reranked: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking(Generic[P]):
+    """Candidates that may be shown now, best first, and what was read of each, by its id."""
+
+    ranked: list[Ranked]
+    stored: Mapping[int, P]
+    degraded: bool
+
+
+def rank_passages(
+    text: str,
+    encoded: EncodedQuery | None,
+    scope: Scope,
+    *,
+    k: int,
+    read: Callable[[Sequence[int], Scope], dict[int, P]],
+    filters: Filters = NO_FILTERS,
+    mode: SearchMode = SearchMode.HYBRID,
+) -> Ranking[P]:
+    """As `search_passages`, for who does not want all of every passage: `read` gives those that may be shown now, by id."""
+    proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
+    fusion = load_fusion(encoded.encoder if encoded else "")
+    ordered = _ordered(proposed.scored, _first_scores(proposed.scored, mode, fusion))
+    ordered, stored = _published(ordered, max(k, RERANKED), scope, read)
+    failed = False
+    if mode is SearchMode.HYBRID and encoded is not None:
+        ordered = compare_tokens(ordered, encoded, fusion, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
+    if mode is SearchMode.HYBRID and get_settings().reranker:
+        ordered, failed = _reranked(text, ordered, scope)
+    return Ranking(ordered[:k], stored, proposed.degraded or failed)
+
+
+def passage_hits(ranked: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[PassageHit, ...]:
+    """The hits of those that are still stored, in their order."""
+    return tuple(
+        PassageHit(
+            passage=passage,
+            score=one.score,
+            cosine=one.scored.cosine,
+            bm25=one.scored.bm25,
+            met=one.scored.met,
+            near=one.scored.near,
+            reranked=one.reranked,
+        )
+        for one in ranked
+        if (passage := stored.get(one.scored.id)) is not None
+    )
 
 
 def propose(
@@ -115,7 +158,7 @@ def propose(
         found, failed = _propose_kind(search, text, usable, scope, mode)
         degraded = degraded or failed
         for one in _of_passages(search.kind, found):
-            scored[one.id] = _better(scored.get(one.id), one)
+            scored[one.id] = _better(scored[one.id], one) if one.id in scored else one
     return Proposals(tuple(scored.values()), degraded)
 
 
@@ -135,16 +178,18 @@ def _first_scores(candidates: Sequence[Scored], mode: SearchMode, fusion: Fusion
         case SearchMode.VECTOR:
             return [one.cosine or 0.0 for one in candidates]
         case _:
-            return [float(score) for score in fuse(candidates, fusion)]
+            return fuse(candidates, fusion).tolist()
 
 
-def _published(ordered: Sequence[Ranked], count: int, scope: Scope) -> tuple[list[Ranked], dict[int, StoredPassage]]:
+def _published(
+    ordered: Sequence[Ranked], count: int, scope: Scope, read: Callable[[Sequence[int], Scope], dict[int, P]]
+) -> tuple[list[Ranked], dict[int, P]]:
     """The first `count` that may be shown now, with what is stored of them. More are read only where too many may not."""
     first = count + SPARE
-    stored = read_passages([one.scored.id for one in ordered[:first]], scope)
+    stored = read([one.scored.id for one in ordered[:first]], scope)
     if len(stored) < count and len(ordered) > first:
-        stored |= read_passages([one.scored.id for one in ordered[first:]], scope)
-    return [one for one in ordered if one.scored.id in stored][:count], stored
+        stored |= read([one.scored.id for one in ordered[first:]], scope)
+    return list(islice((one for one in ordered if one.scored.id in stored), count)), stored
 
 
 def _usable(encoded: EncodedQuery | None, scope: Scope, mode: SearchMode) -> tuple[EncodedQuery | None, bool]:
@@ -180,7 +225,8 @@ def _propose_kind(
     missing = [id for id in bm25 if id not in cosines]
     if encoded is not None and missing and not no_vectors:
         found = entry_vectors(search.kind, scope.kb_ids, missing)
-        cosines |= {id: float(vector @ encoded.vector) for id, vector in found.items()}
+        if found:
+            cosines |= zip(found, (np.stack(list(found.values())) @ encoded.vector).tolist(), strict=True)
     ids = dict.fromkeys([*cosines, *bm25])
     return [Scored(id, cosines.get(id), bm25.get(id, 0.0)) for id in ids], no_words or no_vectors
 
@@ -194,18 +240,16 @@ def _asked(search: Callable[[], list[Hit]]) -> tuple[list[Hit], bool]:
         return [], True
 
 
-def _of_passages(kind: EntryKind, found: Sequence[Scored]) -> list[Scored]:
+def _of_passages(kind: EntryKind, found: Sequence[Scored]) -> Sequence[Scored]:
     """Scores of passages; an extra question stands for the passage that it belongs to."""
     if kind is EntryKind.PASSAGE:
-        return list(found)
+        return found
     owners = passages_of_questions([one.id for one in found])
     return [Scored(owners[one.id], one.cosine, one.bm25) for one in found if one.id in owners]
 
 
-def _better(one: Scored | None, other: Scored) -> Scored:
+def _better(one: Scored, other: Scored) -> Scored:
     """The best of what a passage and its questions say."""
-    if one is None:
-        return other
     cosines = [cosine for cosine in (one.cosine, other.cosine) if cosine is not None]
     return Scored(one.id, max(cosines, default=None), max(one.bm25, other.bm25))
 
@@ -225,13 +269,15 @@ def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generation
     return [Scored(one.id, one.cosine, one.bm25, *met.get(one.id, (None, None))) for one in candidates]
 
 
-def _reranked(text: str, ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[list[Ranked], bool]:
-    """The first again in the order of the configured reranker, if there is one; and whether it could not be asked."""
-    settings, head = get_settings(), ordered[:RERANKED]
-    if not settings.reranker or not head:
+def _reranked(text: str, ordered: Sequence[Ranked], scope: Scope) -> tuple[list[Ranked], bool]:
+    """The first again in the order of the configured reranker; and whether it could not be asked."""
+    stored = read_passages([one.scored.id for one in ordered[:RERANKED]], scope)
+    head = [one for one in ordered[:RERANKED] if one.scored.id in stored]
+    if not head:
         return list(ordered), False
     try:
-        scores = get_backend(settings.reranker_backend, Reranker).score(text, [_shown(stored[one.scored.id]) for one in head])  # type: ignore[type-abstract]
+        reranker = get_backend(get_settings().reranker_backend, Reranker)  # type: ignore[type-abstract]
+        scores = reranker.score(text, [_shown(stored[one.scored.id]) for one in head])
     except (ModelUnavailable, Overloaded, DeadlineExceeded) as error:
         log.warning("reranker left out of a search error=%s", error.code)
         return list(ordered), True
@@ -246,8 +292,8 @@ def _shown(passage: StoredPassage) -> str:
 
 def _ordered(candidates: Sequence[Scored], scores: Sequence[float]) -> list[Ranked]:
     """Best first; equal scores go by the lower id, so that order is stable."""
-    ranked = [Ranked(one, score) for one, score in zip(candidates, scores, strict=True)]
-    return sorted(ranked, key=lambda one: (-one.score, one.scored.id))
+    placed = sorted((-score, one.id, one) for one, score in zip(candidates, scores, strict=True))
+    return [Ranked(one, -negative) for negative, _, one in placed]
 
 
 def _stacked(head: list[Ranked], rest: Sequence[Ranked]) -> list[Ranked]:
@@ -256,18 +302,3 @@ def _stacked(head: list[Ranked], rest: Sequence[Ranked]) -> list[Ranked]:
         return [*head, *rest]
     shift = min(0.0, head[-1].score - rest[0].score)
     return [*head, *(Ranked(one.scored, one.score + shift) for one in rest)]
-
-
-def _hits(ordered: Sequence[Ranked], stored: Mapping[int, StoredPassage]) -> tuple[PassageHit, ...]:
-    return tuple(
-        PassageHit(
-            passage=stored[one.scored.id],
-            score=one.score,
-            cosine=one.scored.cosine,
-            bm25=one.scored.bm25,
-            met=one.scored.met,
-            near=one.scored.near,
-            reranked=one.reranked,
-        )
-        for one in ordered
-    )

@@ -8,19 +8,21 @@ import calendar
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import cache
+from operator import itemgetter
 from typing import Protocol, TypeAlias, TypeVar
 
 import orjson
 
 from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.search.highlights import snippets
-from apps.retrieval.search.hybrid import PassageHit, search_passages
+from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, passage_hits, rank_passages
 from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
+from apps.retrieval.search.stored_passages import PassageFacts, read_facts, read_passages
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.gate import Gate
@@ -135,44 +137,47 @@ def search_gate() -> Gate:
 
 
 def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> SearchPage:
-    """The page that comes after the cursor. The cursor is a place in the order, so that new hits shift no page."""
-    found = search_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode)
-    hits = _first_of_documents(found.hits) if search.group is Group.DOCUMENT else list(found.hits)
-    placed = sorted(((_place(hit, search.sort), hit) for hit in hits), key=lambda one: one[0])
-    following = [(place, hit) for place, hit in placed if search.after is None or place > search.after]
+    """The page that comes after the cursor. The cursor is a place in the order, so that new hits shift no page.
+
+    Of all hits only what they are counted and sorted by is read, and the passages of the page in whole.
+    """
+    found = rank_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode, read=read_facts)
+    ranked = _first_of_documents(found) if search.group is Group.DOCUMENT else found.ranked
+    placed = sorted(((_place(one, found.stored, search.sort), one) for one in ranked), key=itemgetter(0))
+    following = [one for one in placed if search.after is None or one[0] > search.after]
     page = following[: search.k]
+    shown = [one for _, one in page]
     return SearchPage(
         text=search.text,
-        hits=tuple(hit for _, hit in page),
-        total=len(hits),
-        facets=_facets(hits),
+        hits=passage_hits(shown, read_passages([one.scored.id for one in shown], scope)),
+        total=len(ranked),
+        facets=_facets([found.stored[one.scored.id] for one in ranked]),
         next=_cursor(page[-1][0]) if len(following) > len(page) else None,
         degraded=found.degraded,
     )
 
 
-def _first_of_documents(hits: Iterable[PassageHit]) -> list[PassageHit]:
-    first: dict[int, PassageHit] = {}
-    for hit in hits:
-        first.setdefault(hit.passage.document_id, hit)
+def _first_of_documents(found: Ranking[PassageFacts]) -> list[Ranked]:
+    first: dict[int, Ranked] = {}
+    for one in found.ranked:
+        first.setdefault(found.stored[one.scored.id].document_id, one)
     return list(first.values())
 
 
-def _place(hit: PassageHit, sort: Sort) -> Place:
+def _place(one: Ranked, facts: Mapping[int, PassageFacts], sort: Sort) -> Place:
     """Smaller comes first; without a date a hit is older than any."""
-    day = hit.passage.date.toordinal() if hit.passage.date else 0
-    return (float(-day) if sort is Sort.DATE else 0.0, -hit.score, hit.passage.id)
+    day = facts[one.scored.id].date if sort is Sort.DATE else None
+    return (float(-day.toordinal()) if day else 0.0, -one.score, one.scored.id)
 
 
-def _facets(hits: Sequence[PassageHit]) -> dict[str, dict[str, int]]:
+def _facets(facts: Sequence[PassageFacts]) -> dict[str, dict[str, int]]:
     """How many hits have each value, the most frequent first; months newest first."""
-    passages = [hit.passage for hit in hits]
-    months = Counter(passage.date.strftime("%Y-%m") for passage in passages if passage.date)
+    months = Counter(one.date.isoformat()[:7] for one in facts if one.date)
     counts = {
-        "category": Counter(passage.category for passage in passages if passage.category),
-        "tags": Counter(tag for passage in passages for tag in passage.tags),
-        "language": Counter(passage.language for passage in passages if passage.language),
-        "author": Counter(passage.author for passage in passages if passage.author),
+        "category": Counter(one.category for one in facts if one.category),
+        "tags": Counter(tag for one in facts for tag in one.tags),
+        "language": Counter(one.language for one in facts if one.language),
+        "author": Counter(one.author for one in facts if one.author),
     }
     facets = {name: dict(counter.most_common(MAX_FACET_VALUES)) for name, counter in counts.items()}
     return {**facets, "month": dict(sorted(months.items(), reverse=True)[:MAX_FACET_VALUES])}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
@@ -39,22 +41,29 @@ class StoredPassage:
     date: date | None
 
 
-def read_passages(ids: Sequence[int], scope: Scope) -> dict[int, StoredPassage]:
-    """The passages with these ids that are within the scope and published at this moment, by id.
+class PassageFacts(NamedTuple):
+    """What a passage that may be shown now is counted, grouped and sorted by."""
 
-    Plain SQL, as in `apps.faq.selectors`: CROSS JOIN keeps SQLite from starting at all documents of the base.
-    """
-    if not ids or not scope.kb_ids:
-        return {}
-    query = f"""
-        SELECT p.id, p.document_id, d.external_id, d.title, p.heading, p.text, p.start, p."end", p.page,
-            d.url, d.language, d.author, d.category, d.tags, d.date
-        FROM retrieval_passage p CROSS JOIN retrieval_document d
-        WHERE p.id IN ({marks(ids)}) AND d.id = p.document_id AND d.kb_id IN ({marks(scope.kb_ids)}) AND d.status = %s
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(query, [*ids, *scope.kb_ids, str(Document.Status.PUBLISHED)])
-        return {row[0]: _stored(row) for row in cursor.fetchall()}
+    document_id: int
+    category: str
+    tags: tuple[str, ...]
+    language: str
+    author: str
+    date: date | None
+
+
+def read_facts(ids: Sequence[int], scope: Scope) -> dict[int, PassageFacts]:
+    """Of the passages with these ids those that `read_passages` would give, by id, with their facts alone: half the work for a hundred."""
+    rows = _published("p.id, p.document_id, d.category, d.tags, d.language, d.author, d.date", ids, scope)
+    return {
+        id: PassageFacts(document, category, _listed(tags), language, author, _day(day))
+        for id, document, category, tags, language, author, day in rows
+    }
+
+
+def read_passages(ids: Sequence[int], scope: Scope) -> dict[int, StoredPassage]:
+    """The passages with these ids that are within the scope and published at this moment, by id."""
+    return {row[0]: _stored(row) for row in _published(_COLUMNS, ids, scope)}
 
 
 def passages_of_questions(ids: Sequence[int]) -> dict[int, int]:
@@ -87,12 +96,42 @@ def _read_kinds(key: tuple[tuple[int, ...], tuple[int, ...]]) -> frozenset[Entry
 _kinds: Remembered[tuple[tuple[int, ...], tuple[int, ...]], frozenset[EntryKind]] = Remembered(_read_kinds, keep_s=lambda: REMEMBER_S)
 
 
-def _stored(row: Sequence[object]) -> StoredPassage:
-    """SQLite gives JSON and dates as text, PostgreSQL dates as dates."""
+def _published(columns: str, ids: Sequence[int], scope: Scope) -> list[tuple[Any, ...]]:
+    """These columns (ours, never a caller's text) of the passages `p` and their documents `d` that may be shown now.
+
+    Plain SQL, as in `apps.faq.selectors`: CROSS JOIN keeps SQLite from starting at all documents of the base.
+    """
+    if not ids or not scope.kb_ids:
+        return []
+    query = f"""
+        SELECT {columns} FROM retrieval_passage p CROSS JOIN retrieval_document d
+        WHERE p.id IN ({marks(ids)}) AND d.id = p.document_id AND d.kb_id IN ({marks(scope.kb_ids)}) AND d.status = %s
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*ids, *scope.kb_ids, str(Document.Status.PUBLISHED)])
+        return cursor.fetchall()
+
+
+def _stored(row: Sequence[Any]) -> StoredPassage:
     *plain, tags, day = row
-    values = dict(zip(_PLAIN, plain, strict=True))
-    listed = orjson.loads(tags) if isinstance(tags, str | bytes) else tags
-    return StoredPassage(**values, tags=tuple(listed or ()), date=date.fromisoformat(day) if isinstance(day, str) else day)  # type: ignore[arg-type]
+    return StoredPassage(**dict(zip(_PLAIN, plain, strict=True)), tags=_listed(tags), date=_day(day))
+
+
+def _listed(tags: str | bytes | list[str]) -> tuple[str, ...]:
+    """SQLite gives JSON as text, PostgreSQL as what it holds."""
+    return tuple(tags or ()) if isinstance(tags, list) else _parsed(tags)
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(tags: str | bytes) -> tuple[str, ...]:
+    return tuple(orjson.loads(tags))
+
+
+def _day(day: str | date | None) -> date | None:
+    """SQLite gives dates as text, PostgreSQL as dates."""
+    return date.fromisoformat(day) if isinstance(day, str) else day
 
 
 _PLAIN = ["id", "document_id", "document", "title", "heading", "text", "start", "end", "page", "url", "language", "author", "category"]
+_COLUMNS = """p.id, p.document_id, d.external_id, d.title, p.heading, p.text, p.start, p."end", p.page,
+    d.url, d.language, d.author, d.category, d.tags, d.date"""
