@@ -129,7 +129,6 @@ _SENTENCES = (
     gettext_noop("The address leads on more than %(most)s times."),
     gettext_noop("%(host)s is no public address; QA_PRIVATE_HOSTS lists the hosts of your own network that may be reached."),
     gettext_noop("The host %(host)s is not known."),
-    gettext_noop("%(name)s cannot be used: %(reason)s"),
     gettext_noop("It was not there within %(seconds)s s (QA_SITE_PAGE_S)."),
     gettext_noop("The site asks to come back later."),
     gettext_noop("The site asks to come back later (status %(status)s)."),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from io import StringIO
+from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -144,6 +145,15 @@ def test_what_is_no_list_of_addresses_is_refused(kb: KnowledgeBase, admin: Calle
     assert not jobs_folder().exists() and not Job.objects.exists()
 
 
+def test_each_address_that_cannot_be_used_is_named(kb: KnowledgeBase, admin: Caller) -> None:
+    bad = [f"x{number}" for number in range(7)]
+    with pytest.raises(InvalidRequest) as refused:
+        queue_addresses(kb, ["https://example.com/", *bad, "http://10.0.0.1/"], Gone.KEEP, admin)
+    assert refused.value.message.startswith("8 of 9 addresses cannot be used: x0: It must begin with https:// or http://. x1: It must")
+    assert refused.value.message.endswith("… and 3 more")
+    assert [str(text).partition(": ")[0] for text in refused.value.details["refused"]] == [*bad, "http://10.0.0.1/"]  # type: ignore[union-attr]
+
+
 def test_taking_pages_out_needs_the_right_to_publish(kb: KnowledgeBase) -> None:
     with pytest.raises(Forbidden):
         queue_addresses(kb, ["https://example.com/"], Gone.DELETE, Caller(name="user:2", role=AccessRole.EDITOR))
@@ -155,6 +165,13 @@ def test_the_command_queues_addresses(kb: KnowledgeBase, site: Site) -> None:
     assert out.getvalue() == f"Job {Job.objects.get().pk} is queued: {site.root}/alone.\n"
     run_to_the_end(runner())
     assert Document.objects.get().title == "Alone"
+
+
+def test_the_command_queues_nothing_where_one_address_is_none(kb: KnowledgeBase, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A heron lives alone.")
+    with pytest.raises(CommandError, match="cannot be used: https://me@x/"):
+        call_command("ingest", "--kb", "hr", "--background", str(tmp_path), "https://example.com/", "https://me@x/")
+    assert not Job.objects.exists()
 
 
 def test_addresses_are_sent_over_http_and_fetched_in_the_background(api: APIClient, kb: KnowledgeBase, site: Site) -> None:

@@ -32,6 +32,7 @@ from core.types import JSONDict, JSONValue
 
 KIND = "ingest_sites"
 MAX_URLS = 100
+MAX_SHOWN = 5  # addresses that one message names; `details.refused` names all
 PIECE_S = 1.0  # pages are fetched for so long before they are saved and others have their turn
 LIST_S = 1.0  # the same for reading sitemaps, which begins anew where another process takes over
 TICK_S = 0.1
@@ -65,9 +66,11 @@ def _checked(urls: Sequence[str]) -> list[str]:
         raise InvalidRequest(f"`urls` must be 1 to {MAX_URLS} addresses.", field="urls")
     named = judge_names(urls)
     if named.refused:
-        first, *more = named.refused
-        rest = f" {len(more)} more cannot be used either." if more else ""
-        raise InvalidRequest(f"{first.text!r} cannot be used: {first.reason}{rest}", field="urls", refused=[*map(str, named.refused)])
+        refused = [str(one) for one in named.refused]
+        more = f" … and {len(refused) - MAX_SHOWN} more" if len(refused) > MAX_SHOWN else ""
+        raise InvalidRequest(
+            f"{len(refused)} of {len(urls)} addresses cannot be used: {' '.join(refused[:MAX_SHOWN])}{more}", field="urls", refused=refused
+        )
     return list(named.addresses)
 
 

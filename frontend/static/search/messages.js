@@ -38,7 +38,7 @@ addMessages({
   "summary.title": ["摘要", "Summary"],
   "summary.title_of_results": ["前 {hits} 处命中（{documents} 篇文档）的摘要", "What the best {hits} passages of {documents} documents say"],
   "summary.ways": ["摘要的写法", "How it is written"],
-  "summary.extraction": ["原句", "In its own words"],
+  "summary.extraction": ["原句", "Excerpts"],
   "summary.generator": ["由模型撰写", "Written by a model"],
   "summary.loading": ["正在概括…", "Summarizing…"],
   "summary.writing": ["模型正在撰写，每句都会与原文核对…", "A model is writing; each sentence is checked…"],

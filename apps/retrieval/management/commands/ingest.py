@@ -71,8 +71,8 @@ class Command(WenluCommand):
 
     def _queue(self, kb: KnowledgeBase, paths: list[Path], urls: list[str], gone: Gone) -> None:
         caller = command_caller("ingest")
-        jobs = [queue_paths(kb, paths, caller)] if paths else []
-        jobs += [queue_addresses(kb, urls, gone, caller)] if urls else []
+        jobs = [queue_addresses(kb, urls, gone, caller)] if urls else []  # refuses what is no address before anything is queued
+        jobs += [queue_paths(kb, paths, caller)] if paths else []
         for job in jobs:
             self.stdout.write(f"Job {job.pk} is queued: {job.title}.")
 
