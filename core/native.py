@@ -12,7 +12,8 @@ workers alone, where it was measured; in a server with the encoder in it the dif
 Kernels: oneDNN and the layer of torch above it each keep a kernel for every shape of a layer that they met, half a MiB apiece
 and 1024 of them: after 400 shapes of batches the encoder held 480 MiB. With 256 it holds 110, a question alone still finds its
 kernels (6.6 ms at the median, against 5.6 to 6.2 with 1024 and 7.9 with 64), and batches cost the same: both must be bounded,
-since what one of them drops the other keeps alive.
+since what one of them drops the other keeps alive. The encoder's own passes need fewer (workers.bert_pass.round_up): kernels that
+are dropped and compiled again cost ten milliseconds a pass and leave holes in the heap.
 
 Turns: a thread that comes back from a model asks for the interpreter and gets it after the switch interval at the latest;
 Python's 5 ms are as long as the model itself took. A tenth of that made a question beside one busy thread 5 times as fast

@@ -107,7 +107,8 @@ class LocalEncoder:
     def _encode_question(self, text: str) -> CachedVectors:
         encoder, batcher = self._model.get()
         (tokenized,) = encoder.tokenize([text], Role.QUERY, wants_tokens=True)
-        vector, tokens = _both(batcher.call(tokenized))
+        row, tokens = _both(batcher.call(tokenized))
+        vector = row.copy()  # the row itself would keep its whole batch in memory
         vector.flags.writeable = False
         return CachedVectors(vector, tokens.astype(np.float16))
 

@@ -51,6 +51,11 @@ def test_a_repeated_question_is_answered_from_memory_and_equal(encoder: LocalEnc
     assert again.encoder == encoder.model_id
 
 
+def test_a_remembered_question_keeps_no_batch_in_memory(encoder: LocalEncoder) -> None:
+    vector = encoder.encode_query("reset").vector
+    assert vector.base is None and vector.nbytes == 32 * 4
+
+
 def test_only_as_many_questions_are_remembered_as_set(settings: pytest.MonkeyPatch) -> None:
     settings.setenv("QA_EMBEDDING_CACHE_ENTRIES", "0")
     get_settings.cache_clear()
