@@ -2,8 +2,8 @@
 
 `python -m bench.saturation --redis redis://host:port [--minutes 10]` empties and uses database 13 there, starts two workers and asks
 from 64 threads of this process, which stands for a web process: half of the callers ask questions, the others rerank or give up halfway.
-It prints a line a sample, and at the end how much each figure grew a minute (least squares over the second half, when caches are full);
-writes `bench/results/saturation.json`. It ends with status 1 where something grew.
+Every caller begins by filling what workers remember. It prints a line a sample, and at the end how much each figure grew a minute (least
+squares over what comes after the first two minutes); writes `bench/results/saturation.json`. It ends with status 1 where something grew.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 import redis
 
+import core.native  # noqa: F401 - what a server does with its memory
 from bench.remote import CALLERS, worker
 from core.config import Settings, get_settings
 from core.errors import QAError
@@ -38,8 +40,9 @@ WORKERS = 2
 CACHED = 500
 CONCURRENCY = 8  # threads come as they are needed: with few of them all are there, with their connections, within the warm-up
 SAMPLE_S = 5.0
-WARM_UP_SHARE = 0.5
-MAX_GROWTH_A_MINUTE = {"memory_mb": 2.0, "threads": 0.5, "connections": 0.5, "files": 0.5}
+WARM_UP_S = 120.0
+FILLING_CALLS = 8  # of four long passages, from each caller: more than the 64 MiB of token vectors that each worker keeps
+MAX_GROWTH_A_MINUTE = {"memory_mb": 0.3, "threads": 0.5, "connections": 0.5, "files": 0.5}
 WORDS = [
     "password",
     "payslip",
@@ -86,15 +89,22 @@ class Callers:
     def _call(self, number: int) -> None:
         chance = random.Random(number)
         ways = [self._ask, self._ask, self._ask, self._rerank, self._import, self._give_up]
-        way = ways[number % len(ways)]
+        for _ in range(FILLING_CALLS):
+            self._try(self._fill, chance)
         while not self._stopped.is_set():
-            try:
-                way(chance)
-                outcome = way.__name__.strip("_")
-            except QAError as error:
-                outcome = error.code
-            with self._lock:
-                self.counts[outcome] += 1
+            self._try(ways[number % len(ways)], chance)
+
+    def _try(self, way: Callable[[random.Random], None], chance: random.Random) -> None:
+        try:
+            way(chance)
+            outcome = way.__name__.strip("_")
+        except QAError as error:
+            outcome = error.code
+        with self._lock:
+            self.counts[outcome] += 1
+
+    def _fill(self, chance: random.Random) -> None:
+        self._reranker.score(sentence(chance, 6), [sentence(chance, 80) for _ in range(4)])
 
     def _ask(self, chance: random.Random) -> None:
         self._encoder.encode_query(sentence(chance, 12))
@@ -158,7 +168,7 @@ def _brief(row: Sample) -> str:
 
 def grown(times: list[float], samples: dict[str, list[Sample]]) -> dict[str, Sample]:
     """Growth a minute of each figure of each process over the samples after the warm-up."""
-    first = int(len(times) * WARM_UP_SHARE)
+    first = next((index for index, time_s in enumerate(times) if time_s > WARM_UP_S), 0)
     return {
         name: {figure: round(growth_a_minute(times[first:], [row[figure] for row in rows[first:]]), 3) for figure in rows[0]}
         for name, rows in samples.items()
