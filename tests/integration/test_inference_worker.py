@@ -110,7 +110,7 @@ def test_each_call_of_a_message_gets_its_own_answer(web: Conversation) -> None:
 class ScriptedService:
     """An encoder whose calls end when the test says so."""
 
-    role, model_id, device = "encoder", "scripted@1", "cpu"
+    role = "encoder"
 
     def __init__(self) -> None:
         self.futures: dict[str, Future[None]] = {"a": Future(), "b": Future(), "c": Future()}

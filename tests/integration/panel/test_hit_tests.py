@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from apps.accounts.models import Membership, User
 from apps.accounts.permissions import Caller
 from apps.dialogue.gold_sets import save_gold_set
 from apps.dialogue.hit_tests import queue_hit_test
@@ -21,6 +19,7 @@ from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
 from tests.documents import put_documents
 from tests.jobs import age_leases, run_to_the_end
+from tests.panel import SignIn
 
 PAGE = "/admin/dialogue/evaluationrun/"
 GOLD = [
@@ -28,25 +27,15 @@ GOLD = [
     {"query": "where is the library", "relevant": ["library"]},
     {"query": "garage", "relevant": ["gone"]},
 ]
-SignIn = Callable[..., Client]
 
 
 def jsonl(rows: list[dict[str, object]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-@pytest.fixture
-def sign_in(kb: KnowledgeBase) -> SignIn:
+@pytest.fixture(autouse=True)
+def documents(kb: KnowledgeBase) -> None:
     put_documents(kb, canteen="The canteen opens at noon.", library="The library is upstairs.", garage="Park in the garage.")
-
-    def make(role: str) -> Client:
-        user = User.objects.create_user(role, is_staff=True)
-        Membership.objects.create(user=user, kb=kb, role=role)
-        client = Client(headers={"accept-language": "en"})
-        client.force_login(user)
-        return client
-
-    return make
 
 
 def keep(client: Client, rows: list[dict[str, object]] | bytes, name: str = "first") -> GoldSet | None:

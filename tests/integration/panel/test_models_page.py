@@ -9,23 +9,11 @@ import pytest
 import redis
 from django.test import Client
 
-from apps.accounts.models import User
 from core.worker_registry import ServedModel, WorkerRecord, write_worker
 from tests.inference_workers import redis_url
+from tests.panel import SignIn
 
 PAGE = "/admin/serving/models/"
-
-
-@pytest.fixture
-def sign_in(db: None) -> Callable[..., Client]:
-    """A browser of somebody with a role everywhere: `sign_in("admin")`."""
-
-    def make(role: str, language: str = "en") -> Client:
-        client = Client(headers={"accept-language": language})
-        client.force_login(User.objects.create_user(role, is_staff=True, role=role))
-        return client
-
-    return make
 
 
 @pytest.fixture
@@ -47,40 +35,40 @@ def worker(configure: Callable[..., None]) -> WorkerRecord:
     return record
 
 
-def test_an_administrator_sees_each_worker_and_its_models(worker: WorkerRecord, sign_in: Callable[..., Client]) -> None:
-    page = sign_in("admin").get(PAGE).content.decode()
+def test_an_administrator_sees_each_worker_and_its_models(worker: WorkerRecord, sign_in: SignIn) -> None:
+    page = sign_in("admin", everywhere=True).get(PAGE).content.decode()
     for shown in ("machine-7", "4711", "cuda:0", "900 MiB", "700 MiB", "1 / 32", "10 min", "Encoder", "e5@1", "7.5", "12.5 ms", "3012"):
         assert shown in page, shown
 
 
-def test_the_part_that_renews_itself_comes_alone(worker: WorkerRecord, sign_in: Callable[..., Client]) -> None:
-    part = sign_in("admin").get(PAGE, {"part": 1}).content.decode()
+def test_the_part_that_renews_itself_comes_alone(worker: WorkerRecord, sign_in: SignIn) -> None:
+    part = sign_in("admin", everywhere=True).get(PAGE, {"part": 1}).content.decode()
     assert "machine-7" in part and "<html" not in part
 
 
-def test_it_speaks_chinese(worker: WorkerRecord, sign_in: Callable[..., Client]) -> None:
-    page = sign_in("admin", language="zh-hans").get(PAGE).content.decode()
+def test_it_speaks_chinese(worker: WorkerRecord, sign_in: SignIn) -> None:
+    page = sign_in("admin", everywhere=True, language="zh-hans").get(PAGE).content.decode()
     assert "模型与工作进程" in page and "平均批量" in page
 
 
-def test_without_a_worker_it_says_what_that_means(sign_in: Callable[..., Client], configure: Callable[..., None]) -> None:
+def test_without_a_worker_it_says_what_that_means(sign_in: SignIn, configure: Callable[..., None]) -> None:
     configure(redis_url=redis_url(5), encoder_backend="workers.remote.RemoteEncoder")
-    assert "No worker is alive" in sign_in("admin").get(PAGE).content.decode()
+    assert "No worker is alive" in sign_in("admin", everywhere=True).get(PAGE).content.decode()
 
 
-def test_without_redis_it_says_so(sign_in: Callable[..., Client], configure: Callable[..., None]) -> None:
+def test_without_redis_it_says_so(sign_in: SignIn, configure: Callable[..., None]) -> None:
     configure(redis_url="redis://127.0.0.1:1/0", encoder_backend="workers.remote.RemoteEncoder")
-    assert "Redis does not answer" in sign_in("admin").get(PAGE).content.decode()
+    assert "Redis does not answer" in sign_in("admin", everywhere=True).get(PAGE).content.decode()
 
 
-def test_models_of_the_web_process_are_shown_where_no_workers_are_used(sign_in: Callable[..., Client]) -> None:
-    page = sign_in("admin").get(PAGE).content.decode()
+def test_models_of_the_web_process_are_shown_where_no_workers_are_used(sign_in: SignIn) -> None:
+    page = sign_in("admin", everywhere=True).get(PAGE).content.decode()
     assert "In this web process" in page and "multilingual-e5-small" in page and "the encoder&#x27;s token vectors" in page
 
 
 @pytest.mark.parametrize("role", ["editor", "reviewer", "viewer"])
-def test_others_may_not_see_it(role: str, sign_in: Callable[..., Client]) -> None:
-    client = sign_in(role)
+def test_others_may_not_see_it(role: str, sign_in: SignIn) -> None:
+    client = sign_in(role, everywhere=True)
     assert client.get(PAGE).status_code == 403
     assert PAGE not in client.get("/admin/").content.decode()
 

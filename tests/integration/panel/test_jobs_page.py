@@ -3,72 +3,51 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 
 import pytest
 from django.test import Client
 
 from apps.accounts.commands import command_caller
-from apps.accounts.models import Membership, User
 from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
 from tests.jobs import run_to_the_end
+from tests.panel import SignIn
 
 pytestmark = pytest.mark.django_db
 PAGE = "/admin/serving/jobs/"
-
-
-@pytest.fixture
-def other(db: None) -> KnowledgeBase:
-    return KnowledgeBase.objects.create(slug="it", name="IT")
-
-
-@pytest.fixture
-def reader() -> Callable[..., Client]:
-    """A person who signed in: with a role in a knowledge base, or everywhere."""
-
-    def sign_in(role: str, kb: KnowledgeBase | None = None) -> Client:
-        user = User.objects.create(username=f"{role}{kb}", is_staff=True, role="" if kb else role)
-        if kb:
-            Membership.objects.create(user=user, kb=kb, role=role)
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return sign_in
 
 
 def queue(kb: KnowledgeBase, name: str, data: bytes = b"A walrus lives here.") -> Job:
     return queue_files(kb, [(name, io.BytesIO(data))], command_caller("test"))
 
 
-def test_readers_see_the_jobs_of_their_bases(kb: KnowledgeBase, other: KnowledgeBase, reader: Callable[..., Client]) -> None:
+def test_readers_see_the_jobs_of_their_bases(kb: KnowledgeBase, other_kb: KnowledgeBase, sign_in: SignIn) -> None:
     queue(kb, "ours.txt")
-    queue(other, "theirs.txt")
-    page = reader("viewer", kb).get(PAGE).content.decode()
+    queue(other_kb, "theirs.txt")
+    page = sign_in("viewer").get(PAGE).content.decode()
     assert "ours.txt" in page and "theirs.txt" not in page and "Cancel" not in page
-    everything = reader("admin").get(f"{PAGE}?part=1&kb=it").content.decode()
+    everything = sign_in("admin", everywhere=True).get(f"{PAGE}?part=1&kb=other").content.decode()
     assert "theirs.txt" in everything and "ours.txt" not in everything and "<html" not in everything
-    assert reader("asker", kb).get(PAGE).status_code == 403
+    assert sign_in("asker").get(PAGE).status_code == 403
     assert Client().get(PAGE).status_code == 302
 
 
-def test_a_job_that_is_done_leads_to_its_report(kb: KnowledgeBase, reader: Callable[..., Client]) -> None:
+def test_a_job_that_is_done_leads_to_its_report(kb: KnowledgeBase, sign_in: SignIn) -> None:
     job = queue(kb, "ours.txt")
     run_to_the_end(JobRunner(0))
     job.refresh_from_db()
-    client = reader("viewer", kb)
+    client = sign_in("viewer")
     address = f"/admin/retrieval/ingestion/{job.result['ingestion']}/change/"
     assert f'href="{address}"' in client.get(PAGE).content.decode()
     assert client.get(address).status_code == 200
 
 
-def test_buttons_cancel_and_try_again(kb: KnowledgeBase, reader: Callable[..., Client]) -> None:
+def test_buttons_cancel_and_try_again(kb: KnowledgeBase, sign_in: SignIn) -> None:
     waiting, failed = queue(kb, "waiting.txt"), queue(kb, "failed.txt")
     Job.objects.filter(pk=failed.pk).update(state=Job.State.FAILED, error="It broke.")
-    client = reader("editor", kb)
+    client = sign_in("editor")
     assert "It broke." in client.get(f"{PAGE}?state=failed").content.decode()
     page = client.post(PAGE, {"job": waiting.pk, "do": "cancel"}, follow=True).content.decode()
     assert "“waiting.txt” is cancelled." in page
@@ -76,22 +55,18 @@ def test_buttons_cancel_and_try_again(kb: KnowledgeBase, reader: Callable[..., C
     assert dict(Job.objects.values_list("title", "state")) == {"waiting.txt": "cancelled", "failed.txt": "queued"}
 
 
-def test_who_may_not_edit_changes_nothing(kb: KnowledgeBase, other: KnowledgeBase, reader: Callable[..., Client]) -> None:
+def test_who_may_not_edit_changes_nothing(kb: KnowledgeBase, other_kb: KnowledgeBase, sign_in: SignIn) -> None:
     job = queue(kb, "ours.txt")
-    page = reader("viewer", kb).post(PAGE, {"job": job.pk, "do": "cancel"}, follow=True).content.decode()
+    page = sign_in("viewer").post(PAGE, {"job": job.pk, "do": "cancel"}, follow=True).content.decode()
     assert "Your role may not edit in this knowledge base." in page
-    assert reader("editor", other).post(PAGE, {"job": job.pk, "do": "cancel"}).status_code == 404
+    assert sign_in("editor", base=other_kb).post(PAGE, {"job": job.pk, "do": "cancel"}).status_code == 404
+    editor = sign_in("editor")
     for bad in ("", "x", "9" * 30, "-1"):
-        assert reader_post(reader, kb, bad) == 404
+        assert editor.post(PAGE, {"job": bad, "do": "cancel"}).status_code == 404
     assert Job.objects.get().state == "queued"
 
 
-def reader_post(reader: Callable[..., Client], kb: KnowledgeBase, pk: str) -> int:
-    User.objects.filter(username=f"editor{kb}").delete()
-    return int(reader("editor", kb).post(PAGE, {"job": pk, "do": "cancel"}).status_code)
-
-
-def test_odd_queries_show_the_page(kb: KnowledgeBase, reader: Callable[..., Client]) -> None:
-    client = reader("admin")
+def test_odd_queries_show_the_page(kb: KnowledgeBase, sign_in: SignIn) -> None:
+    client = sign_in("admin", everywhere=True)
     for query in ("state=odd", "page=x", "page=999", "kb=none", "kb=%00"):
         assert client.get(f"{PAGE}?{query}").status_code == 200, query

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from apps.accounts.models import Membership, User
 from apps.accounts.permissions import Caller
 from apps.retrieval.documents.ingesting import BadSource, ingest
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Passage
@@ -21,23 +20,9 @@ from apps.serving.models import Job
 from core.types import SearchMode
 from tests.documents import put_document, put_documents
 from tests.jobs import run_to_the_end
+from tests.panel import SignIn
 
 LIST = "/admin/retrieval/document/"
-SignIn = Callable[..., Client]
-
-
-@pytest.fixture
-def sign_in(kb: KnowledgeBase) -> SignIn:
-    """Makes a browser of somebody with a role in `kb`: `sign_in("editor")`."""
-
-    def make(role: str, *, language: str = "en") -> Client:
-        user = User.objects.create_user(role, is_staff=True)
-        Membership.objects.create(user=user, kb=kb, role=role)
-        client = Client(headers={"accept-language": language})
-        client.force_login(user)
-        return client
-
-    return make
 
 
 def ids_shown(client: Client, query: str = "") -> list[str]:

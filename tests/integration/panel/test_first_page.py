@@ -1,0 +1,21 @@
+"""The panel's first page: figures of the last days, in the reader's language."""
+
+from __future__ import annotations
+
+from apps.dialogue.models import Turn
+from tests.panel import SignIn
+
+
+def test_the_first_page_counts_the_last_days_and_lists_what_had_no_answer(sign_in: SignIn, turns: list[Turn]) -> None:
+    shown = sign_in("editor").get("/admin/").context["dashboard"]
+    assert (shown["turns"]["total"], shown["turns"]["answered_percent"], shown["turns"]["liked"]) == (3, "33%", 1)
+    assert [(row["times"], "phrasings=" in row["add_url"]) for row in shown["unanswered"]] == [(2, True)]
+
+
+def test_the_first_page_shows_a_viewer_no_questions(sign_in: SignIn, turns: list[Turn]) -> None:
+    assert "turns" not in sign_in("viewer").get("/admin/").context["dashboard"]
+
+
+def test_the_panel_speaks_the_readers_language(sign_in: SignIn) -> None:
+    assert "知识库" in sign_in("viewer", language="zh-CN").get("/admin/").content.decode()
+    assert "Knowledge bases" in sign_in("editor", language="en").get("/admin/").content.decode()

@@ -1,0 +1,41 @@
+"""The pages of turns: curators find them and see why; nobody edits them."""
+
+from __future__ import annotations
+
+from apps.accounts.models import AuditEntry
+from apps.dialogue.models import Bot, Turn
+from apps.retrieval.models import KnowledgeBase
+from tests.panel import SignIn
+
+
+def test_turns_are_filtered_by_outcome_skill_vote_and_words(sign_in: SignIn, turns: list[Turn]) -> None:
+    client = sign_in("editor")
+
+    def shown(query: str) -> set[str]:
+        return {turn.question for turn in client.get(f"/admin/dialogue/turn/?{query}").context["cl"].result_list}
+
+    assert shown("outcome=unanswered") == {"Parking?", "parking"}
+    assert shown("outcome=answered") == shown("skill=faq") == shown("vote=1") == shown("q=good") == {"good?"}
+    assert shown("bot=helper") == {"good?", "Parking?", "parking"}
+
+
+def test_a_turn_explains_itself_without_running_what_people_wrote(sign_in: SignIn, turns: list[Turn]) -> None:
+    page = sign_in("editor").get(f"/admin/dialogue/turn/{turns[0].pk}/change/").content.decode()
+    assert "&lt;b&gt;bold&lt;/b&gt;?" in page
+    assert "<b>bold</b>" not in page
+    assert "cosine 0.9" in page
+
+
+def test_turns_of_bots_over_foreign_knowledge_bases_are_hidden(
+    sign_in: SignIn, turns: list[Turn], bot: Bot, other_kb: KnowledgeBase
+) -> None:
+    bot.kbs.add(other_kb)
+    assert not sign_in("editor").get("/admin/dialogue/turn/").context["cl"].result_list
+
+
+def test_nobody_edits_turns_or_the_audit_trail(sign_in: SignIn, turns: list[Turn]) -> None:
+    client = sign_in("admin", everywhere=True)
+    entry = AuditEntry.objects.create(actor="user:1", action="x", target="y")
+    assert client.post(f"/admin/dialogue/turn/{turns[0].pk}/change/", {"answer": "no"}).status_code == 403
+    assert client.post(f"/admin/accounts/auditentry/{entry.pk}/change/", {"actor": "me"}).status_code == 403
+    assert client.post(f"/admin/accounts/auditentry/{entry.pk}/delete/", {"post": "yes"}).status_code == 403
