@@ -17,7 +17,7 @@ from core.protocols import Chunk, GenerationRequest
 from core.types import EncodedQuery, FloatArray, Priority, Role
 from workers.batching import Batcher, limits_for, results_of, submit_all
 from workers.chunks import TextStream
-from workers.device import is_device_lost
+from workers.device import choose_device, is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
 from workers.encoder import Encoded, TorchEncoder
 from workers.generation_loop import GenerationLoop
@@ -143,6 +143,11 @@ class LocalGenerator:
     def model_id(self) -> str:
         """The setting's name; empty where there is no generator."""
         return self._settings.generator
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, or will."""
+        return str(choose_device(self._settings.device))
 
     @property
     def is_lost(self) -> bool:

@@ -36,14 +36,14 @@ class SearchService:
     role = SEARCH
 
     def __init__(self, encoder: LocalEncoder, settings: Settings) -> None:
-        self._encoder = encoder
+        self.model = encoder
         self._path = settings.worker_vectors
         self._threads = ThreadPoolExecutor(settings.worker_concurrency, thread_name_prefix="search")
         self._vectors: VectorSearcher | None = None
 
     def load(self) -> None:
         """Loads the encoder and opens the indexes of every knowledge base that is asked."""
-        self._encoder.load()
+        self.model.load()
         self._vectors = load_object(self._path)()
 
     def close(self) -> None:
@@ -51,15 +51,7 @@ class SearchService:
         close = getattr(self._vectors, "close", None)
         if close is not None:
             close()
-        self._encoder.close()
-
-    @property
-    def model_id(self) -> str:
-        return self._encoder.model_id
-
-    @property
-    def device(self) -> str:
-        return self._encoder.device
+        self.model.close()
 
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = search_from_dict(body)
@@ -67,7 +59,7 @@ class SearchService:
             given = _Searching(self._vectors, asked, deadline, cancel)
             self._run_aside(given, asked.vectors, asked.encoder)
             return ReplyToCome(lambda: found_as_dict(Found(hits=given.found.result())), [given.found])
-        (encoding,) = self._encoder.submit(
+        (encoding,) = self.model.submit(
             [asked.text or ""], Role.QUERY, wants_tokens=True, priority=priority, deadline=deadline, cancel=cancel
         )
         searching = _Searching(self._vectors, asked, deadline, cancel)
@@ -75,14 +67,14 @@ class SearchService:
 
         def reply() -> JSONDict:
             encoded = encoding.result()
-            searching.run(encoded.vector[None], self._encoder.model_id)  # a lonely call's thread waits here: it need not wake another
+            searching.run(encoded.vector[None], self.model.model_id)  # a lonely call's thread waits here: it need not wake another
             return found_as_dict(Found(hits=searching.found.result(), encoded=self._vectors_of(encoded)))
 
         return ReplyToCome(reply, [searching.found])
 
     def _vectors_of(self, encoded: Encoded) -> Vectors:
         tokens = None if encoded.token_vectors is None else (encoded.token_vectors,)
-        return Vectors(model_id=self._encoder.model_id, vectors=encoded.vector[None], token_vectors=tokens)
+        return Vectors(model_id=self.model.model_id, vectors=encoded.vector[None], token_vectors=tokens)
 
     def _go_on(self, searching: _Searching, encoding: Future[Encoded]) -> None:
         """From the encoder's thread: what it could not encode is not searched for."""
@@ -91,7 +83,7 @@ class SearchService:
         elif (error := encoding.exception()) is not None:
             searching.give_up(error)
         else:
-            self._run_aside(searching, encoding.result().vector[None], self._encoder.model_id)
+            self._run_aside(searching, encoding.result().vector[None], self.model.model_id)
 
     def _run_aside(self, searching: _Searching, vectors: FloatArray, encoder: str) -> None:
         try:

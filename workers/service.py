@@ -23,16 +23,23 @@ class ReplyToCome:
         return all(future.done() for future in self.futures)
 
 
-class Service(Protocol):
-    """One role's model in this process; `role` also names its batcher in the metrics."""
-
-    role: str
+class LocalModel(Protocol):
+    """A model of this process, as its worker tells of it."""
 
     @property
     def model_id(self) -> str: ...
 
     @property
     def device(self) -> str: ...
+
+
+class Service(Protocol):
+    """One role's model in this process; `role` also names its batcher in the metrics."""
+
+    role: str
+
+    @property
+    def model(self) -> LocalModel: ...
 
     def load(self) -> None:
         """Loads the model, so that the first call is as fast as the others."""

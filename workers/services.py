@@ -17,7 +17,6 @@ from core.types import JSONDict, Priority
 from workers.batching import results_of
 from workers.broker import ENCODER, GENERATOR, RERANKER, SEARCH, TAGGER
 from workers.cancels import Cancels
-from workers.device import choose_device
 from workers.local import LocalEncoder, LocalGenerator
 from workers.reranker import LocalReranker
 from workers.search_service import SearchService
@@ -48,29 +47,21 @@ class EncoderService:
     role = ENCODER
 
     def __init__(self, encoder: LocalEncoder) -> None:
-        self._encoder = encoder
+        self.model = encoder
         self.load = encoder.load
         self.close = encoder.close
 
-    @property
-    def model_id(self) -> str:
-        return self._encoder.model_id
-
-    @property
-    def device(self) -> str:
-        return self._encoder.device
-
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = encode_from_dict(body)
-        futures = self._encoder.submit(
+        futures = self.model.submit(
             asked.texts, asked.text_role, wants_tokens=asked.wants_tokens, priority=priority, deadline=deadline, cancel=cancel
         )
 
         def reply() -> JSONDict:
             encoded = results_of(futures)
             tokens = tuple(one.token_vectors for one in encoded if one.token_vectors is not None) if asked.wants_tokens else None
-            vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self._encoder.dim), np.float32)
-            return vectors_as_dict(Vectors(model_id=self._encoder.model_id, vectors=vectors, token_vectors=tokens))
+            vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self.model.dim), np.float32)
+            return vectors_as_dict(Vectors(model_id=self.model.model_id, vectors=vectors, token_vectors=tokens))
 
         return ReplyToCome(reply, futures)
 
@@ -81,26 +72,18 @@ class RerankerService:
     role = RERANKER
 
     def __init__(self, reranker: LocalReranker, encoder: LocalEncoder) -> None:
-        self._reranker = reranker
+        self.model = reranker
         self._encoder = encoder
         self.load = reranker.load
 
     def close(self) -> None:
-        self._reranker.close()
+        self.model.close()
         self._encoder.close()
-
-    @property
-    def model_id(self) -> str:
-        return self._reranker.model_id
-
-    @property
-    def device(self) -> str:
-        return self._reranker.device
 
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = rerank_from_dict(body)
-        scores = self._reranker.begin(asked.query, asked.passages, priority=priority, deadline=deadline, cancel=cancel)
-        return ReplyToCome(lambda: scores_as_dict(Scores(model_id=self._reranker.model_id, scores=scores())))
+        scores = self.model.begin(asked.query, asked.passages, priority=priority, deadline=deadline, cancel=cancel)
+        return ReplyToCome(lambda: scores_as_dict(Scores(model_id=self.model.model_id, scores=scores())))
 
 
 class TaggerService:
@@ -109,22 +92,14 @@ class TaggerService:
     role = TAGGER
 
     def __init__(self, tagger: LocalTagger) -> None:
-        self._tagger = tagger
+        self.model = tagger
         self.load = tagger.load
         self.close = tagger.close
 
-    @property
-    def model_id(self) -> str:
-        return self._tagger.model_id
-
-    @property
-    def device(self) -> str:
-        return self._tagger.device
-
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = tag_from_dict(body)
-        spans = self._tagger.begin(asked.texts, priority=priority, deadline=deadline, cancel=cancel)
-        return ReplyToCome(lambda: tags_as_dict(Tags(model_id=self._tagger.model_id, spans=tuple(map(tuple, spans())))))
+        spans = self.model.begin(asked.texts, priority=priority, deadline=deadline, cancel=cancel)
+        return ReplyToCome(lambda: tags_as_dict(Tags(model_id=self.model.model_id, spans=tuple(map(tuple, spans())))))
 
 
 class GeneratorService:
@@ -136,8 +111,7 @@ class GeneratorService:
     role = GENERATOR
 
     def __init__(self, generator: LocalGenerator, settings: Settings) -> None:
-        self._generator = generator
-        self._device = str(choose_device(settings.device))
+        self.model = generator
         self._redis = redis.Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=2)
         self._cancels = Cancels(settings.redis_url)
         self._sender = TokenSender(self._redis)
@@ -146,18 +120,10 @@ class GeneratorService:
         """Nothing yet."""
 
     def close(self) -> None:
-        self._generator.close()
+        self.model.close()
         self._sender.close()
         self._cancels.close()
         self._redis.close()
-
-    @property
-    def model_id(self) -> str:
-        return self._generator.model_id
-
-    @property
-    def device(self) -> str:
-        return self._device
 
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
         asked = generate_from_dict(body, priority)
@@ -168,7 +134,7 @@ class GeneratorService:
                 self._begin_writing(asked)
             except ModelUnavailable as error:
                 send_error(self._redis, asked.text_id, error)
-                if self._generator.is_lost:
+                if self.model.is_lost:
                     raise
                 refusal = error_as_dict(error)  # as a reply: raised, it would end this worker, whose other models are well
                 return ReplyToCome(lambda: refusal)
@@ -180,7 +146,7 @@ class GeneratorService:
     def _begin_writing(self, asked: GenerateBody) -> None:
         flag = self._cancels.watch(asked.text_id)
         try:
-            stream = self._generator.submit(asked.request, flag)
+            stream = self.model.submit(asked.request, flag)
         except BaseException:
             self._cancels.forget(asked.text_id)
             raise

@@ -53,8 +53,8 @@ class InferenceWorker:
         self._cancels = Cancels(settings.redis_url)
         self._heartbeat = Heartbeat(
             self._redis,
-            models={role: service.model_id for role, service in self._services.items()},
-            device=next(service.device for service in self._services.values()),
+            models={role: service.model.model_id for role, service in self._services.items()},
+            device=next(service.model.device for service in self._services.values()),
             concurrency=settings.worker_concurrency,
             load=self._load,
         )
