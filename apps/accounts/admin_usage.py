@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -84,10 +83,6 @@ class LimitAdmin(ScopedAdmin):
         record(caller_of(request), "remove_limit", target=str(obj))
         super().delete_model(request, obj)
         forget_limits()
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Limit]) -> None:
-        for limit in queryset.select_related("key", "bot"):
-            self.delete_model(request, limit)
 
 
 @admin.register(UsageDay)

@@ -147,6 +147,11 @@ class ScopedAdmin(ModelAdmin):
         names = [self.named(obj) for obj in objs[:_SHOWN_DELETIONS]]
         return names, counts, {str(self.opts.verbose_name)} if refused else set(), [str(obj) for obj in collector.protected]
 
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Each row as its own page deletes it, so that the audit trail names every one."""
+        for row in queryset:
+            self.delete_model(request, row)
+
     def named(self, obj: Any) -> str:
         """What a row is called on confirmation pages."""
         return str(obj)

@@ -209,7 +209,3 @@ class BotAdmin(ScopedAdmin):
     def delete_model(self, request: HttpRequest, obj: Bot) -> None:
         record(caller_of(request), "delete_bot", target=obj.slug)
         super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Bot]) -> None:
-        for bot in queryset:
-            self.delete_model(request, bot)

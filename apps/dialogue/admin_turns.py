@@ -58,7 +58,7 @@ class _SaidToBots(ReadOnlyAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         count = queryset.count()
-        super().delete_queryset(request, queryset)
+        queryset.delete()
         record(caller_of(request), f"delete_{self.opts.model_name}", target=str(count))
 
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from apps.accounts.admin import MembershipInline, RecordsRoles
+from apps.accounts.admin_roles import MembershipInline, RecordsRoles
 from apps.accounts.audit import record
 from apps.accounts.panel import caller_of
 from apps.accounts.permissions import Permission
@@ -150,10 +150,6 @@ class KnowledgeBaseAdmin(RecordsRoles):
             content.delete(obj, caller)
         record(caller, "delete_kb", target=obj.slug, kb=obj.slug)
         obj.delete()
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[KnowledgeBase]) -> None:
-        for kb in queryset:
-            self.delete_model(request, kb)
 
 
 def _contents_line(kb: KnowledgeBase, content: Content, counts: list[ContentCount]) -> SafeString:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -135,10 +134,6 @@ class DeploymentAdmin(ScopedAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Deployment) -> None:
         delete_deployment(obj, caller_of(request))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> None:
-        for row in queryset:
-            delete_deployment(row, caller_of(request))
 
 
 def _tell(request: HttpRequest, row: Deployment) -> None:
