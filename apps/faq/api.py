@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from apps.accounts.authentication import caller_of
-from apps.accounts.permissions import Permission
+from apps.accounts.permissions import Caller
 from apps.faq.models import FAQ, FAQStatus
 from apps.faq.rows import parse_row
 from apps.faq.selectors import faq_of, faqs_of
 from apps.faq.services import delete_faqs, row_of, save_faqs
-from apps.retrieval.pages import Page, page_of
-from apps.retrieval.selectors import kb_for
+from apps.retrieval.curation_api import ContentListView, ContentView, PageSchema, list_parameters
+from apps.retrieval.models import KnowledgeBase
 from core.errors import InvalidRequest
 from core.types import JSONDict
 
@@ -41,10 +38,8 @@ class StoredFAQSchema(FAQSchema):
     updated_at = serializers.DateTimeField(read_only=True)
 
 
-class FAQPageSchema(serializers.Serializer):
+class FAQPageSchema(PageSchema):
     results = StoredFAQSchema(many=True)
-    total = serializers.IntegerField()
-    next = serializers.CharField(allow_null=True)
 
 
 def as_dict(faq: FAQ) -> JSONDict:
@@ -57,67 +52,60 @@ def as_dict(faq: FAQ) -> JSONDict:
     }
 
 
-class FAQListView(APIView):
+@extend_schema_view(
+    get=extend_schema(
+        responses=FAQPageSchema, summary="List FAQs", tags=["faqs"], parameters=list_parameters("status", "category", "locale")
+    ),
+    post=extend_schema(
+        request=FAQSchema,
+        responses={201: StoredFAQSchema},
+        summary="Add an FAQ",
+        tags=["faqs"],
+        description="Adds one FAQ; it answers when this returns, if it is published.",
+    ),
+)
+class FAQListView(ContentListView[FAQ]):
     """All FAQs of a knowledge base."""
 
-    @extend_schema(
-        responses=FAQPageSchema,
-        summary="List FAQs",
-        tags=["faqs"],
-        parameters=[OpenApiParameter(name, str) for name in ("status", "category", "locale", "q", "cursor")]
-        + [OpenApiParameter("limit", int)],
-    )
-    def get(self, request: Request, kb: str) -> Response:
-        """One page, newest change first; `next` is the cursor of the following one."""
-        base = kb_for(kb, caller_of(request), Permission.READ)
-        wanted = {name: request.query_params.get(name, "") for name in ("status", "category", "locale")}
-        page: Page[FAQ] = page_of(faqs_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
-        return Response({"results": [as_dict(faq) for faq in page.items], "total": page.total, "next": page.next})
+    filters = ("status", "category", "locale")
 
-    @extend_schema(request=FAQSchema, responses={201: StoredFAQSchema}, summary="Add an FAQ", tags=["faqs"])
-    def post(self, request: Request, kb: str) -> Response:
-        """Adds one FAQ; it answers when this returns, if it is published."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.EDIT)
-        row = parse_row(request.data)
-        if row.id and base.faqs.filter(external_id=row.id).exists():
+    def rows(self, kb: KnowledgeBase, *, text: str, **wanted: str) -> QuerySet[FAQ]:
+        return faqs_of(kb, text=text, **wanted)
+
+    def listed(self, item: FAQ) -> JSONDict:
+        return as_dict(item)
+
+    def add(self, kb: KnowledgeBase, data: object, caller: Caller) -> JSONDict:
+        row = parse_row(data)
+        if row.id and kb.faqs.filter(external_id=row.id).exists():
             raise InvalidRequest(f"There is an FAQ {row.id!r} already; change it with PUT or PATCH.", field="id")
-        saved = save_faqs(base, [row], caller)
-        return Response(as_dict(faq_of(base, saved.faqs[0].external_id)), status=201)
+        saved = save_faqs(kb, [row], caller)
+        return as_dict(faq_of(kb, saved.faqs[0].external_id))
 
 
-class FAQView(APIView):
+@extend_schema_view(
+    get=extend_schema(responses=StoredFAQSchema, summary="Read an FAQ", tags=["faqs"]),
+    put=extend_schema(request=FAQSchema, responses=StoredFAQSchema, summary="Replace an FAQ", tags=["faqs"]),
+    patch=extend_schema(request=FAQSchema(partial=True), responses=StoredFAQSchema, summary="Change an FAQ", tags=["faqs"]),
+    delete=extend_schema(responses={204: None}, summary="Delete an FAQ", tags=["faqs"], description="Deletes it; it never answers again."),
+)
+class FAQView(ContentView[FAQ]):
     """One FAQ."""
 
-    @extend_schema(responses=StoredFAQSchema, summary="Read an FAQ", tags=["faqs"])
-    def get(self, request: Request, kb: str, faq: str) -> Response:
-        """The FAQ as it stands."""
-        return Response(as_dict(faq_of(kb_for(kb, caller_of(request), Permission.READ), faq)))
+    kind = "faq"
 
-    @extend_schema(request=FAQSchema, responses=StoredFAQSchema, summary="Replace an FAQ", tags=["faqs"])
-    def put(self, request: Request, kb: str, faq: str) -> Response:
-        """Replaces all fields."""
-        return self._save(request, kb, faq, whole=True)
+    def find(self, kb: KnowledgeBase, id: str) -> FAQ:
+        return faq_of(kb, id)
 
-    @extend_schema(request=FAQSchema(partial=True), responses=StoredFAQSchema, summary="Change an FAQ", tags=["faqs"])
-    def patch(self, request: Request, kb: str, faq: str) -> Response:
-        """Changes the fields given."""
-        return self._save(request, kb, faq, whole=False)
+    def given(self, item: FAQ) -> JSONDict:
+        return as_dict(item)
 
-    @extend_schema(responses={204: None}, summary="Delete an FAQ", tags=["faqs"])
-    def delete(self, request: Request, kb: str, faq: str) -> Response:
-        """Deletes it; it never answers again."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.EDIT)
-        delete_faqs(base, [faq_of(base, faq)], caller)
-        return Response(status=204)
+    def fields(self, item: FAQ) -> JSONDict:
+        return row_of(item).as_dict()
 
-    def _save(self, request: Request, kb: str, faq: str, *, whole: bool) -> Response:
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.EDIT)
-        stored = faq_of(base, faq)
-        if not isinstance(request.data, dict):
-            raise InvalidRequest("The body must be a JSON object.")
-        row = parse_row({**({} if whole else row_of(stored).as_dict()), **request.data, "id": stored.external_id})
-        save_faqs(base, [row], caller)
-        return Response(as_dict(faq_of(base, faq)))
+    def change(self, kb: KnowledgeBase, item: FAQ, fields: JSONDict, caller: Caller) -> FAQ:
+        save_faqs(kb, [parse_row({**fields, "id": item.external_id})], caller)
+        return faq_of(kb, item.external_id)
+
+    def remove(self, kb: KnowledgeBase, item: FAQ, caller: Caller) -> None:
+        delete_faqs(kb, [item], caller)

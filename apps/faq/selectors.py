@@ -18,22 +18,14 @@ from core.types import Scope
 _NUL = "\x00"  # in no stored text, and PostgreSQL refuses to be asked for it
 
 
-def faqs_of(kb: KnowledgeBase, *, status: str = "", category: str = "", locale: str = "", text: str = "") -> QuerySet[FAQ]:
+def faqs_of(kb: KnowledgeBase, *, text: str = "", **wanted: str) -> QuerySet[FAQ]:
     """A knowledge base's FAQs, newest change first; `text` looks into questions, answers and ids."""
     faqs = FAQ.objects.filter(kb=kb).prefetch_related("questions").order_by("-updated_at", "-pk")
-    if _NUL in status + category + locale + text:
+    if _NUL in text + "".join(wanted.values()):
         return faqs.none()
-    for name, value in (("status", status), ("category", category), ("locale", locale)):
-        if value:
-            faqs = faqs.filter(**{name: value})
-    if text:
-        within = (
-            Q(answer__icontains=text)
-            | Q(external_id=text)
-            | Q(pk__in=FAQQuestion.objects.filter(faq__kb=kb, text__icontains=text).values("faq"))
-        )
-        faqs = faqs.filter(within)
-    return faqs
+    faqs = faqs.filter(**{name: value for name, value in wanted.items() if value})
+    asked = FAQQuestion.objects.filter(faq__kb=kb, text__icontains=text).values("faq")
+    return faqs.filter(Q(answer__icontains=text) | Q(external_id=text) | Q(pk__in=asked)) if text else faqs
 
 
 def faq_of(kb: KnowledgeBase, external_id: str) -> FAQ:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from django.db import transaction
 from django.utils import timezone
 
-from apps.accounts.audit import record
+from apps.accounts.audit import first_of, record
 from apps.accounts.permissions import Caller, Permission
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.rows import FAQRow
@@ -65,7 +65,7 @@ def save_faqs(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> Save
         faqs, plan = _plan(kb, rows, caller)
         _write(kb, plan, encoded)
         if plan.new_faqs or plan.changed_faqs:
-            record(caller, "save_faqs", target=_named(plan.new_faqs + plan.changed_faqs), kb=kb.slug)
+            record(caller, "save_faqs", target=first_of(faq.external_id for faq in plan.new_faqs + plan.changed_faqs), kb=kb.slug)
     follower().wake()
     return Saved(faqs=tuple(faqs), created=len(plan.new_faqs), updated=len(plan.changed_faqs), unchanged=plan.unchanged)
 
@@ -91,7 +91,7 @@ def delete_faqs(kb: KnowledgeBase, faqs: Sequence[FAQ], caller: Caller) -> None:
     with transaction.atomic():
         questions = list(FAQQuestion.objects.filter(faq__in=faqs).values_list("pk", flat=True))
         delete_entries(kb, EntryKind.FAQ, questions)
-        record(caller, "delete_faqs", target=_named(faqs), kb=kb.slug)
+        record(caller, "delete_faqs", target=first_of(faq.external_id for faq in faqs), kb=kb.slug)
         FAQ.objects.filter(pk__in=[faq.pk for faq in faqs]).delete()
     follower().wake()
 
@@ -194,9 +194,3 @@ def _write(kb: KnowledgeBase, plan: _Plan, encoded: EncodedTexts | None) -> None
     FAQQuestion.objects.filter(pk__in=[question.pk for question in plan.dropped_questions]).delete()
     if plan.find:
         put_entries(kb, EntryKind.FAQ, [(question.pk, question.text) for question in plan.find], encoded)
-
-
-def _named(faqs: Iterable[FAQ]) -> str:
-    """The first ids, and how many more."""
-    ids = [faq.external_id for faq in faqs]
-    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")

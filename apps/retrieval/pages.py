@@ -13,6 +13,7 @@ import orjson
 from django.db.models import Model, Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
+from apps.retrieval.row_fields import count_of
 from core.errors import InvalidRequest
 
 MAX_LIMIT = 200
@@ -43,10 +44,7 @@ def page_of(rows: QuerySet[M], params: Mapping[str, str]) -> Page[M]:
 
 def limit_of(params: Mapping[str, str]) -> int:
     """How many rows a page should have."""
-    text = params.get("limit", "50")
-    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
-        raise InvalidRequest(f"`limit` must be a number from 1 to {MAX_LIMIT}.", field="limit")
-    return int(text)
+    return count_of(params.get("limit", "50"), "limit", MAX_LIMIT)
 
 
 def _encode(item: Any) -> str:

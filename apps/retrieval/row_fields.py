@@ -1,4 +1,4 @@
-"""Is a field of a row usable? Each check gives the cleaned value, or says which field, what is wrong and what would be right."""
+"""Is a field of a row, or a parameter of a request, usable? Each check gives the cleaned value, or says which field, what is wrong and what would be right."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def choice_of(data: Mapping[str, object], name: str, allowed: Sequence[str]) -> 
     if value not in allowed:
         raise InvalidRequest(f"`{name}` must be one of {', '.join(allowed)}; it is {str(value)[:40]!r}.", field=name)
     return str(value)
+
+
+def count_of(text: str, name: str, most: int) -> int:
+    """A whole number from 1 to `most`."""
+    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise InvalidRequest(f"`{name}` must be a number from 1 to {most}.", field=name)
+    return int(text)
 
 
 def lines_of(data: Mapping[str, object], name: str, *, most: int, most_chars: int) -> tuple[str, ...]:

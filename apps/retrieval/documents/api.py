@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
-from apps.accounts.permissions import Permission
+from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.curation_api import ContentListView, ContentView, PageSchema, list_parameters, object_of
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.passage_questions import parse_questions, save_questions
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import MAX_TEXT_CHARS, parse_document
 from apps.retrieval.documents.selectors import document_of, documents_of, passage_of, passages_of
 from apps.retrieval.documents.services import delete_documents, row_of, save_documents
-from apps.retrieval.models import Document, Passage
-from apps.retrieval.pages import Page, limit_of, page_of
+from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.retrieval.pages import limit_of
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest
 from core.types import JSONDict
@@ -47,10 +49,8 @@ class DocumentSchema(DocumentSummarySchema):
     text = serializers.CharField(max_length=MAX_TEXT_CHARS)
 
 
-class DocumentPageSchema(serializers.Serializer):
+class DocumentPageSchema(PageSchema):
     results = DocumentSummarySchema(many=True)
-    total = serializers.IntegerField()
-    next = serializers.CharField(allow_null=True)
 
 
 class PassageSchema(serializers.Serializer):
@@ -69,10 +69,8 @@ class PassageSchema(serializers.Serializer):
     questions = serializers.ListField(child=serializers.CharField())
 
 
-class PassagePageSchema(serializers.Serializer):
+class PassagePageSchema(PageSchema):
     results = PassageSchema(many=True)
-    total = serializers.IntegerField()
-    next = serializers.CharField(allow_null=True)
 
 
 class QuestionsSchema(serializers.Serializer):
@@ -112,70 +110,77 @@ def passage_as_dict(passage: Passage, document: Document) -> JSONDict:
     }
 
 
-class DocumentListView(APIView):
-    """All documents of a knowledge base."""
-
-    @extend_schema(
+@extend_schema_view(
+    get=extend_schema(
         responses=DocumentPageSchema,
         summary="List documents",
         tags=["documents"],
-        parameters=[OpenApiParameter(name, str) for name in ("status", "category", "language", "author", "q", "cursor")]
-        + [OpenApiParameter("limit", int)],
-    )
-    def get(self, request: Request, kb: str) -> Response:
-        """One page without texts, newest change first; `next` is the cursor of the following one."""
-        base = kb_for(kb, caller_of(request), Permission.READ)
-        wanted = {name: request.query_params.get(name, "") for name in ("status", "category", "language", "author")}
-        page: Page[Document] = page_of(documents_of(base, text=request.query_params.get("q", ""), **wanted), request.query_params)
-        return Response({"results": [summary(document) for document in page.items], "total": page.total, "next": page.next})
+        description="One page without texts, newest change first; `next` is the cursor of the following one.",
+        parameters=list_parameters("status", "category", "language", "author"),
+    ),
+    post=extend_schema(
+        request=DocumentSchema,
+        responses={201: DocumentSchema},
+        summary="Add a document",
+        tags=["documents"],
+        description="Adds one document; it is found when this returns, if it is published.",
+    ),
+)
+class DocumentListView(ContentListView[Document]):
+    """All documents of a knowledge base."""
 
-    @extend_schema(request=DocumentSchema, responses={201: DocumentSchema}, summary="Add a document", tags=["documents"])
-    def post(self, request: Request, kb: str) -> Response:
-        """Adds one document; it is found when this returns, if it is published."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.EDIT)
-        row = parse_document(request.data)
-        if row.id and base.documents.filter(external_id=row.id).exists():
+    filters = ("status", "category", "language", "author")
+
+    def rows(self, kb: KnowledgeBase, *, text: str, **wanted: str) -> QuerySet[Document]:
+        return documents_of(kb, text=text, **wanted)
+
+    def listed(self, item: Document) -> JSONDict:
+        return summary(item)
+
+    def add(self, kb: KnowledgeBase, data: object, caller: Caller) -> JSONDict:
+        row = parse_document(data)
+        if row.id and kb.documents.filter(external_id=row.id).exists():
             raise InvalidRequest(f"There is a document {row.id!r} already; change it with PUT or PATCH.", field="id")
-        saved = save_documents(base, [draft_of(reading_of_row(row))], caller)
-        return Response(as_dict(saved.documents[0]), status=201)
+        saved = save_documents(kb, [draft_of(reading_of_row(row))], caller)
+        return as_dict(saved.documents[0])
 
 
-class DocumentView(APIView):
+@extend_schema_view(
+    get=extend_schema(responses=DocumentSchema, summary="Read a document", tags=["documents"]),
+    put=extend_schema(request=DocumentSchema, responses=DocumentSchema, summary="Replace a document", tags=["documents"]),
+    patch=extend_schema(
+        request=DocumentSchema(partial=True),
+        responses=DocumentSchema,
+        summary="Change a document",
+        tags=["documents"],
+        description="Changes the fields given. Where the text stays, nothing of it is encoded again.",
+    ),
+    delete=extend_schema(
+        responses={204: None},
+        summary="Delete a document",
+        tags=["documents"],
+        description="Deletes it with its passages; it is never found again.",
+    ),
+)
+class DocumentView(ContentView[Document]):
     """One document."""
 
-    @extend_schema(responses=DocumentSchema, summary="Read a document", tags=["documents"])
-    def get(self, request: Request, kb: str, document: str) -> Response:
-        """The document as it stands."""
-        return Response(as_dict(document_of(kb_for(kb, caller_of(request), Permission.READ), document)))
+    kind = "document"
 
-    @extend_schema(request=DocumentSchema, responses=DocumentSchema, summary="Replace a document", tags=["documents"])
-    def put(self, request: Request, kb: str, document: str) -> Response:
-        """Replaces all fields."""
-        return self._save(request, kb, document, whole=True)
+    def find(self, kb: KnowledgeBase, id: str) -> Document:
+        return document_of(kb, id)
 
-    @extend_schema(request=DocumentSchema(partial=True), responses=DocumentSchema, summary="Change a document", tags=["documents"])
-    def patch(self, request: Request, kb: str, document: str) -> Response:
-        """Changes the fields given. Where the text stays, nothing of it is encoded again."""
-        return self._save(request, kb, document, whole=False)
+    def given(self, item: Document) -> JSONDict:
+        return as_dict(item)
 
-    @extend_schema(responses={204: None}, summary="Delete a document", tags=["documents"])
-    def delete(self, request: Request, kb: str, document: str) -> Response:
-        """Deletes it with its passages; it is never found again."""
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.EDIT)
-        delete_documents(base, [document_of(base, document)], caller)
-        return Response(status=204)
+    def fields(self, item: Document) -> JSONDict:
+        return row_of(item).as_dict()
 
-    def _save(self, request: Request, kb: str, id: str, *, whole: bool) -> Response:
-        caller = caller_of(request)
-        base = kb_for(kb, caller, Permission.EDIT)
-        stored = document_of(base, id)
-        if not isinstance(request.data, dict):
-            raise InvalidRequest("The body must be a JSON object.")
-        given = {**({} if whole else row_of(stored).as_dict()), **request.data}
-        saved = save_documents(base, [edited(stored, given)], caller)
-        return Response(as_dict(saved.documents[0]))
+    def change(self, kb: KnowledgeBase, item: Document, fields: JSONDict, caller: Caller) -> Document:
+        return save_documents(kb, [edited(item, fields)], caller).documents[0]
+
+    def remove(self, kb: KnowledgeBase, item: Document, caller: Caller) -> None:
+        delete_documents(kb, [item], caller)
 
 
 class PassageListView(APIView):
@@ -207,9 +212,7 @@ class PassageQuestionsView(APIView):
         caller = caller_of(request)
         base = kb_for(kb, caller, Permission.EDIT)
         stored = passage_of(base, passage)
-        if not isinstance(request.data, dict):
-            raise InvalidRequest("The body must be a JSON object.")
-        save_questions(base, stored, parse_questions(request.data.get("questions")), caller)
+        save_questions(base, stored, parse_questions(object_of(request).get("questions")), caller)
         return Response(passage_as_dict(passage_of(base, passage), stored.document))
 
 

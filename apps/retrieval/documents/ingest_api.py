@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
+from apps.retrieval.curation_api import object_of
 from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.documents.policies import CHOICES, MAX_MIN_CHARS, MAX_WORD_CHARS, MAX_WORDS, SWITCHES, save_policy
@@ -156,9 +157,7 @@ class IngestPolicyView(APIView):
         """Changes the parts given; the next ingestion goes by them."""
         caller = caller_of(request)
         base = kb_for(kb, caller, Permission.PUBLISH)
-        if not isinstance(request.data, dict):
-            raise InvalidRequest("The body must be a JSON object.")
-        return Response(policy_as_dict(save_policy(base, request.data, caller)))
+        return Response(policy_as_dict(save_policy(base, object_of(request), caller)))
 
 
 def _addresses(data: object) -> tuple[list[str], Gone]:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from apps.accounts.audit import record
+from apps.accounts.audit import first_of, record
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.chunking import Chunk, ChunkedDocument
 from apps.retrieval.documents.fingerprints import bands_of
@@ -103,7 +103,7 @@ def save_documents(
         documents, plan = _plan(kb, drafts, caller)
         _write(kb, plan, encoded)
         if plan.new or plan.changed:
-            record(caller, "save_documents", target=_named(plan.new + plan.changed), kb=kb.slug)
+            record(caller, "save_documents", target=first_of(document.external_id for document in plan.new + plan.changed), kb=kb.slug)
         saved = SavedDocuments(documents=tuple(documents), created=len(plan.new), updated=len(plan.changed), unchanged=plan.unchanged)
         along(saved)
     follower().wake()
@@ -126,7 +126,7 @@ def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: C
         passages = list(Passage.objects.filter(document__in=documents).only("pk", "document_id"))
         delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in passages])
         hide_questions(kb, passages)
-        record(caller, "delete_documents", target=_named(documents), kb=kb.slug)
+        record(caller, "delete_documents", target=first_of(document.external_id for document in documents), kb=kb.slug)
         Document.objects.filter(kb=kb, pk__in=[document.pk for document in documents]).delete()
     follower().wake()
 
@@ -139,7 +139,7 @@ def forget_sources(kb: KnowledgeBase, documents: Sequence[Document], caller: Cal
     with transaction.atomic():
         known = Document.objects.filter(kb=kb, pk__in=[document.pk for document in documents]).exclude(source_sha256="")
         count = known.update(source_sha256="")
-        record(caller, "forget_sources", target=_named(documents), kb=kb.slug)
+        record(caller, "forget_sources", target=first_of(document.external_id for document in documents), kb=kb.slug)
     return count
 
 
@@ -305,9 +305,3 @@ def _hide(kb: KnowledgeBase, plan: _Plan) -> None:
     if plan.hide:
         delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in plan.hide])
         hide_questions(kb, [passage for passage in plan.hide if passage not in set(plan.dropped_passages)])
-
-
-def _named(documents: Sequence[Document]) -> str:
-    """The first ids, and how many more."""
-    ids = [document.external_id for document in documents]
-    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")

@@ -54,7 +54,7 @@ def read_browse(params: Params) -> Browse:
     since, until = day_param("since", params.get("since", "")), day_param("until", params.get("until", ""))
     chosen = ((name, tuple(values_param(params, name))) for name in _LISTS)
     return Browse(
-        k=k_param(params.get("k", str(DEFAULT_K))),
+        k=k_param(params),
         chosen=tuple((name, values) for name, values in chosen if values),
         tags=tuple(values_param(params, "tags")),
         since=max((day for day in (first, since) if day), default=None),

@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import orjson
 
 from apps.retrieval.facts import filters_for, filters_in_all
+from apps.retrieval.row_fields import count_of
 from apps.retrieval.search.highlights import snippets
 from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, passage_hits, rank_passages
 from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
@@ -110,7 +111,7 @@ def read_search(params: Params) -> Search:
     """The search that a query string asks for. Raises InvalidRequest that names the parameter."""
     return Search(
         text=_text(params.get("q", "")),
-        k=k_param(params.get("k", str(DEFAULT_K))),
+        k=k_param(params),
         mode=_choice(SearchMode, "mode", params.get("mode", SearchMode.HYBRID.value)),
         sort=_choice(Sort, "sort", params.get("sort", Sort.RELEVANCE.value)),
         group=_choice(Group, "group", params.get("group", Group.PASSAGE.value)),
@@ -218,11 +219,9 @@ def _text(q: str) -> str:
     return text
 
 
-def k_param(text: str) -> int:
+def k_param(params: Params) -> int:
     """How many hits a page has. Raises InvalidRequest."""
-    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_K:
-        raise InvalidRequest(f"`k` must be a number from 1 to {MAX_K}.", field="k")
-    return int(text)
+    return count_of(params.get("k", str(DEFAULT_K)), "k", MAX_K)
 
 
 def _choice(kind: type[C], name: str, value: str) -> C:

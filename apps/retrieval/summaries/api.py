@@ -12,6 +12,7 @@ from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.selectors import document_of
 from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.row_fields import count_of
 from apps.retrieval.search.api import searched
 from apps.retrieval.search.page import Params, encode_search, read_search
 from apps.retrieval.summaries.asking import writer_for
@@ -122,10 +123,7 @@ def _readable(kb: KnowledgeBase, id: str, caller: Caller) -> Document:
 
 
 def _count(params: Params) -> int:
-    text = params.get("sentences", str(DEFAULT_SENTENCES))
-    if len(text) > 9 or not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_SENTENCES:
-        raise InvalidRequest(f"`sentences` must be a number from 1 to {MAX_SENTENCES}.", field="sentences")
-    return int(text)
+    return count_of(params.get("sentences", str(DEFAULT_SENTENCES)), "sentences", MAX_SENTENCES)
 
 
 def _by(params: Params) -> By:
