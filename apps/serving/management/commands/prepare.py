@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Command(BaseCommand):
     """`manage.py prepare`."""
 
-    help = "Creates or updates the data folder: tables, encoder, static files, demo, first user. Quick where it is up to date."
+    help = "Creates or updates the data folder: tables, models, static files, demo, first user. Quick where it is up to date."
     requires_system_checks: Sequence[str] = []
 
     def handle(self, **options: object) -> None:

@@ -26,7 +26,7 @@ GRACE_S = 5
 class Command(BaseCommand):
     """`manage.py serve`."""
 
-    help = "Prepares the data folder (tables, encoder, static files, demo, first user) and serves until SIGTERM or Ctrl-C."
+    help = "Prepares the data folder (tables, models, static files, demo, first user) and serves until SIGTERM or Ctrl-C."
     requires_system_checks: Sequence[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
