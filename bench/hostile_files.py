@@ -24,8 +24,9 @@ from pathlib import Path
 
 os.environ.setdefault("QA_DATA_DIR", tempfile.mkdtemp(prefix="wenlu-bench-"))
 
+from apps.retrieval.parsing.readers import close_readers
 from apps.retrieval.parsing.refusal import ADVICE, ParseLimits
-from apps.retrieval.parsing.sandbox import close_readers, read_files
+from apps.retrieval.parsing.sandbox import read_files
 from tests import sample_files
 
 FILES = 2_000

@@ -1,4 +1,4 @@
-"""How this process's indexes keep up with the database: the read side of the outbox.
+"""When do this process's indexes follow the database? The read side of the outbox.
 
 Every search asks `follow` for the revision that it read; a background thread keeps the lag near zero meanwhile, so that
 the wait is nearly always over before it begins.
@@ -9,30 +9,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import StrEnum
 from functools import cache
 
 from django.db import close_old_connections
 from django.db.models import Max
 
-from apps.retrieval.indexes.analysis import ANALYSIS as LEXICAL_ANALYSIS
-from apps.retrieval.indexing import mismatch, unpack_vectors
-from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
-from apps.retrieval.query_layer.layer import marked_texts
-from apps.retrieval.registry import IndexPair, indexes_for
+from apps.retrieval.catching_up import bring_up_vectors, bring_up_words, empty_index
+from apps.retrieval.indexing import mismatch
+from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.registry import indexes_for
 from core.config import get_settings
-from core.errors import IndexMismatch, SearchUnavailable
+from core.errors import SearchUnavailable
 from core.metrics import INDEX_LAG
-from core.protocols import FollowingIndex
-from core.types import EntryKind, Facts, IndexEntry
+from core.types import EntryKind
 
 log = logging.getLogger(__name__)
 
 _Place = tuple[int, EntryKind]
 
-CHUNK = 2000
-REFRESH_EVERY = 20_000
 UNREACHABLE_S = 1.0
 
 
@@ -201,40 +197,10 @@ class IndexFollower:
         """
         pair, reached = indexes_for(kind), True
         if IndexPart.WORDS in self.parts:
-            reached = _reached(lambda: _bring_up_words(kb, kind, pair, last))
+            reached = _reached(lambda: bring_up_words(kb, kind, pair, last))
         if IndexPart.VECTORS in self.parts and generation is not None:
-            reached = _reached(lambda: _bring_up_vectors(kb, kind, pair, generation, last)) and reached
+            reached = _reached(lambda: bring_up_vectors(kb, kind, pair, generation, last)) and reached
         return reached
-
-
-def built_with(generation: IndexGeneration | None) -> str:
-    """The tag of a vector index: generation and encoder."""
-    return f"{generation.number}:{generation.encoder}" if generation else ""
-
-
-def empty_index(index: FollowingIndex, kb_id: int, built_with: str) -> None:
-    """Clears an index that has begun, or is damaged; one that was never filled stays without a file."""
-    try:
-        begun = bool(index.state(kb_id).built_with or index.state(kb_id).revision)
-    except IndexMismatch:
-        begun = True
-    if begun:
-        with index.exclusive(kb_id):
-            index.clear(kb_id, built_with)
-
-
-def _bring_up_words(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, last: int) -> None:
-    if not _has_come(pair.lexical, kb.pk, LEXICAL_ANALYSIS, last):
-        with pair.lexical.exclusive(kb.pk):
-            since = _start(pair.lexical, kb.pk, LEXICAL_ANALYSIS)
-            _apply(kb, kind, since, pair.lexical, lambda entries: _put_texts(pair, kb.pk, entries))
-
-
-def _bring_up_vectors(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, generation: IndexGeneration, last: int) -> None:
-    if not _has_come(pair.vector, kb.pk, built_with(generation), last):
-        with pair.vector.exclusive(kb.pk):
-            since = _start(pair.vector, kb.pk, built_with(generation))
-            _apply(kb, kind, since, pair.vector, lambda entries: _put_vectors(pair, kb.pk, entries, generation))
 
 
 def _reached(work: Callable[[], None]) -> bool:
@@ -244,76 +210,6 @@ def _reached(work: Callable[[], None]) -> bool:
         log.warning("index not followed reason=%s", error.message)
         return False
     return True
-
-
-def _has_come(index: FollowingIndex, kb_id: int, wanted: str, last: int) -> bool:
-    state = index.state(kb_id)
-    return state.built_with == wanted and state.revision >= last
-
-
-def _start(index: FollowingIndex, kb_id: int, wanted: str) -> int:
-    """The revision that the index has reached; one that was built with something else begins anew."""
-    state = index.state(kb_id)
-    if state.built_with == wanted:
-        return state.revision
-    index.clear(kb_id, wanted)
-    return 0
-
-
-def _apply(kb: KnowledgeBase, kind: EntryKind, since: int, index: FollowingIndex, put: Callable[[Sequence[Entry]], None]) -> None:
-    if since >= kb.revision:
-        return
-    applied, complete = 0, since
-    for entries in _changed(kb, kind, since):
-        gone = [entry.owner_id for entry in entries if entry.deleted]
-        if gone and since:
-            index.delete(kb.pk, gone)
-        put([entry for entry in entries if not entry.deleted])
-        applied += len(entries)
-        if applied >= REFRESH_EVERY and entries[-1].revision - 1 > complete:
-            applied, complete = 0, entries[-1].revision - 1
-            index.refresh(kb.pk, complete)
-    index.refresh(kb.pk, kb.revision)
-
-
-def _changed(kb: KnowledgeBase, kind: EntryKind, since: int) -> Iterator[list[Entry]]:
-    """Chunks of entries that changed after `since` up to the knowledge base's revision, in order of revision."""
-    last = (since, 0)
-    rows = Entry.objects.filter(kb=kb, kind=kind.value, revision__lte=kb.revision).order_by("revision", "pk")
-    while True:
-        chunk = list(rows.filter(revision=last[0], pk__gt=last[1])[:CHUNK]) if last[1] else []
-        if len(chunk) < CHUNK:
-            chunk += list(rows.filter(revision__gt=last[0])[: CHUNK - len(chunk)])
-        if not chunk:
-            return
-        yield chunk
-        last = (chunk[-1].revision, chunk[-1].pk)
-
-
-def _put_texts(pair: IndexPair, kb_id: int, entries: Sequence[Entry]) -> None:
-    if entries:
-        marked = marked_texts(kb_id, [entry.text for entry in entries])
-        pair.lexical.put(
-            kb_id,
-            [IndexEntry(id=entry.owner_id, text=text, facts=_facts(entry)) for entry, text in zip(entries, marked, strict=True)],
-        )
-
-
-def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
-    by_pk = {entry.pk: entry for entry in entries}
-    rows = EntryVector.objects.filter(generation=generation, entry_id__in=list(by_pk)).values_list("entry_id", "vector")
-    ids, packed, facts = [], [], []
-    for entry_id, vector in rows:
-        ids.append(by_pk[entry_id].owner_id)
-        packed.append(vector)
-        facts.append(_facts(by_pk[entry_id]))
-    if ids:
-        pair.vector.put(kb_id, ids, unpack_vectors(packed), facts)
-    pair.vector.delete(kb_id, list({entry.owner_id for entry in entries}.difference(ids)))  # a text that changed while no encoder was there
-
-
-def _facts(entry: Entry) -> Facts:
-    return Facts(terms=tuple(entry.terms), day=entry.day)
 
 
 @cache

@@ -14,8 +14,10 @@ from django.utils import timezone
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller
+from apps.retrieval.catching_up import empty_index
 from apps.retrieval.encoding import encode_texts, encoder
-from apps.retrieval.follower import LEXICAL_ANALYSIS, empty_index, follower
+from apps.retrieval.follower import follower
+from apps.retrieval.indexes.analysis import ANALYSIS
 from apps.retrieval.indexing import fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.registry import indexes_for
@@ -114,7 +116,7 @@ def _activate(generation: IndexGeneration) -> None:
 def _rebuild_words(kb: KnowledgeBase) -> None:
     """Empties the words indexes, so that following fills them from the first revision on, and follows."""
     for kind in EntryKind:
-        empty_index(indexes_for(kind).lexical, kb.pk, LEXICAL_ANALYSIS)
+        empty_index(indexes_for(kind).lexical, kb.pk, ANALYSIS)
     with transaction.atomic():
         lock_next_revision(kb)
     _follow(kb)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.retrieval.parsing import sandbox
+from apps.retrieval.parsing.readers import close_readers, readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
-from apps.retrieval.parsing.sandbox import UnpackedArchive, close_readers, is_archive, parse_file, read_files
+from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file, read_files
 from tests import sample_files
 
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
@@ -133,9 +133,9 @@ def test_too_little_time_by_the_clock_ends_the_reading() -> None:
 
 def test_a_reader_that_is_killed_is_replaced() -> None:
     parse_file(b"one", name="a.txt")
-    reader = sandbox.readers()._idle.get()
+    reader = readers()._idle.get()
     os.killpg(reader.pid, 9)
-    sandbox.readers()._idle.put(reader)
+    readers()._idle.put(reader)
     assert parse_file(b"two", name="a.txt").blocks[0].text == "two"
 
 
@@ -151,16 +151,16 @@ def test_threads_share_the_readers() -> None:
     for thread in threads:
         thread.join()
     assert said == {number: f"text {number}" for number in range(8)}
-    assert sandbox.readers()._idle.qsize() <= 2
+    assert readers()._idle.qsize() <= 2
 
 
 def test_a_reader_knows_no_django_no_model_and_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QA_SECRET_KEY", "secret")
     parse_file(b"one", name="a.txt")
-    reader = sandbox.readers()._idle.get()
+    reader = readers()._idle.get()
     maps = Path(f"/proc/{reader.pid}/maps").read_text()
     environment = Path(f"/proc/{reader.pid}/environ").read_text()
-    sandbox.readers()._idle.put(reader)
+    readers()._idle.put(reader)
     assert "torch" not in maps
     assert "QA_SECRET_KEY" not in environment
 

@@ -23,7 +23,6 @@ Frequencies = Callable[[Sequence[str]], Mapping[str, int]]
 MAX_CORRECTIONS = 3
 MAX_RUN = 60
 MAX_PATHS = 40
-MIN_PINYIN = 4
 WORD_BONUS = 2.0
 # Questions hold these beside words that they stand beside in no text: who, which, how, and characters of grammar.
 _NEVER_SUSPICIOUS = frozenset(
