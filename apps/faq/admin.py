@@ -6,40 +6,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import date as format_date
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from apps.accounts.panel import caller_of
 from apps.accounts.permissions import Caller
-from apps.accounts.refusals import in_words
-from apps.faq.admin_files import ImportForm, Upload, export, keep_upload, read_upload, token_of, upload_of
+from apps.faq.admin_exchange import FileExchangeAdmin, exports_of
 from apps.faq.admin_filters import LocaleFilter, ValidityFilter
 from apps.faq.admin_forms import FAQForm
-from apps.faq.files import FileFormat
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.services import delete_faqs, row_of, set_status
 from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
-from apps.retrieval.admin_life_cycle import LifeCycleAdmin, by_base, count_by_status
+from apps.retrieval.admin_life_cycle import by_base, count_by_status
 from apps.retrieval.contents import CONTENTS, Content
-from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
-from core.errors import QAError
 
-EXPORTS = (("csv", "CSV"), ("xlsx", "Excel"), ("jsonl", "JSON Lines"))
 MOST_PUBLISHED_AT_ONCE = 2000
 
 
@@ -56,7 +45,7 @@ class Titled:
 
 
 @admin.register(FAQ)
-class FAQAdmin(LifeCycleAdmin):
+class FAQAdmin(FileExchangeAdmin):
     """FAQs of the knowledge bases that the reader may see."""
 
     at_once = 500
@@ -86,7 +75,6 @@ class FAQAdmin(LifeCycleAdmin):
     search_fields = ("questions__text", "answer", "external_id")
     search_help_text = gettext_lazy("Words of a question or an answer, or an id")
     ordering = ("-updated_at", "-pk")
-    actions_list = ("import_file",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[FAQ]:
         return super().get_queryset(request).prefetch_related("questions")
@@ -97,69 +85,6 @@ class FAQAdmin(LifeCycleAdmin):
             phrased = Exists(FAQQuestion.objects.filter(faq=OuterRef("pk"), text__icontains=word))
             queryset = queryset.filter(Q(answer__icontains=word) | Q(external_id__icontains=word) | phrased)
         return queryset, False
-
-    # Files
-
-    def get_urls(self) -> list[Any]:
-        wrap = self.admin_site.admin_view
-        return [
-            path("import/", wrap(self.import_view), name="faq_faq_import"),
-            path("export/<str:file_format>/", wrap(self.export_view), name="faq_faq_export"),
-            *super().get_urls(),
-        ]
-
-    @action(description=gettext_lazy("Import a file"), url_path="upload", icon="upload_file", permissions=["add"])
-    def import_file(self, request: HttpRequest) -> HttpResponse:
-        """The button above the list."""
-        return HttpResponseRedirect(reverse("admin:faq_faq_import"))
-
-    def import_view(self, request: HttpRequest) -> HttpResponse:
-        """Upload, then what would happen, then the import itself: each a page of its own."""
-        if not self.has_add_permission(request):
-            raise PermissionDenied
-        chosen = KnowledgeBase.objects.filter(slug=request.GET.get("kb", "")).first()
-        form = ImportForm(request.POST or None, request.FILES or None, request=request, initial={"kb": chosen.pk if chosen else None})
-        shown: dict[str, Any] = {}
-        try:
-            if "token" in request.POST:
-                shown = self._import(request, upload_of(request.POST["token"], request))
-                form = ImportForm(request=request)
-            elif request.method == "POST" and form.is_valid():
-                upload = keep_upload(form)
-                shown = {"upload": upload, "report": read_upload(upload, request, dry_run=True), "token": token_of(upload, request)}
-        except QAError as error:
-            form = ImportForm(request=request)
-            messages.error(request, in_words(error.message))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Import FAQs"),
-            "form": form,
-            **shown,
-        }
-        return TemplateResponse(request, "admin/faq/faq/import.html", context)
-
-    def _import(self, request: HttpRequest, upload: Upload) -> dict[str, Any]:
-        report = read_upload(upload, request, dry_run=False)
-        text = _("Imported into %(kb)s: %(created)d new, %(updated)d changed, %(unchanged)d as they were, %(bad)d not taken.")
-        counts = {"created": report.created, "updated": report.updated, "unchanged": report.unchanged, "bad": report.bad_count}
-        messages.success(request, text % {"kb": upload.kb, **counts})
-        return {"upload": upload, "report": report, "done": True}
-
-    def export_view(self, request: HttpRequest, file_format: str) -> HttpResponseBase:
-        """What the list shows, filters and search included, as a file."""
-        if not self.has_view_permission(request) or file_format not in list(FileFormat):
-            raise PermissionDenied
-        faqs = self.get_changelist_instance(request).get_queryset(request)
-        slugs = list(faqs.order_by().values_list("kb__slug", flat=True).distinct()[:2])
-        if len(slugs) > 1:
-            messages.warning(request, _("A file holds one knowledge base: choose one in the filters first."))
-            return HttpResponseRedirect(f"{reverse('admin:faq_faq_changelist')}?{request.GET.urlencode()}")
-        try:
-            return export(faqs, FileFormat(file_format), name=slugs[0] if slugs else "empty")
-        except QAError as error:
-            messages.error(request, in_words(error.message))
-            return HttpResponseRedirect(f"{reverse('admin:faq_faq_changelist')}?{request.GET.urlencode()}")
 
     # What the list shows
 
@@ -187,9 +112,7 @@ class FAQAdmin(LifeCycleAdmin):
         return [format_date(timezone.localtime(obj.updated_at), "Y-m-d H:i"), self.actor_of(obj)]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        kept = {name: value for name, value in request.GET.items() if name != "p"}
-        exports = [(label, f"{reverse('admin:faq_faq_export', args=[value])}?{urlencode(kept)}") for value, label in EXPORTS]
-        shown = {"status_tabs": lambda: self.status_tabs(request), "exports": exports}
+        shown = {"status_tabs": lambda: self.status_tabs(request), "exports": exports_of(request)}
         return super().changelist_view(request, {**shown, **(extra_context or {})})
 
     # The form
@@ -239,14 +162,6 @@ class FAQAdmin(LifeCycleAdmin):
     def named(self, obj: FAQ) -> str:
         return f"{_canonical(obj)} ({obj.external_id})"
 
-    def delete_model(self, request: HttpRequest, obj: FAQ) -> None:
-        delete_faqs(obj.kb, [obj], caller_of(request))
-        transaction.on_commit(follower().wake)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> None:
-        for kb, faqs in by_base(queryset, self.load(), at_once=self.at_once):
-            delete_faqs(kb, faqs, caller_of(request))
-
     @admin.action(description=gettext_lazy("Publish"), permissions=["publish"])
     def publish(self, request: HttpRequest, queryset: QuerySet[FAQ]) -> None:
         """They answer from now on."""
@@ -258,6 +173,9 @@ class FAQAdmin(LifeCycleAdmin):
 
     def set_status(self, kb: KnowledgeBase, rows: Sequence[FAQ], status: str, caller: Caller) -> int:
         return set_status(kb, rows, FAQStatus(status), caller)
+
+    def erase(self, kb: KnowledgeBase, rows: Sequence[FAQ], caller: Caller) -> None:
+        delete_faqs(kb, rows, caller)
 
     def load(self) -> QuerySet[FAQ]:
         return _whole()

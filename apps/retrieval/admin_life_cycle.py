@@ -65,7 +65,7 @@ class LifeCycleAdmin(ScopedAdmin):
     """Content of the knowledge bases that the reader may see; what is published is changed by who may publish.
 
     `said_when_saved` has a sentence for each status, with a place for the content's name. Subclasses say what `set_status`
-    does, how `load` reads rows for it (`at_once` at a time), and what is said of those that moved.
+    and `erase` do, how `load` reads rows for them (`at_once` at a time), and what is said of those that moved.
     """
 
     kb_lookup = "kb_id"
@@ -75,6 +75,10 @@ class LifeCycleAdmin(ScopedAdmin):
 
     def set_status(self, kb: KnowledgeBase, rows: Sequence[Any], status: str, caller: Caller) -> int:
         """Moves the rows; how many changed."""
+        raise NotImplementedError
+
+    def erase(self, kb: KnowledgeBase, rows: Sequence[Any], caller: Caller) -> None:
+        """Deletes the rows with what belongs to them."""
         raise NotImplementedError
 
     def load(self) -> QuerySet[Any]:
@@ -169,6 +173,17 @@ class LifeCycleAdmin(ScopedAdmin):
             preserved = {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}
             return HttpResponseRedirect(add_preserved_filters(preserved, url))
         return self.response_post_save_change(request, obj)
+
+    # Deleting
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.erase(obj.kb, [obj], caller_of(request))
+        transaction.on_commit(follower().wake)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for kb, rows in by_base(queryset, self.load(), at_once=self.at_once):
+            self.erase(kb, rows, caller_of(request))
+        transaction.on_commit(follower().wake)
 
     # Steps of the life cycle
 

@@ -202,13 +202,6 @@ class DocumentAdmin(TakesSources, LifeCycleAdmin):
     def named(self, obj: Document) -> str:
         return f"{obj} ({obj.external_id})" if obj.title else obj.external_id
 
-    def delete_model(self, request: HttpRequest, obj: Document) -> None:
-        delete_documents(obj.kb, [obj], caller_of(request))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
-        for kb, documents in by_base(queryset, self.load(), at_once=self.at_once):
-            delete_documents(kb, documents, caller_of(request))
-
     @admin.action(description=gettext_lazy("Publish"), permissions=["publish"])
     def publish(self, request: HttpRequest, queryset: QuerySet[Document]) -> None:
         """They are found from now on."""
@@ -237,6 +230,9 @@ class DocumentAdmin(TakesSources, LifeCycleAdmin):
 
     def set_status(self, kb: KnowledgeBase, rows: Sequence[Document], status: str, caller: Caller) -> int:
         return set_status(kb, rows, Document.Status(status), caller)
+
+    def erase(self, kb: KnowledgeBase, rows: Sequence[Document], caller: Caller) -> None:
+        delete_documents(kb, rows, caller)
 
     def load(self) -> QuerySet[Document]:
         return Document.objects.all()
