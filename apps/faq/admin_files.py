@@ -19,13 +19,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from apps.accounts.panel import caller_of, within
-from apps.accounts.permissions import Permission
+from apps.accounts.panel import caller_of
 from apps.accounts.refusals import in_words
 from apps.faq.files import FileFormat, write_rows
 from apps.faq.imports import BadRow, ImportReport, import_faqs
 from apps.faq.models import FAQ
 from apps.faq.services import row_of
+from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.models import LOCALE_CHOICES, KnowledgeBase
 from core.config import get_settings
 from core.errors import InvalidRequest
@@ -38,10 +38,7 @@ _SALT = "faq-import"
 class ImportForm(forms.Form):
     """Which file goes into which knowledge base."""
 
-    kb = forms.ModelChoiceField(
-        label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget,
-        empty_label=gettext_lazy("Choose a knowledge base"),
-    )  # fmt: skip
+    kb = BaseField()
     file = forms.FileField(
         label=gettext_lazy("file"), help_text=gettext_lazy("CSV, Excel (.xlsx) or JSON Lines (.jsonl)"), widget=UnfoldAdminFileFieldWidget
     )
@@ -52,10 +49,7 @@ class ImportForm(forms.Form):
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field: Any = self.fields["kb"]
-        field.queryset = within(KnowledgeBase.objects.all(), caller_of(request), Permission.EDIT, "pk")
-        if field.queryset.count() == 1:
-            self.initial["kb"] = field.queryset.get().pk
+        offer_bases(self, caller_of(request))
 
     def clean_file(self) -> Any:
         most = get_settings().upload_max_mb

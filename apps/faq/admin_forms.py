@@ -13,6 +13,7 @@ from apps.accounts.refusals import in_words
 from apps.faq.models import FAQ
 from apps.faq.rows import MAX_QUESTION_CHARS, MAX_QUESTIONS, FAQRow, parse_row
 from apps.faq.services import row_of, save_faqs
+from apps.retrieval.admin_bases import offer_bases
 from apps.retrieval.admin_life_cycle import LifeCycleForm
 from core.errors import InvalidRequest, QAError
 from core.text import clean_text
@@ -45,7 +46,7 @@ class FAQForm(LifeCycleForm):
         if stored is not None:
             self.initial.setdefault("phrasings", "\n".join(row_of(stored).questions))
             self.initial.setdefault("seen_version", stored.version)
-        self.offer_bases()
+        offer_bases(self, self.caller)
         self.offer_statuses()
         self._offer_locales()
 

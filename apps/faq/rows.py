@@ -11,9 +11,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.faq.models import FAQStatus
-from apps.retrieval.row_fields import choice_of, line_of
+from apps.retrieval.row_fields import choice_of, line_of, text_of
 from core.errors import InvalidRequest
-from core.text import clean_answer, clean_text, normalize
+from core.text import clean_text, normalize
 from core.types import JSONDict, Locale
 
 MAX_QUESTIONS = 200
@@ -60,7 +60,7 @@ def parse_row(data: object) -> FAQRow:
     return FAQRow(
         id=_id(data.get("id")),
         questions=_questions(data),
-        answer=_answer(data.get("answer")),
+        answer=text_of(data, "answer", MAX_ANSWER_CHARS),
         category=line_of(data, "category", 120),
         locale=choice_of(data, "locale", [locale.value for locale in Locale]),
         valid_from=valid_from,
@@ -103,17 +103,6 @@ def _questions(data: Mapping[str, object]) -> tuple[str, ...]:
     if len(texts) > MAX_QUESTIONS:
         raise InvalidRequest(f"{len(texts)} questions; at most {MAX_QUESTIONS} phrasings are allowed.", field="questions")
     return tuple(texts.values())
-
-
-def _answer(value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest("`answer` is missing." if value is None else "`answer` must be text.", field="answer")
-    answer = clean_answer(value)
-    if not answer:
-        raise InvalidRequest("`answer` is empty.", field="answer")
-    if len(answer) > MAX_ANSWER_CHARS:
-        raise InvalidRequest(f"`answer` has {len(answer)} characters; at most {MAX_ANSWER_CHARS} are allowed.", field="answer")
-    return answer
 
 
 def _moment(data: Mapping[str, object], name: str, *, end: bool = False) -> datetime | None:

@@ -34,20 +34,9 @@ STATUS_COLOURS = {DRAFT: "", IN_REVIEW: "warning", PUBLISHED: "success", ARCHIVE
 
 
 class LifeCycleForm(forms.ModelForm):
-    """A form of content: it offers the knowledge bases that `caller` may edit, and the steps that the role may take."""
+    """A form of content, with the steps that the role of `caller` may take."""
 
     caller: ClassVar[Caller] = ANYBODY
-
-    def offer_bases(self) -> None:
-        """The field `kb`, where the form has it."""
-        field = self.fields.get("kb")
-        if field is None:
-            return
-        ids = kb_ids_where(self.caller, Permission.EDIT)
-        bases = KnowledgeBase.objects.all() if ids is None else KnowledgeBase.objects.filter(pk__in=ids)
-        field.queryset = bases
-        if bases.count() == 1:
-            self.initial.setdefault("kb", bases.get().pk)
 
     def offer_statuses(self) -> None:
         """What the role may choose; new content begins where the role's work usually ends."""

@@ -9,7 +9,7 @@ from datetime import date
 from django.utils.dateparse import parse_date, parse_datetime
 
 from core.errors import InvalidRequest
-from core.text import clean_text
+from core.text import clean_answer, clean_text
 
 
 def line_of(data: Mapping[str, object], name: str, most: int) -> str:
@@ -22,6 +22,18 @@ def line_of(data: Mapping[str, object], name: str, most: int) -> str:
     if len(line := clean_text(value)) > most:
         raise InvalidRequest(f"`{name}` has {len(line)} characters; at most {most} are allowed.", field=name)
     return line
+
+
+def text_of(data: Mapping[str, object], name: str, most: int) -> str:
+    """A text of one line or many, which must be there."""
+    value = data.get(name)
+    if not isinstance(value, str):
+        raise InvalidRequest(f"`{name}` is missing." if value is None else f"`{name}` must be text.", field=name)
+    if not (text := clean_answer(value)):
+        raise InvalidRequest(f"`{name}` is empty.", field=name)
+    if len(text) > most:
+        raise InvalidRequest(f"`{name}` has {len(text)} characters; at most {most} are allowed.", field=name)
+    return text
 
 
 def choice_of(data: Mapping[str, object], name: str, allowed: Sequence[str]) -> str | None:

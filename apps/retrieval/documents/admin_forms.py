@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.refusals import in_words
+from apps.retrieval.admin_bases import offer_bases
 from apps.retrieval.admin_life_cycle import LifeCycleForm
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.readings import draft_of, reading_of_row
@@ -59,7 +60,7 @@ class DocumentForm(LifeCycleForm):
         if stored is not None:
             self.initial |= {"tags": "，".join(stored.tags) if stored.language == "zh" else ", ".join(stored.tags)}
             self.initial |= {"access": ", ".join(stored.access), "seen": stored.updated_at.isoformat()}
-        self.offer_bases()
+        offer_bases(self, self.caller)
         self.offer_statuses()
 
     def clean(self) -> dict[str, Any]:

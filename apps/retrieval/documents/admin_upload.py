@@ -9,12 +9,10 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminSelectWidget
 
-from apps.accounts.panel import caller_of, within
-from apps.accounts.permissions import Permission
+from apps.accounts.panel import caller_of
+from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.documents.ingest_jobs import queue_files
-from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs.files import MAX_FILES
 from apps.serving.models import Job
 from core.config import get_settings
@@ -45,18 +43,12 @@ class ManyFilesField(forms.FileField):
 class UploadForm(forms.Form):
     """Which files go into which knowledge base."""
 
-    kb = forms.ModelChoiceField(
-        label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget,
-        empty_label=gettext_lazy("Choose a knowledge base"),
-    )  # fmt: skip
+    kb = BaseField()
     files = ManyFilesField(label=gettext_lazy("files"), widget=ManyFilesInput, allow_empty_file=True)
 
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        field: Any = self.fields["kb"]
-        field.queryset = within(KnowledgeBase.objects.all(), caller_of(request), Permission.EDIT, "pk")
-        if field.queryset.count() == 1:
-            self.initial["kb"] = field.queryset.get().pk
+        offer_bases(self, caller_of(request))
 
 
 def queue_upload(form: UploadForm, request: HttpRequest) -> Job:

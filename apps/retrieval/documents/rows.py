@@ -9,9 +9,9 @@ from datetime import date
 from urllib.parse import urlsplit
 
 from apps.retrieval.models import Document
-from apps.retrieval.row_fields import choice_of, day_of, line_of, lines_of
+from apps.retrieval.row_fields import choice_of, day_of, line_of, lines_of, text_of
 from core.errors import InvalidRequest
-from core.text import clean_answer, clean_text
+from core.text import clean_text
 from core.types import JSONDict
 
 MAX_TEXT_CHARS = 2_000_000
@@ -61,7 +61,7 @@ def parse_document(data: object) -> DocumentRow:
         raise InvalidRequest("A document is an object with `text`.")
     return DocumentRow(
         id=document_id(data.get("id")),
-        text=_text(data.get("text")),
+        text=text_of(data, "text", MAX_TEXT_CHARS),
         title=line_of(data, "title", 500),
         url=_url(data),
         language=_language(data),
@@ -83,17 +83,6 @@ def document_id(value: object) -> str | None:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARS or value != clean_text(value):
         raise InvalidRequest(f"`id` must be 1 to {MAX_ID_CHARS} visible characters on one line.", field="id")
     return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest("`text` is missing." if value is None else "`text` must be text.", field="text")
-    text = clean_answer(value)
-    if not text:
-        raise InvalidRequest("`text` is empty.", field="text")
-    if len(text) > MAX_TEXT_CHARS:
-        raise InvalidRequest(f"`text` has {len(text)} characters; at most {MAX_TEXT_CHARS} are allowed.", field="text")
-    return text
 
 
 def _url(data: Mapping[str, object]) -> str:
