@@ -98,6 +98,24 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def anchors_of(page: Path) -> set[str]:
+    """The headings of a page as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]*\.md)?#([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert [f"{name}#{anchor}" for name, anchor in links if anchor not in anchors_of((page.parent / name) if name else page)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_table_has_a_head(page: Path) -> None:
+    tables = re.findall(r"^\n(\|.*)\n(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [first for first, second in tables if not re.fullmatch(r"\|[ |:-]+\|", second)] == []
+
+
 def test_every_decision_is_in_the_list_of_decisions() -> None:
     listed = (DOCS / "architecture.md").read_text(encoding="utf-8")
     assert [path.name for path in sorted((DOCS / "adr").glob("*.md")) if f"adr/{path.name}" not in listed] == []
