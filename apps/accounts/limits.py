@@ -13,9 +13,10 @@ from functools import partial
 from django.db.models import F, Q, Sum
 from django.utils import timezone
 
+from apps.accounts.counts import Bucket, Counted, Quota
 from apps.accounts.models import Limit, UsageDay
 from apps.accounts.permissions import Caller
-from apps.accounts.rates import Bucket, Counted, Quota, counts
+from apps.accounts.rates import counts
 from apps.accounts.usage import note_refusal, note_use
 from core.config import get_settings
 from core.errors import RateLimited

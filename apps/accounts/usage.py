@@ -7,15 +7,14 @@ that is killed had not written yet, `FLUSH_S` seconds at most, is lost to the st
 from __future__ import annotations
 
 import logging
-import math
 import threading
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 from django.db import Error, close_old_connections, transaction
 from django.utils import timezone
 
+from apps.accounts.histograms import bucket_of, merge_times
 from apps.accounts.models import UsageDay
 from core.protocols import Usage
 
@@ -23,8 +22,6 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 5.0
 MAX_WAITING = 20_000
-_STEPS = 4  # buckets to a doubling of the time
-_FIRST_MS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +115,6 @@ def forget_usage() -> None:
     """Forgets what is not written yet."""
     with _lock:
         _waiting.clear()
-
-
-def bucket_of(milliseconds: float) -> int:
-    """The bucket of a time: four to a doubling, from a millisecond on."""
-    return max(0, math.ceil(_STEPS * math.log2(max(milliseconds, _FIRST_MS) / _FIRST_MS)))
-
-
-def merge_times(histograms: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """The histograms added up: bucket → count."""
-    total: dict[str, int] = {}
-    for histogram in histograms:
-        for bucket, count in histogram.items():
-            total[bucket] = total.get(bucket, 0) + count
-    return total
-
-
-def percentile_ms(histogram: Mapping[str, int], share: float) -> float | None:
-    """The time within which this share of the requests was over: the upper end of its bucket, up to 19 % high; None without any."""
-    left = share * sum(histogram.values())
-    for bucket in sorted(map(int, histogram)):
-        left -= histogram[str(bucket)]
-        if left <= 0:
-            return float(_FIRST_MS * 2 ** (bucket / _STEPS))
-    return None
 
 
 class UsageWriter:

@@ -10,8 +10,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from apps.accounts.histograms import merge_times, percentile_ms
 from apps.accounts.models import UsageDay
-from apps.accounts.usage import merge_times, percentile_ms
 
 
 class GroupBy(StrEnum):

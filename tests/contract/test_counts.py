@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from apps.accounts.rates import Bucket, Counts, MemoryCounts, Quota, RedisCounts
+from apps.accounts.counts import Bucket, Counts, Quota
+from apps.accounts.memory_counts import MemoryCounts
+from apps.accounts.redis_counts import RedisCounts
 from tests.inference_workers import redis_url
 
 

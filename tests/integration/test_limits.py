@@ -10,12 +10,13 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from apps.accounts.histograms import bucket_of, merge_times, percentile_ms
 from apps.accounts.keys import create_key
 from apps.accounts.limits import Account, charge_use, forget_limits, take_request
 from apps.accounts.models import ApiKey, AuditEntry, Limit, UsageDay, User
 from apps.accounts.permissions import AccessRole, Caller
 from apps.accounts.rates import forget_counts
-from apps.accounts.usage import bucket_of, flush_usage, merge_times, percentile_ms
+from apps.accounts.usage import flush_usage
 from apps.dialogue.models import Bot
 from core.backends import use_backend
 from core.config import get_settings
