@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from apps.accounts.panel import caller_of, may_somewhere, within
+from apps.accounts.panel import caller_of, may_somewhere
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
+from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.documents.gone import Gone
-from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.sites.naming import judge_names
 from apps.retrieval.sites.site_jobs import MAX_URLS, queue_addresses
 from apps.serving.models import Job
@@ -33,10 +33,7 @@ GONE = (
 class AddressesForm(forms.Form):
     """Which pages and sitemaps go into which knowledge base, and what becomes of documents whose page is gone."""
 
-    kb = forms.ModelChoiceField(
-        label=gettext_lazy("knowledge base"), queryset=KnowledgeBase.objects.none(), widget=UnfoldAdminSelectWidget,
-        empty_label=gettext_lazy("Choose a knowledge base"),
-    )  # fmt: skip
+    kb = BaseField()
     urls = forms.CharField(label=gettext_lazy("addresses"), widget=UnfoldAdminTextareaWidget(attrs=_BOX))
     gone = forms.ChoiceField(
         label=gettext_lazy("documents whose page is gone"), choices=GONE, required=False, widget=UnfoldAdminSelectWidget
@@ -45,10 +42,7 @@ class AddressesForm(forms.Form):
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         caller = caller_of(request)
-        field: Any = self.fields["kb"]
-        field.queryset = within(KnowledgeBase.objects.all(), caller, Permission.EDIT, "pk")
-        if field.queryset.count() == 1:
-            self.initial["kb"] = field.queryset.get().pk
+        offer_bases(self, caller)
         if not may_somewhere(caller, Permission.PUBLISH):
             del self.fields["gone"]
 

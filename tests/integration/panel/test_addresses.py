@@ -8,16 +8,15 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.accounts.models import Membership, User
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.sites.site_jobs import MAX_URLS
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
 from tests.jobs import run_to_the_end
+from tests.panel import SignIn
 from tests.web_site import Site, html, sitemap, web_site
 
 PAGE = "/admin/retrieval/document/addresses/"
-SignIn = Callable[..., Client]
 pytestmark = pytest.mark.django_db
 
 
@@ -36,20 +35,6 @@ def site() -> Iterator[Site]:
         site.pages["/robots.txt"].body = b"User-agent: *\nDisallow: /private"
         site.pages["/sitemap.xml"] = sitemap(*(f"{site.root}/{name}" for name in ("walrus", "heron", "private")))
         yield site
-
-
-@pytest.fixture
-def sign_in(kb: KnowledgeBase) -> SignIn:
-    """Makes a browser of somebody with a role in `kb`."""
-
-    def make(role: str, *, language: str = "en") -> Client:
-        user = User.objects.create_user(f"{role}-{language}", is_staff=True)
-        Membership.objects.create(user=user, kb=kb, role=role)
-        client = Client(headers={"accept-language": language})
-        client.force_login(user)
-        return client
-
-    return make
 
 
 def paste(client: Client, kb: KnowledgeBase, *lines: str, **fields: str) -> object:
