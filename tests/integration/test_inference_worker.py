@@ -141,21 +141,27 @@ def test_what_comes_too_late_is_dropped_before_the_model(web: Conversation) -> N
     assert encoded_texts() == before + 1
 
 
+def cancel(web: Conversation, name: str) -> None:
+    """Says that nobody waits for this call any more, until the worker has heard it."""
+    flag = web.worker._cancels.watch(name)
+    while not flag.wait(0.05):
+        web.redis.publish(CANCELS, orjson.dumps({"ids": [name], "at": time.time()}))
+    web.worker._cancels.forget(name)
+
+
 def test_what_was_cancelled_is_dropped_before_the_model(web: Conversation) -> None:
     before = encoded_texts()
-    while not web.redis.publish(CANCELS, orjson.dumps({"ids": ["gone"], "at": time.time()})):
-        time.sleep(0.02)  # until the worker listens
-    time.sleep(0.2)
+    cancel(web, "gone")
     gone, fine = web.ask(call("gone", "reset"), call("fine", "reset"))
     assert code(gone) == "cancelled" and "vectors" in fine
     assert encoded_texts() == before + 1
 
 
 def test_a_cancellation_of_another_release_does_not_end_the_listening(web: Conversation) -> None:
-    for message in (b"nonsense", b'["gone"]', b"3", orjson.dumps({"ids": ["gone"], "at": time.time()})):
-        while not web.redis.publish(CANCELS, message):
-            time.sleep(0.02)  # until the worker listens
-    time.sleep(0.2)
+    cancel(web, "another")  # from here on the worker listens
+    for message in (b"nonsense", b'["gone"]', b"3"):
+        web.redis.publish(CANCELS, message)
+    cancel(web, "gone")
     (gone,) = web.ask(call("gone", "reset"))
     assert code(gone) == "cancelled"
 
