@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Questions that are matched at the same time in one web process; 0 takes one less than the cores, at least one.",
     )
+    share_core: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether the threads that answer people share one core and models have the others; auto does so where the encoder is in "
+        "the web process.",
+    )
     upload_max_mb: int = Field(50, ge=1, description="Largest upload, in MiB.")
     max_question_chars: int = Field(10_000, ge=1, description="Longest question, in characters.")
     max_live_turns_per_socket: int = Field(4, ge=1, description="Turns that one socket may have running at a time.")

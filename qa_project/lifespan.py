@@ -19,6 +19,7 @@ from apps.serving.jobs.runner import runner
 from apps.serving.warmup import generator_warmup
 from core.backends import close_backends, get_backend
 from core.config import get_settings
+from core.cores import share_core
 from core.errors import QAError
 from core.protocols import Reranker
 
@@ -36,6 +37,7 @@ class Lifespan:
             if message["type"] == "lifespan.startup":
                 await asyncio.to_thread(start)
                 use_loop(asyncio.get_running_loop())
+                gather_threads()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await asyncio.to_thread(stop)
@@ -60,6 +62,13 @@ def start() -> None:
     runner().start()
     _settle()
     generator_warmup().start()
+
+
+def gather_threads() -> None:
+    """The event loop's thread and those that it starts, which answer people, share a core; what runs in the background already does not."""
+    settings = get_settings()
+    if settings.share_core == "on" or (settings.share_core == "auto" and settings.encoder_backend.startswith("workers.local")):
+        share_core()
 
 
 def _load_reranker() -> None:

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Generic, TypeVar
 
 from core.config import Settings
+from core.cores import running_models
 from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnavailable, Overloaded, QAError
 from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES
 from core.types import Priority
@@ -156,6 +157,10 @@ class Batcher(Generic[Item, Result]):
         return sum(map(len, self._waiting.values()))
 
     def _loop(self) -> None:
+        with running_models():
+            self._serve()
+
+    def _serve(self) -> None:
         try:
             while self._wait_for_work():
                 with self._model:

@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from core.cores import usable_cores
 from core.errors import ConfigurationError
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -47,8 +48,7 @@ def set_threads(wanted: int) -> int:
     cores cost tenfold.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = wanted or max(1, usable - 1)
+    threads = wanted or max(1, usable_cores() - 1)
     torch.set_num_threads(threads)
     return threads
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from core.cores import running_models
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
 from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES, FIRST_TOKEN_SECONDS, GENERATED_TOKENS
 from core.protocols import Chunk, GenerationRequest, Usage
@@ -150,6 +151,10 @@ class GenerationLoop:
         return len(self._running)
 
     def _loop(self) -> None:
+        with running_models():
+            self._serve()
+
+    def _serve(self) -> None:
         try:
             while self._wait_for_work():
                 self._let_go_unwanted()

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from django.db import close_old_connections
 
+from apps.dialogue.gate import gate
 from apps.dialogue.interrupted import interrupt_turn
 from apps.dialogue.models import Turn
 from apps.dialogue.turns import TurnRequest, answer_turn
@@ -41,11 +42,12 @@ def turn_log() -> TurnLog:
 
 def ask(request: TurnRequest) -> JSONDict:
     """Answers in one piece. Raises the error that a failed turn carries."""
-    for event in answer_turn(request, Event()):
-        if isinstance(event, TurnFinished):
-            return as_answer(event, turn=request.turn)
-        if isinstance(event, TurnFailed):
-            raise TurnError(event.error)
+    with gate().held():
+        for event in answer_turn(request, Event()):
+            if isinstance(event, TurnFinished):
+                return as_answer(event, turn=request.turn)
+            if isinstance(event, TurnFailed):
+                raise TurnError(event.error)
     raise AssertionError("a turn ended without an end")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -138,7 +139,8 @@ def _answer(request: TurnRequest, outcome: _Outcome, cancel: Event) -> Iterator[
     answering = outcome.lap("match", matching)
     if choice.skill is not None and choice.match is not None:
         chosen = SkillChosen(skill=choice.skill.name, confidence=choice.confidence)
-        yield from _announced(chosen, _say(choice.skill.answer(query, choice.match, cancel), outcome, cancel), outcome)
+        with gate().outside() if query.writing else nullcontext():
+            yield from _announced(chosen, _say(choice.skill.answer(query, choice.match, cancel), outcome, cancel), outcome)
     if not outcome.skill:
         yield from _say(split_into_deltas(fallback_text(request.bot, query.locale)), outcome, cancel)
     outcome.lap("answer", answering)

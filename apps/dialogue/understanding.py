@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.dialogue.gate import gate
 from apps.dialogue.models import Bot
 from apps.retrieval.search.nearest import encode_question_if_possible, question_searches
 from apps.retrieval.selectors import scope_of
@@ -28,13 +29,15 @@ def understand(text: str, *, bot: Bot, turn: str, groups: tuple[str, ...] = (), 
     cleaned = clean_text(text)
     locale = guess_locale(cleaned) if has_letters(cleaned) else Locale(bot.locale)
     scope = scope_of(bot.kbs.all(), groups)
+    with gate().outside():
+        encoded = encode_question_if_possible(cleaned, question_searches(scope))
     return Query(
         text=cleaned,
         normalized=normalize(cleaned),
         locale=locale,
         scope=scope,
         turn=turn,
-        encoded=encode_question_if_possible(cleaned, question_searches(scope)),
+        encoded=encoded,
         history=history,
         writing=_writing(bot, locale),
     )

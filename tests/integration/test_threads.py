@@ -11,6 +11,7 @@ import pytest
 from channels.db import database_sync_to_async
 
 from apps.dialogue.models import Bot, Turn
+from qa_project import lifespan
 from qa_project.threads import ThreadedHandler
 from tests.skills import ScriptedSkill
 
@@ -109,3 +110,22 @@ async def test_alive_and_ready_and_in_numbers() -> None:
     ready = (await send("GET", "/readyz")).json()
     assert (ready["status"], ready["checks"]) == ("ok", {"database": "ok", "encoder": "ok", "generator": "cold"})
     assert "text/plain" in (await send("GET", "/metrics")).headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "encoder", "shares"),
+    [
+        ("auto", "workers.local.LocalEncoder", True),
+        ("auto", "workers.remote.RemoteEncoder", False),
+        ("on", "workers.remote.RemoteEncoder", True),
+        ("off", "workers.local.LocalEncoder", False),
+    ],
+)
+def test_threads_share_a_core_where_the_encoder_is_in_the_process(
+    configure: Callable, monkeypatch: pytest.MonkeyPatch, wanted: str, encoder: str, shares: bool
+) -> None:
+    configure(share_core=wanted, encoder_backend=encoder, redis_url="redis://elsewhere")
+    shared = list[bool]()
+    monkeypatch.setattr(lifespan, "share_core", lambda: shared.append(True))
+    lifespan.gather_threads()
+    assert bool(shared) == shares

@@ -9,6 +9,7 @@ from threading import Event
 import pytest
 
 from apps.accounts.permissions import ANYBODY, AccessRole, Caller
+from apps.dialogue.gate import gate
 from apps.dialogue.models import Bot, Conversation, Turn
 from apps.dialogue.streaming import TurnError, ask, rebuild_frames, run_turn, turn_log
 from apps.dialogue.turns import TurnRequest, answer_turn
@@ -239,3 +240,33 @@ def test_a_stopped_turn_gives_the_same_frames_again(bot: Bot, stop_after: int) -
     frames = told(bot, "年假有几天？", stop_after=stop_after)
     assert frames[-1]["stopped"] is True and len(frames) <= stop_after + 2
     assert list(rebuild_frames(Turn.objects.get())) == frames
+
+
+class Waiting(HashingEncoder):
+    """An encoder that says how many places of the gate were taken while it worked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[int] = []
+
+    def encode_query(self, text: str) -> EncodedQuery:
+        self.taken.append(len(gate()._inside))
+        return super().encode_query(text)
+
+
+def test_an_answer_in_one_piece_holds_a_place_but_not_while_it_waits_for_the_encoder(bot: Bot, add_skills: Callable) -> None:
+    encoder, answering = Waiting(), list[int]()
+    use_backend(get_settings().encoder_backend, encoder)
+    add_skills(ScriptedSkill([lambda: answering.append(len(gate()._inside)), TextDelta(text="said")], about="thread"))
+    assert ask(TurnRequest(bot=bot, caller=ANYBODY, text="which thread", streamed=False))["answer"] == "said"
+    assert (set(encoder.taken), answering) == ({0}, [1])
+    assert not gate()._inside
+
+
+def test_no_place_is_held_while_an_answer_is_being_written(bot: Bot, add_skills: Callable) -> None:
+    answering = list[int]()
+    add_skills(ScriptedSkill([lambda: answering.append(len(gate()._inside)), TextDelta(text="said")], about="thread"))
+    bot.document_answers = Bot.DocumentAnswers.GENERATE
+    ask(TurnRequest(bot=bot, caller=ANYBODY, text="which thread", streamed=False))
+    assert answering == [0]
+    assert not gate()._inside

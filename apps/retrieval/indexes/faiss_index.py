@@ -18,6 +18,7 @@ from apps.retrieval.indexes.large_part import BuildStopped
 from apps.retrieval.indexes.snapshot import SnapshotFolder
 from apps.retrieval.indexes.vector_view import VectorView, empty_view
 from core.config import get_settings
+from core.cores import anywhere
 from core.errors import IndexMismatch
 from core.native import give_back_memory
 from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArray, Hit, IndexState, Scope
@@ -177,6 +178,10 @@ class FaissIndex:
                 self._thread.start()
 
     def _maintain(self) -> None:
+        with anywhere():
+            self._build_what_is_due()
+
+    def _build_what_is_due(self) -> None:
         while True:
             kb = self._due.get()
             try:

@@ -18,6 +18,7 @@ from typing import Any
 
 from apps.retrieval.parsing.refusal import Reason
 from core.config import get_settings
+from core.cores import anywhere
 
 CHUNK_BYTES = 1 << 20
 _ROOT = Path(__file__).resolve().parents[3]
@@ -36,15 +37,16 @@ class Reader:
         # No setting and no secret of this process goes along.
         keep = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if key in os.environ}
         environment = {**keep, "PYTHONPATH": str(_ROOT), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "apps.retrieval.parsing.child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=_ROOT,
-            env=environment,
-            start_new_session=True,
-        )
+        with anywhere():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "apps.retrieval.parsing.child"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=_ROOT,
+                env=environment,
+                start_new_session=True,
+            )
 
     @property
     def pid(self) -> int:

@@ -33,7 +33,7 @@ from core.types import EncodedQuery, Filters, JSONDict, JSONValue, Scope, Search
 DEFAULT_K, MAX_K = 10, 100
 WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
 MAX_FACET_VALUES = 20
-PATIENCE_S = 0.25
+LEASE_S = 0.25
 MAX_FILTER_VALUES, MAX_VALUE_CHARS = 50, 200
 
 _MONTH, _DAY = re.compile(r"[0-9]{4}-[0-9]{2}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -134,7 +134,7 @@ def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -
 @cache
 def search_gate() -> Gate:
     """Where searches wait for their turn."""
-    return Gate(get_settings().match_threads or os.cpu_count() or 2, patience_s=PATIENCE_S)
+    return Gate(get_settings().match_threads or os.cpu_count() or 2, lease_s=LEASE_S)
 
 
 def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> SearchPage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from core.gate import Gate
 
 
@@ -15,7 +17,7 @@ def wait_for(seen: list[int], count: int) -> None:
 
 
 def test_places_go_to_who_has_waited_longest() -> None:
-    gate, waiting, order = Gate(1, patience_s=5), list[int](), list[int]()
+    gate, waiting, order = Gate(1, lease_s=5), list[int](), list[int]()
 
     def come(number: int) -> None:
         waiting.append(number)
@@ -36,7 +38,7 @@ def test_places_go_to_who_has_waited_longest() -> None:
 
 
 def test_as_many_as_there_are_places_work_at_a_time_and_places_come_back() -> None:
-    gate, inside, most = Gate(2, patience_s=5), set[int](), list[int]()
+    gate, inside, most = Gate(2, lease_s=5), set[int](), list[int]()
 
     def work(number: int) -> None:
         for _ in range(50):
@@ -52,22 +54,60 @@ def test_as_many_as_there_are_places_work_at_a_time_and_places_come_back() -> No
         thread.join()
     assert len(most) == 300
     assert max(most) <= 2
-    assert gate._free == 2
+    assert not gate._inside
 
 
-def test_who_has_waited_too_long_goes_in_and_gives_no_place_back() -> None:
-    gate = Gate(1, patience_s=0.01)
+def test_who_works_longer_than_a_place_is_lent_for_loses_it_to_the_next_and_gives_nothing_back() -> None:
+    gate, order = Gate(1, lease_s=0.01), list[str]()
+
+    def come() -> None:
+        with gate.held():
+            order.append("next")
+
+    with gate.held():
+        thread = threading.Thread(target=come)
+        thread.start()
+        thread.join(10)
+        order.append("slow")
+    assert order == ["next", "slow"]
+    assert not gate._inside
+
+
+def test_a_thread_that_is_inside_needs_no_second_place() -> None:
+    gate = Gate(1, lease_s=60)
     with gate.held():
         with gate.held():
-            assert gate._free == 0
-        assert gate._free == 0
-    assert gate._free == 1
+            assert len(gate._inside) == 1
+        assert len(gate._inside) == 1
+    assert not gate._inside
+
+
+def test_who_waits_for_something_else_makes_room_and_queues_again_afterwards() -> None:
+    gate, order = Gate(1, lease_s=60), list[str]()
+
+    def come() -> None:
+        with gate.held():
+            order.append("other")
+
+    with gate.held():
+        thread = threading.Thread(target=come)
+        thread.start()
+        with gate.outside():
+            thread.join(10)
+        order.append("back")
+        assert len(gate._inside) == 1
+    assert order == ["other", "back"]
+
+
+def test_outside_is_nothing_to_a_thread_without_a_place() -> None:
+    gate = Gate(1, lease_s=60)
+    with gate.outside():
+        assert not gate._inside
+    assert not gate._inside
 
 
 def test_a_failure_inside_gives_the_place_back() -> None:
-    gate = Gate(1, patience_s=5)
-    try:
-        with gate.held():
-            raise ValueError("inside")
-    except ValueError:
-        assert gate._free == 1
+    gate = Gate(1, lease_s=5)
+    with pytest.raises(ValueError, match="inside"), gate.held():
+        raise ValueError("inside")
+    assert not gate._inside

@@ -75,13 +75,13 @@ def end_process(status: int) -> None:
 
 
 def uvicorn_config(qa: Settings) -> uvicorn.Config:
-    """How the web server runs: the fast parser and loop, small frames, few seconds to finish what is under way."""
+    """How the web server runs: the fast parser and loop, whole responses, small frames, few seconds to finish what is under way."""
     return uvicorn.Config(
         "qa_project.asgi:application",
         host=qa.host,
         port=qa.port,
         loop="uvloop",
-        http="httptools",
+        http="qa_project.http_protocol:JoiningProtocol",
         ws="websockets-sansio",
         ws_max_size=WS_MAX_BYTES,
         lifespan="on",
