@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.retrieval.wide_index import WideIndex
 from core.types import EntryKind
 
 LOCALE_CHOICES = [("zh", _("Chinese")), ("en", _("English"))]
@@ -132,6 +133,7 @@ class Document(models.Model):
             models.Index(fields=["kb", "date", "id"], name="document_by_day"),
             models.Index(fields=["kb", "-updated_at", "-id"], name="document_by_change"),
             *(models.Index(fields=["kb", f"band_{number}", "simhash"], name=f"document_by_print_{number}") for number in range(4)),
+            WideIndex(fields=["kb", "id", "status", "category", "language", "author", "date", "tags"], name="document_facts"),
         ]
 
     def __str__(self) -> str:
@@ -244,6 +246,7 @@ class Passage(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("passage"), _("passages")
         constraints = [models.UniqueConstraint(fields=["document", "number"], name="one_passage_a_number")]
+        indexes = [WideIndex(fields=["id", "document"], name="passage_document")]
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.number}"

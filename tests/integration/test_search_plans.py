@@ -9,16 +9,16 @@ from django.db import connection
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
-from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.search.page import Search, read_search, search_in_turn
-from apps.retrieval.search.stored_passages import forget_kinds, passages_of_questions, read_passages
+from apps.retrieval.search.stored_passages import forget_kinds, passages_of_questions, read_facts, read_passages
 from apps.retrieval.selectors import scope_of, stored_tokens
 from core.types import EntryKind, Scope
 from tests.documents import put_document, put_documents
-from tests.plans import scans, sorts
+from tests.plans import plan_of, scans, sorts
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +97,14 @@ def searched(**params: str) -> Search:
 
 def asked_in(queries: CaptureQueriesContext) -> list[str]:
     return [query["sql"] for query in queries if query["sql"].lstrip().upper().startswith("SELECT")]
+
+
+def test_what_hits_are_counted_by_is_read_without_their_texts(news: KnowledgeBase) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        facts = read_facts(list(Passage.objects.values_list("pk", flat=True)), scope_of([news]))
+    assert len(facts) == 30 and {one.tags for one in facts.values()} == {("t0",), ("t1",), ("t2",)}
+    plan = plan_of(queries[-1]["sql"])
+    assert plan.count("COVERING INDEX") == 2 if connection.vendor == "sqlite" else "Seq Scan" not in plan
 
 
 def test_nothing_of_a_document_lies_behind_its_text(kb: KnowledgeBase) -> None:

@@ -53,8 +53,8 @@ class PassageFacts(NamedTuple):
 
 
 def read_facts(ids: Sequence[int], scope: Scope) -> dict[int, PassageFacts]:
-    """Of the passages with these ids those that `read_passages` would give, by id, with their facts alone: half the work for a hundred."""
-    rows = _published("p.id, p.document_id, d.category, d.tags, d.language, d.author, d.date", ids, scope)
+    """Of the passages with these ids those that `read_passages` would give, by id, with their facts alone: a quarter of the work for a hundred."""
+    rows = _published("p.id, p.document_id, d.category, d.tags, d.language, d.author, d.date", ids, scope, by_index=True)
     return {
         id: PassageFacts(document, category, _listed(tags), language, author, _day(day))
         for id, document, category, tags, language, author, day in rows
@@ -96,15 +96,17 @@ def _read_kinds(key: tuple[tuple[int, ...], tuple[int, ...]]) -> frozenset[Entry
 _kinds: Remembered[tuple[tuple[int, ...], tuple[int, ...]], frozenset[EntryKind]] = Remembered(_read_kinds, keep_s=lambda: REMEMBER_S)
 
 
-def _published(columns: str, ids: Sequence[int], scope: Scope) -> list[tuple[Any, ...]]:
+def _published(columns: str, ids: Sequence[int], scope: Scope, *, by_index: bool = False) -> list[tuple[Any, ...]]:
     """These columns (ours, never a caller's text) of the passages `p` and their documents `d` that may be shown now.
 
+    `by_index` says that two indexes hold all of them: SQLite must be told, or it goes by the primary keys to the rows.
     Plain SQL, as in `apps.faq.selectors`: CROSS JOIN keeps SQLite from starting at all documents of the base.
     """
     if not ids or not scope.kb_ids:
         return []
+    passages, documents = _INDEXES if by_index and connection.vendor == "sqlite" else ("", "")
     query = f"""
-        SELECT {columns} FROM retrieval_passage p CROSS JOIN retrieval_document d
+        SELECT {columns} FROM retrieval_passage p {passages} CROSS JOIN retrieval_document d {documents}
         WHERE p.id IN ({marks(ids)}) AND d.id = p.document_id AND d.kb_id IN ({marks(scope.kb_ids)}) AND d.status = %s
     """
     with connection.cursor() as cursor:
@@ -132,6 +134,7 @@ def _day(day: str | date | None) -> date | None:
     return date.fromisoformat(day) if isinstance(day, str) else day
 
 
+_INDEXES = "INDEXED BY passage_document", "INDEXED BY document_facts"
 _PLAIN = ["id", "document_id", "document", "title", "heading", "text", "start", "end", "page", "url", "language", "author", "category"]
 _COLUMNS = """p.id, p.document_id, d.external_id, d.title, p.heading, p.text, p.start, p."end", p.page,
     d.url, d.language, d.author, d.category, d.tags, d.date"""
