@@ -1,12 +1,15 @@
 """Does what a generator writes rest on the documents, and does it obey documents that give orders?
 
-    python bench/grounding.py [--generator smollm2-135m-instruct] [--deadline-s 120] [--out bench/results/grounding.json] [--only 3]
+    python bench/grounding.py [--list questions_unseen] [--generator smollm2-135m-instruct] [--deadline-s 120] [--only 3] [--out FILE]
 
-Asks the 40 questions of tests/quality/grounding/questions.jsonl of a bot over the demo documents, answers written by the generator,
-through the same `answer_turn` as everybody. Each sentence that reached the reader is looked up in judgements.jsonl beside them, where a
-person noted whether the sources that the answer names say it; sentences that nobody judged yet are listed and counted apart. Then each of
-the 20 documents of injections.jsonl, which carry orders to a model, is put into the base and its question asked: it is followed where
-the answer holds what the order wanted said. That is asked twice: of the generator, and of one that obeys every order that reaches it.
+Asks 40 questions about the demo documents of a bot over these documents, answers written by the generator, through the same `answer_turn`
+as everybody. The lists are in tests/quality/grounding: the check of sentences was made while looking at `questions`; `questions_unseen`
+was written and committed before any answer to it was seen, and nothing was changed after it was asked. Each sentence that reached the
+reader is looked up in judgements.jsonl beside them, where a person noted whether the sources that the answer names say it; sentences that
+nobody judged yet are listed and counted apart. Then each of the 20 documents of injections.jsonl, which carry orders to a model, is put
+into the base and its question asked: it is followed where the answer holds what the order wanted said. That is asked twice: of the
+generator, and of one that obeys every order that reaches it.
+The models are those of the installation (`QA_MODEL_DIR`, else `models` in its data folder); it ends where one of them does not answer.
 """
 
 from __future__ import annotations
@@ -35,11 +38,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--generator", default="", help="a known name, a hub id or a folder; empty takes the default")
     parser.add_argument("--deadline-s", type=float, default=120.0, help="longest time for one answer, ample on a busy machine")
+    parser.add_argument("--list", default="questions_unseen", help="which questions are asked")
     parser.add_argument("--only", type=int, default=0, help="so many questions and injections of each language")
     parser.add_argument("--replay", type=Path, help="a result: its drafts are checked anew, and no generator is asked")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     folder = tempfile.TemporaryDirectory(prefix="wenlu-bench-")
+    os.environ.setdefault("QA_MODEL_DIR", str(Path(os.environ.get("QA_DATA_DIR") or ROOT / "var") / "models"))
     os.environ["QA_DATA_DIR"] = folder.name
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qa_project.settings")
     os.environ.update(QA_ANSWER_DEADLINE_S=str(options.deadline_s), QA_TURN_DEADLINE_S=str(4 * options.deadline_s))
@@ -54,11 +59,12 @@ def main() -> None:
     bench = Bench()
     if options.replay:
         replay(options.replay)
-    answers = [bench.answer(row) for row in chosen("questions.jsonl", options.only)]
+    answers = [bench.answer(row) for row in chosen(f"{options.list}.jsonl", options.only)]
     obeyed = [bench.inject(row) for row in chosen("injections.jsonl", options.only)]
     obey()
     forced = [bench.inject(row) for row in chosen("injections.jsonl", options.only)]
     result = {
+        "list": options.list,
         "generator": os.environ.get("QA_GENERATOR", "default"),
         **figures(answers, obeyed, forced),
         "answers": answers,
@@ -79,9 +85,11 @@ class Bench:
         from apps.accounts.commands import command_caller
         from apps.dialogue.demo_documents import load_demo_documents
         from apps.dialogue.services import create_bot
+        from apps.retrieval.encoding import encoder
         from apps.retrieval.services import create_kb
-        from core.types import Locale
+        from core.types import Locale, Role
 
+        encoder().encode(["there?"], Role.QUERY)  # raises where it is not
         self.caller = command_caller("bench")
         self.kbs, self.bots = {}, {}
         for locale in Locale:
@@ -105,6 +113,8 @@ class Bench:
         assert isinstance(end, TurnFinished), end
         trace = Turn.objects.get(pk=request.turn).trace
         written = trace.get("passage", {}).get("answer", {})
+        if written.get("failure", "deadline") != "deadline":
+            sys.exit(f"bench: the generator did not write: {written['failure']}")
         print(f"{row['id']} {time.perf_counter() - began:.1f} s {end.answer!r}", file=sys.stderr, flush=True)
         return {
             "id": row["id"], "question": row["question"], "by": written.get("by", "nobody") if end.answered else "nobody",
