@@ -5,7 +5,7 @@ A record lives for `ALIVE_S` after its worker's last heartbeat: Redis forgets th
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 import orjson
@@ -101,8 +101,15 @@ def read_workers(client: RedisClient) -> list[WorkerRecord]:
 
 
 def _record(row: bytes) -> WorkerRecord:
-    fields = orjson.loads(row)
-    return WorkerRecord(**{**fields, "models": tuple(ServedModel(**model) for model in fields["models"])})
+    """The record. What a worker of a later version says beyond this one's fields is left out: versions meet while one is rolled out."""
+    said = orjson.loads(row)
+    models = tuple(ServedModel(**_known(ServedModel, model)) for model in said["models"])
+    return WorkerRecord(**{**_known(WorkerRecord, said), "models": models})
+
+
+def _known(kind: type[WorkerRecord | ServedModel], said: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in said.items() if name in names}
 
 
 def _key(worker_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import orjson
 import pytest
 import redis
 
@@ -54,6 +55,15 @@ def test_what_workers_say_is_what_is_read_oldest_first(use_redis: Callable[[str]
     assert workers_alive() == [old, new]
     remove_worker(client, "b")
     assert workers_alive() == [new]
+
+
+def test_what_a_worker_of_a_later_version_adds_is_passed_over(use_redis: Callable[[str], redis.Redis]) -> None:
+    client, here = use_redis(redis_url(12)), record("a", 100.0)
+    write_worker(client, here)
+    said = orjson.loads(client.get("wenlu:worker:a"))
+    said["models"][0]["mood"] = said["mood"] = "fine"
+    client.set("wenlu:worker:a", orjson.dumps(said))
+    assert workers_alive() == [here]
 
 
 def test_a_worker_that_says_no_more_is_forgotten(use_redis: Callable[[str], redis.Redis], monkeypatch: pytest.MonkeyPatch) -> None:
