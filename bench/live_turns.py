@@ -64,6 +64,8 @@ class Target:
 @contextmanager
 def target(webs: tuple[str, str]) -> Iterator[Target]:
     """A bot of each language and a key, which go in the end."""
+    from django.db.models import Model
+
     from apps.accounts.commands import command_caller
     from apps.accounts.keys import create_key
     from apps.accounts.permissions import AccessRole
@@ -72,20 +74,21 @@ def target(webs: tuple[str, str]) -> Iterator[Target]:
     from apps.retrieval.services import create_kb
     from core.types import Locale
 
-    caller, made, slugs = command_caller("bench"), [], {}
-    key, text = create_key(name="bench", role=AccessRole.ADMIN)
+    caller, run, slugs = command_caller("bench"), f"bench-{secrets.token_hex(3)}", {}
+    key, text = create_key(name=run, role=AccessRole.ADMIN)
+    made: list[Model] = [key]
     for locale in Locale:
-        slug = slugs[str(locale)] = f"bench-{locale}-{secrets.token_hex(3)}"
+        slug = slugs[str(locale)] = f"{run}-{locale}"
         kb = create_kb(slug=slug, name=slug, locale=locale, caller=caller)
         load_demo_documents(kb, locale, caller)
         bot = create_bot(slug=slug, name="Clearbrook", kbs=[kb], caller=caller, document_answers="generate")
         bot.threshold = 0.02  # every question is to reach the generator
         bot.save()
-        made += [bot, kb]
+        made += [kb, bot]
     try:
         yield Target(webs=webs, key=text, bots=slugs)
     finally:
-        for row in (*made, key):
+        for row in reversed(made):
             row.delete()
 
 
