@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.retrieval.grounding.prompt import PromptSource, choose_sources, messages_for
-from apps.retrieval.grounding.support import Evidence, Verdict, fallback, is_denial, load_support, names_in, numbers_in
+from apps.retrieval.grounding.support import Evidence, Verdict, fallback, is_denial, load_support, names_in, numbers_in, places_of
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.stored_passages import StoredPassage
 from core.types import Locale, Writing
@@ -47,6 +47,20 @@ def test_a_sentence_is_supported_where_one_place_says_all_of_it(sentence: str, v
     found = Evidence(sources(LEAVE, PRICES)).check(sentence)
     assert found.verdict is verdict
     assert verdict is not Verdict.SUPPORTED or found.source == source
+
+
+GUIDE = "The first day\n\nCome to reception and ask for HR.\n\nParking\n\nVisitors park in the basement.\n\n第一周\n\n周五之前定好目标。"
+
+
+@pytest.mark.parametrize("heading", ["The first day", "The first day.", "Parking of the first day", "第一周"])
+def test_a_heading_in_the_middle_of_a_source_states_nothing(heading: str) -> None:
+    assert Evidence(sources(GUIDE)).check(heading).verdict is not Verdict.SUPPORTED
+
+
+def test_what_stands_under_a_heading_is_said_of_it_and_of_no_other() -> None:
+    first, second, _ = places_of(sources(GUIDE)[0])
+    assert first.headed == {"handbook", "first", "day"} and second.headed == {"handbook", "park"}
+    assert Evidence(sources(GUIDE)).check("Visitors park in the basement.").verdict is Verdict.SUPPORTED
 
 
 def test_of_two_sources_that_say_it_the_one_that_is_named_counts() -> None:
