@@ -92,7 +92,7 @@ def read_hits(text: str, encoded: EncodedQuery | None, scope: Scope, hits: Seque
 
 
 def answer_of(reading: Reading) -> str:
-    """The sentences as one text: those of one passage as they follow each other, another passage in a line of its own."""
+    """The sentences as one text: those of one passage as they follow each other, its paragraphs and other passages in lines of their own."""
     text = ""
     for place, sentence in enumerate(reading.sentences):
         before = reading.sentences[place - 1] if place else None
@@ -138,6 +138,8 @@ def _between(before: Sentence | None, sentence: Sentence) -> str:
     gap = sentence.hit.passage.text[before.end : sentence.start]
     if gap.strip():
         return " … "
+    if "\n" in gap:
+        return "\n"
     return "" if guess_locale(sentence.text) is Locale.ZH else " "
 
 

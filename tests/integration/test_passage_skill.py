@@ -103,3 +103,11 @@ def test_chinese_sentences_are_joined_without_blanks(kb: KnowledgeBase) -> None:
     query = query_of(kb, text)
     reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
     assert answer_of(reading) == "员工每年有十天年假。未休的年假在三月失效。"
+
+
+def test_sentences_of_two_paragraphs_are_not_glued_together(kb: KnowledgeBase) -> None:
+    put_documents(kb, 假期="年假安排在年底。\n\n未休的年假在三月失效。")
+    text = "未休的年假什么时候失效"
+    query = query_of(kb, text)
+    reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
+    assert answer_of(reading) == "年假安排在年底。\n未休的年假在三月失效。"
