@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from functools import partial
 
 import orjson
 import redis
@@ -65,7 +66,8 @@ class Dispatcher:
         now = time.monotonic()
         entry = Waiting(call, role, priority, now, now + timeout_s)
         self._outbox.add(entry)
-        entry.future.add_done_callback(lambda future: self._outbox.forget(entry, cancelled=True) if future.cancelled() else None)
+        # by the call's id: the entry itself would make a cycle, in which its reply stays in memory until the next collection
+        entry.future.add_done_callback(partial(self._withdraw, call.id))
         return entry.future
 
     def cancel(self, ids: Sequence[str]) -> bool:
@@ -195,7 +197,13 @@ class Dispatcher:
         self._patient_until = time.monotonic() + ALIVE_S
         self._resend(lambda entry, now: True, "redis restarted")
 
-    # in either
+    # in any
+
+    def _withdraw(self, call_id: str, future: Future[Row]) -> None:
+        """Nobody waits for a call that was cancelled."""
+        entry = self._outbox.find(call_id)
+        if entry is not None and future.cancelled():
+            self._outbox.forget(entry, cancelled=True)
 
     def _resend(self, is_due: Callable[[Waiting, float], bool], reason: str) -> None:
         now = time.monotonic()
