@@ -15,7 +15,7 @@ from torch import Tensor
 from core.errors import ConfigurationError
 from core.types import FloatArray, Role
 from workers.bert import LeanBert, is_lean
-from workers.bert_pass import finish_pass, padding_of
+from workers.bert_pass import finish_pass, padding_of, round_up
 from workers.device import choose_device, choose_dtype, set_threads
 from workers.sentence_model import Pooling, SentenceModel, read_sentence_model
 from workers.tokens import TextTokenizer, TokenizedText
@@ -82,6 +82,14 @@ class TorchEncoder:
         if not wants_tokens:
             return [Encoded(vector, None) for vector in vectors]
         return [Encoded(vectors[row], tokens[row, text.start : text.end] if text.wants_tokens else None) for row, text in enumerate(texts)]
+
+    def texts_of_every_length(self, max_tokens: int) -> list[TokenizedText]:
+        """One text for each number of rows that a pass on a CPU has, up to `max_tokens`; the kernels of each are compiled when it first comes."""
+        longest = min(max_tokens, self._model.max_tokens)
+        return [
+            TokenizedText(ids=[0] * rows, start=0, end=0)
+            for rows in sorted({min(round_up(tokens), longest) for tokens in range(1, longest + 1)})
+        ]
 
     def encode(self, texts: Sequence[str], role: Role, *, max_tokens: int = 2048) -> FloatArray:
         """float32[n, dim] with unit rows, sorted by length into batches of `max_tokens` padded tokens; for one thread alone."""

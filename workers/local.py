@@ -15,7 +15,7 @@ from core.errors import ModelUnavailable
 from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest
 from core.types import EncodedQuery, FloatArray, Priority, Role
-from workers.batching import Batcher, limits_for, results_of, submit_all
+from workers.batching import CPU_BATCH_TOKENS, Batcher, limits_for, results_of, submit_all
 from workers.chunks import TextStream
 from workers.device import choose_device, is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache
@@ -45,7 +45,10 @@ class LocalEncoder:
         self._model = LoadedOnce("encoder", lambda: _load(self._settings), free=lambda loaded: loaded[1].close())
 
     def load(self) -> None:
-        """Loads the model now and runs one text through it, so that the first question is as fast as the others."""
+        """Loads the model now and runs texts of every length through it, so that the first question is as fast as the others."""
+        encoder, batcher = self._model.get()
+        for text in encoder.texts_of_every_length(CPU_BATCH_TOKENS) if encoder.device.type == "cpu" else ():
+            batcher.call(text)
         self.encode_tokens(["warm up"], Role.QUERY)
 
     def close(self) -> None:

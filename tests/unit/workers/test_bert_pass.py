@@ -52,3 +52,11 @@ def test_batches_of_many_shapes_share_few_kernels(tiny_folder: Path, precision: 
             encoder.forward([TokenizedText(ids=[5] * tokens, start=0, end=tokens)] * texts)
     assert met.rows == {round_up(count) for count in counts}
     assert len(met.rows) < len(counts) / 2
+
+
+def test_what_a_worker_runs_at_its_start_leaves_nothing_to_compile(tiny_folder: Path) -> None:
+    encoder = TorchEncoder(tiny_folder, device="cpu", precision="fp32", threads=1)
+    with LinearLayers() as met:
+        for text in encoder.texts_of_every_length(max_tokens=32):
+            encoder.forward([text])
+    assert met.rows == {round_up(tokens) for tokens in range(1, 33)}
