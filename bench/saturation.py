@@ -41,7 +41,7 @@ CACHED = 500
 CONCURRENCY = 8  # threads come as they are needed: with few of them all are there, with their connections, within the warm-up
 SAMPLE_S = 5.0
 WARM_UP_S = 120.0
-FILLING_CALLS = 8  # of four long passages, from each caller: more than the 64 MiB of token vectors that each worker keeps
+FILLING_CALLS = 4  # of four long passages, from each caller: more than the 64 MiB of token vectors that each worker keeps
 MAX_GROWTH_A_MINUTE = {"memory_mb": 0.3, "threads": 0.5, "connections": 0.5, "files": 0.5}
 WORDS = [
     "password",
@@ -104,7 +104,7 @@ class Callers:
             self.counts[outcome] += 1
 
     def _fill(self, chance: random.Random) -> None:
-        self._reranker.score(sentence(chance, 6), [sentence(chance, 80) for _ in range(4)])
+        self._reranker.score(sentence(chance, 6), [sentence(chance, 200) for _ in range(4)])
 
     def _ask(self, chance: random.Random) -> None:
         self._encoder.encode_query(sentence(chance, 12))
