@@ -1,4 +1,4 @@
-"""Who answers a question: every skill makes its claim, the first sure one speaks, else the surest that is accepted."""
+"""Who answers a question: skills make their claims in order until one is sure, which speaks; else the surest that is accepted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def skills() -> tuple[Skill, ...]:
 def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill] | None = None) -> Choice:
     """Asks each skill for its claim; the first that is `SURE` answers, else the surest. `threshold` replaces the fitted ones where the bot sets it.
 
-    A skill that fails is left out, said so in the trace and marked as degraded: the others still answer.
+    Those after a sure one are not asked, and the trace has nothing of them: what they said would change nothing. A skill that fails is left out, said so in the trace and marked as degraded: the others still answer.
     """
     claims: list[tuple[Skill, Match]] = []
     trace: JSONDict = {}
@@ -59,9 +59,10 @@ def choose_skill(query: Query, *, threshold: float | None, among: Sequence[Skill
         if match is not None:
             claims.append((skill, match))
             trace[skill.name] = {"confidence": round(match.confidence, 4), "accepted": _accepts(match, threshold), **match.why}
+            if match.confidence >= SURE and _accepts(match, threshold):
+                break
     accepted = [claim for claim in claims if _accepts(claim[1], threshold)]
-    sure = (claim for claim in accepted if claim[1].confidence >= SURE)
-    best = next(sure, None) or max(accepted or claims, key=lambda claim: claim[1].confidence, default=None)
+    best = max(accepted or claims, key=lambda claim: claim[1].confidence, default=None)
     return Choice(
         skill=best[0] if best and accepted else None,
         match=best[1] if best and accepted else None,

@@ -125,9 +125,9 @@ def test_an_answer_over_the_deadline_fails_with_what_was_said(bot: Bot, configur
 
 
 def test_a_broken_skill_is_left_out_and_degrades(bot: Bot, add_skills: Callable) -> None:
-    add_skills(ScriptedSkill([], name="broken", fails=True))
-    end = finished(turn_of(bot, "When is payday?"))
-    assert (end.answer, end.skill, end.degraded) == ("Friday.", "faq", True)
+    add_skills(ScriptedSkill([], name="broken", fails=True), ScriptedSkill([TextDelta(text="On Mars.")], about="Martian"))
+    end = finished(turn_of(bot, "Where do Martian cats sleep?"))
+    assert (end.answer, end.skill, end.degraded) == ("On Mars.", "scripted", True)
     assert Turn.objects.get().trace["broken"] == {"failed": True}
 
 

@@ -32,6 +32,18 @@ def test_the_first_sure_skill_speaks_else_the_surest(first: float, second: float
     assert choice.skill is not None and choice.skill.name == speaks
 
 
+def test_nobody_is_asked_after_a_sure_claim() -> None:
+    among = [Claiming("first", 0.7), Claiming("second", 0.9), Claiming("third", 0.99)]
+    choice = choose_skill(QUERY, threshold=None, among=among)
+    assert choice.skill is among[1]
+    assert list(choice.trace) == ["first", "second"]
+
+
+def test_a_sure_claim_below_the_bots_threshold_lets_the_others_speak() -> None:
+    among = [Claiming("first", 0.85), Claiming("second", 0.97)]
+    assert choose_skill(QUERY, threshold=0.95, among=among).skill is among[1]
+
+
 def test_a_sure_claim_that_is_not_accepted_does_not_speak() -> None:
     among = [Claiming("first", 0.95, accepted=False), Claiming("second", 0.6)]
     choice = choose_skill(QUERY, threshold=None, among=among)
