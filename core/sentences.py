@@ -15,6 +15,9 @@ _WORD = re.compile(r"[^\W\d_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af
 _DIGIT = re.compile(r"\d")
 _SYMBOL = re.compile(r"[^\w\s]|_")
 _LONG_WORD = 6
+_BLANK_LINE = "\n\n"
+_CLOSING = "。！？!?；;.…:：”’」』)）]\"'"
+_MAX_HEADING_CHARS = 80
 
 
 def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -29,6 +32,12 @@ def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
         yield from _trimmed(text, start, found.end())
         start = found.end()
     yield from _trimmed(text, start, len(text))
+
+
+def is_heading(text: str, start: int, end: int) -> bool:
+    """Whether `text[start:end]` stands alone between blank lines, before other text, and does not end as a sentence does."""
+    alone = (start == 0 or text.endswith(_BLANK_LINE, 0, start)) and text.startswith(_BLANK_LINE, end)
+    return alone and text[end - 1] not in _CLOSING and end - start <= _MAX_HEADING_CHARS
 
 
 def estimate_tokens(text: str) -> float:

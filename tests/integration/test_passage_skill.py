@@ -111,3 +111,13 @@ def test_sentences_of_two_paragraphs_are_not_glued_together(kb: KnowledgeBase) -
     query = query_of(kb, text)
     reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
     assert answer_of(reading) == "年假安排在年底。\n未休的年假在三月失效。"
+
+
+def test_a_heading_is_no_answer(kb: KnowledgeBase) -> None:
+    put_documents(
+        kb, guide="Warranty and repair of the kettle\n\nIt is covered for two years.\n\nDelivery\n\nThe courier calls before he comes."
+    )
+    text = "Warranty and repair of the kettle?"
+    query = query_of(kb, text)
+    reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
+    assert answer_of(reading) == "It is covered for two years. … The courier calls before he comes."

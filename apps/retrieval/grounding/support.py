@@ -19,7 +19,6 @@ from itertools import pairwise
 
 import rjieba
 
-from apps.retrieval.documents.chunking import BETWEEN_BLOCKS
 from apps.retrieval.encoding import encoder
 from apps.retrieval.grounding.orders import is_order
 from apps.retrieval.grounding.prompt import QuotedText
@@ -27,14 +26,13 @@ from apps.retrieval.indexes.analysis import CHINESE_PARTICLES, ENGLISH_STOP_WORD
 from apps.retrieval.query_layer.numbers import in_figures
 from apps.retrieval.token_vectors import weights_of
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded
-from core.sentences import sentence_spans
+from core.sentences import is_heading, sentence_spans
 from core.text import guess_locale
 from core.types import FloatArray, JSONDict, JSONValue, Locale, Role
 
 log = logging.getLogger(__name__)
 
 FEWEST = 2  # words and numbers of a sentence: one alone states nothing
-MAX_HEADING_CHARS = 80
 COMPARED = 3  # places with the most of a sentence's words, whose meaning is compared
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CODE_OR_NUMBER = re.compile(r"\b[a-z]{1,4}-?\d+[a-z]?\b|(?<![a-z])\d+(?:[.,:]\d+)*")
@@ -50,7 +48,6 @@ _SAYING_LITTLE = CHINESE_PARTICLES | frozenset(
     ["是", "您", "你", "我", "请", "会", "要", "就", "也", "都", "可以", "可", "和", "与", "或", "及", "在"]
 )
 _CLAUSE_END = re.compile(r"[,，、;；。.:：!?！？()（）…\n]+(?=\s|$|[^\x00-\x7f])")
-_STATED = "。！？!?；;.…:：”’」』)）]\"'"
 _MORE = re.compile(r"(?<=[特分级类个性区])别|非常")
 
 
@@ -163,18 +160,12 @@ def places_of_text(text: str, *, source: int = 1, head: str = "") -> list[Place]
     """The same of a text by itself. A heading within it states nothing: what follows stands under it."""
     found, before, under = [], "", head
     for start, end in sentence_spans(text):
-        if _is_heading(text, start, end):
+        if is_heading(text, start, end):
             before, under = "", f"{head}\n{text[start:end]}"
             continue
         found.append(_place(text[start:end], before, source, under))
         before = text[start:end]
     return found
-
-
-def _is_heading(text: str, start: int, end: int) -> bool:
-    """Whether a line stands alone before other blocks, as headings do in the middle of a passage, and does not end as a sentence does."""
-    alone = (start == 0 or text[:start].endswith(BETWEEN_BLOCKS)) and text.startswith(BETWEEN_BLOCKS, end)
-    return alone and text[end - 1] not in _STATED and end - start <= MAX_HEADING_CHARS
 
 
 def _place(text: str, before: str, source: int, head: str) -> Place:

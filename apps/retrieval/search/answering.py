@@ -17,7 +17,7 @@ from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.token_vectors import TokenProjection
 from core.maxsim import unit_rows
-from core.sentences import estimate_tokens, sentence_spans
+from core.sentences import estimate_tokens, is_heading, sentence_spans
 from core.types import FloatArray
 
 READ = 3  # passages that sentences are taken from
@@ -84,8 +84,12 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
 
 
 def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
-    """The best sentences that are no orders to a model: what is shown, and what tells how sure it is, rests on these alone."""
-    return list(islice((one for one in ordered if not follows_order(one.hit.passage.text, one.start, one.end)), SHOWN))
+    """The best that are neither headings nor orders to a model: what is shown, and what tells how sure it is, rests on these alone."""
+    return list(islice((one for one in ordered if _says_something(one.hit.passage.text, one.start, one.end)), SHOWN))
+
+
+def _says_something(text: str, start: int, end: int) -> bool:
+    return not is_heading(text, start, end) and not follows_order(text, start, end)
 
 
 def _lag(read: Sequence[PassageHit], place: int) -> float:
