@@ -55,7 +55,7 @@ def round_up(rows: int) -> int:
     """How many rows the linear layers get for `rows` tokens: a question's own up to 32, else at most an eighth more.
 
     oneDNN compiles each layer anew for each number of rows, in ten milliseconds a pass, and keeps half a MiB of it. Of these
-    numbers there are 64 up to 512; a process that meets all of them keeps and compiles nothing more (core.native).
+    numbers there are 64 up to 512; a process that met all of them compiles no linear layer any more (core.native).
     """
     if rows <= 32:
         return rows

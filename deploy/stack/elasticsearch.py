@@ -14,7 +14,8 @@ from deploy.stack.users import give_folder, unprivileged_user
 # A script that takes --port, --data and --heap, leaves a node running and its process id in DATA/pid. No QA_ name: no server reads it.
 START_SCRIPT = "WENLU_ELASTICSEARCH_START"
 HEAP = "512m"
-# Java's second compiler takes what is ten times as hot as by default: a node is up after 4.8 seconds of CPU, not 7.9, and what searches run is compiled all the same.
+# Java's second compiler takes what is ten times as hot as by default: one start took 4.8 seconds of CPU, two by default 7.7 and 7.9.
+# What it costs searches until their code is hot was not measured.
 _COMPILE_LATER = "-XX:Tier4InvocationThreshold=50000 -XX:Tier4MinInvocationThreshold=6000 -XX:Tier4CompileThreshold=150000 -XX:Tier4BackEdgeThreshold=400000"
 
 
