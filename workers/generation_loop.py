@@ -31,6 +31,8 @@ from workers.sampling import Sampler
 NAME = "generator"
 LIVE_PER_BULK = 8
 WORTH_WAITING_TOKENS = 64
+STEP_S = 0.25  # longest time for a step with new prompts: a stop, and every text being written, waits for its end
+LEAST_PREFILL_TOKENS = 32
 
 
 class Model(Protocol):
@@ -98,6 +100,7 @@ class GenerationLoop:
         self._running: list[_Text] = []  # by row of the cache
         self._live_in_a_row = 0
         self._text_s = 1.0
+        self._stretch = model.prefill_tokens
         self._changed = threading.Condition()
         self._ended: ModelUnavailable | None = None
         self._thread = threading.Thread(target=self._loop, name=f"generation-{NAME}", daemon=True)
@@ -211,8 +214,9 @@ class GenerationLoop:
         return coming >= WORTH_WAITING_TOKENS + self._cache.longest_shared(text.ids)[1]
 
     def _step(self) -> None:
-        """One pass: the next token of every text, and up to `prefill_tokens` of new prompts."""
-        texts, pieces, left = [], [], self._model.prefill_tokens
+        """One pass: the next token of every text, and a stretch of new prompts."""
+        texts, pieces, left = [], [], self._stretch
+        began = time.monotonic()
         for text in self._running:
             pending = len(text.ids) - text.computed
             if pending > 1 and left <= 0:
@@ -224,6 +228,15 @@ class GenerationLoop:
         for text, last in self._advance(texts, pieces):
             self._leave(text)
             text.stream.put(last)
+        self._stretch = self._next_stretch(self._stretch - left, time.monotonic() - began)
+
+    def _next_stretch(self, read: int, took_s: float) -> int:
+        """Tokens of new prompts for the next step, after one that read so many: half where it took too long, twice where it was quick."""
+        if took_s > STEP_S and 2 * read >= self._stretch:
+            return max(self._stretch // 2, min(LEAST_PREFILL_TOKENS, self._model.prefill_tokens))
+        if took_s < STEP_S / 2 and read >= self._stretch:
+            return min(2 * self._stretch, self._model.prefill_tokens)
+        return self._stretch
 
     def _advance(self, texts: list[_Text], pieces: list[Piece]) -> list[tuple[_Text, Chunk | QAError]]:
         """Runs the pieces; where that fails, in halves, so that only the text at fault is left out. Returns those that end, and how."""

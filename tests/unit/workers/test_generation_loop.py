@@ -13,6 +13,7 @@ from torch import Tensor
 from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
 from core.protocols import Chunk, GenerationRequest
 from core.types import FinishReason, Priority
+from workers import generation_loop
 from workers.chunks import TextStream
 from workers.generation_loop import GenerationLoop
 from workers.incremental_text import Detokenizer
@@ -287,6 +288,19 @@ def test_a_long_prompt_is_read_in_stretches_while_others_write(make: Make) -> No
     assert text_of(short)[1] is FinishReason.LENGTH and text_of(long)[0] == "y"
     assert max(len(piece.ids) for step in model.steps for piece in step) == Alphabet.prefill_tokens
     assert sum(len(step) == 2 for step in model.steps) >= 2
+
+
+def test_a_slow_step_makes_the_next_stretch_of_a_prompt_half_as_long_and_a_quick_one_twice(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, loop = make()
+    monkeypatch.setattr(generation_loop, "STEP_S", 0.0)
+    text_of(submit(loop, "x" * 590, max_tokens=1))
+    assert [len(step[0].ids) for step in model.steps] == [256, 128, 64, 32, 32, 32, 32, 14]
+    model.steps.clear()
+    monkeypatch.setattr(generation_loop, "STEP_S", 1000.0)
+    text_of(submit(loop, "a" * 590, max_tokens=1))
+    assert [len(step[0].ids) for step in model.steps] == [32, 64, 128, 256, 110]
 
 
 def test_prompts_that_begin_alike_are_computed_once(make: Make) -> None:
