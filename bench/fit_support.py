@@ -5,7 +5,7 @@
 The folders hold `passages.jsonl` and `qa.jsonl` of reading comprehension (for cmrc2018 the `train_` files). Sentences that are supported: English
 questions with their answer in the place of the question word ("Who wrote it?" and "Poe" become "Poe wrote it"), and sentences of the
 passage with a clause left out. Not supported: the same with the answer to another question about the passage, with a word in place of another one of
-the same passage, with a clause of another passage, broken off within a clause, or without some words from within one. Each is held against the places of its passage as an answer's sentence is. Nothing
+the same passage, with a clause of another passage, broken off within a clause, begun within one, or without some words from within one. Each is held against the places of its passage as an answer's sentence is. Nothing
 of what `bench/grounding.py` measures is among them. On one half the least values are chosen that accept the most supported sentences while
 at least `--precision` of the accepted ones are supported; the other half says how good they are.
 """
@@ -52,11 +52,11 @@ from apps.retrieval.indexes.analysis import chinese_words, simplify  # noqa: E40
 from core.sentences import sentence_spans  # noqa: E402
 from core.types import FloatArray, Role  # noqa: E402
 
-NAMES = ("words", "order", "pairs", "ends", "cosine")
+NAMES = ("words", "order", "pairs", "starts", "ends", "cosine")
 WORDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 1.0)
 ORDERS = (0.0, 0.6, 0.7, 0.8, 0.9)
 PAIRS = (0.0, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-ENDS = (0.0, 1.0)
+STARTS = ENDS = (0.0, 1.0)
 COSINES = (0.8, 0.82, 0.84, 0.86, 0.88, 0.9, 0.92)
 FEWEST = 30
 MAX_PAIRS = 700
@@ -115,12 +115,13 @@ def changed_sentences(texts: Sequence[str]) -> Iterator[Pair]:
 
 
 def broken_sentences(sentence: str) -> Iterator[str]:
-    """The sentence broken off within a clause, and without some words from within a clause: neither says what it said."""
+    """The sentence broken off within a clause, without its beginning, and without some words from within: none says what it said."""
     inside = [found.start() for found in re.finditer(r"(?<=[a-z]) (?=[a-z])|(?<=[\u4e00-\u9fff])(?=[\u4e00-\u9fff])", sentence)]
     if len(inside) < 8:
         return
     end = CHANCE.choice(inside[4:-2])
     yield sentence[:end] + ("。" if chinese_words(sentence[:3]) else ".")
+    yield sentence[CHANCE.choice(inside[2:-4]) :].lstrip()
     first = CHANCE.randrange(2, len(inside) - 4)
     last = first + CHANCE.choice((1, 2, 3))
     if not re.search(r"[,，、;；:：]", sentence[inside[first] : inside[last]]):
@@ -166,7 +167,7 @@ def _places(passage: str) -> tuple[Place, ...]:
 def best_least(features: FloatArray, labels: FloatArray, precision: float) -> dict[str, float]:
     """The least values that accept the most supported sentences, of those where that share of the accepted is supported; of equals the highest."""
     best, found = 0.0, dict.fromkeys(NAMES, 1.0)
-    for least in product(WORDS, ORDERS, PAIRS, ENDS, COSINES):
+    for least in product(WORDS, ORDERS, PAIRS, STARTS, ENDS, COSINES):
         accepted = (features >= np.array(least)).all(axis=1)
         if accepted.sum() < FEWEST or labels[accepted].mean() < precision:
             continue

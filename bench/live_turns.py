@@ -217,7 +217,8 @@ def main() -> None:
     import django
 
     django.setup()
-    result: dict[str, object] = {"cores": os.cpu_count()}
+    result: dict[str, object] = json.loads(options.out.read_text("utf-8")) if options.out.is_file() else {}  # what is not asked for stays
+    result["cores"] = os.cpu_count()
     with target((options.url, options.other)) as at:
         if options.stops:
             result["stops"] = asyncio.run(stop_turns(at, options.stops, options.at_a_time))
