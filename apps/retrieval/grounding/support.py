@@ -2,7 +2,7 @@
 
 First what needs no weighing: every number, name and code of the sentence stands in the place that supports it, a number behind the
 same code, and both deny or both do not. Then enough of its words must stand there, enough of them in the same order and beside each
-other, it must not break off within a clause, and the meaning must be near: least values, fitted for the encoder.
+other, it must neither begin nor break off within a clause, and the meaning must be near: least values, fitted for the encoder.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class SupportFit:
 class Place:
     """A sentence of a source; all but `text` and `denies` count what the source stands under, too.
 
-    `codes` are the codes that stand before each number, `ends` the words that end a clause,
+    `codes` are the codes that stand before each number, `starts` and `ends` the words that begin and end a clause,
     `headed` those of title and headings.
     """
 
@@ -99,6 +99,7 @@ class Place:
     codes: Mapping[str, frozenset[str]]
     names: frozenset[str]
     denies: bool
+    starts: frozenset[str]
     ends: frozenset[str]
     headed: frozenset[str]
 
@@ -176,6 +177,7 @@ def _place(text: str, before: str, source: int, head: str) -> Place:
         else [name for name in _NAME.findall(before) if _is_name(name, is_first=False)]
     )
     context = f"{head}\n{' '.join(names)}\n{text}"
+    clauses = [terms for clause in _CLAUSE_END.split(text) if (terms := content_terms(clause))]
     return Place(
         source=source,
         text=text,
@@ -185,7 +187,8 @@ def _place(text: str, before: str, source: int, head: str) -> Place:
         names=frozenset(map(_folded_name, _NAME.findall(context))),
         denies=is_denial(text),
         headed=frozenset(content_terms(head)),
-        ends=frozenset(terms[-1] for clause in _CLAUSE_END.split(text) if (terms := content_terms(clause))),
+        starts=frozenset(terms[0] for terms in clauses),
+        ends=frozenset(terms[-1] for terms in clauses),
     )
 
 
@@ -276,6 +279,7 @@ def features_of(terms: Sequence[str], place: Place, cosine: float | None) -> dic
         "words": len(set(terms) & set(place.terms)) / len(set(terms)),
         "order": _longest_common(terms, place.terms) / len(terms),
         "pairs": len(pairs & theirs) / len(pairs) if pairs else 1.0,
+        "starts": float(terms[0] in place.starts),
         "ends": float(terms[-1] in place.ends),
     }
     return features if cosine is None else {**features, "cosine": cosine}
