@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from apps.retrieval.grounding.prompt import PromptSource, choose_sources, messages_for
-from apps.retrieval.grounding.support import Evidence, Verdict, fallback, is_denial, load_support, names_in, numbers_in, places_of
+from apps.retrieval.grounding.support import (
+    Evidence,
+    Verdict,
+    content_terms,
+    fallback,
+    features_of,
+    is_denial,
+    load_support,
+    names_in,
+    numbers_in,
+    places_of,
+)
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.stored_passages import StoredPassage
 from core.types import Locale, Writing
@@ -86,6 +97,21 @@ def test_denials_are_told_from_words_that_look_like_one(text: str, denies: bool)
 
 def test_an_encoder_that_nothing_was_fitted_for_gets_words_alone() -> None:
     assert load_support("unknown@1") is fallback()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "starts", "ends"),
+    [
+        ("The desk needs a space of 20 cm.", 1.0, 1.0),
+        ("A space of 20 cm, and a lamp.", 0.0, 1.0),
+        ("The desk needs a space.", 1.0, 0.0),
+        ("And a lamp.", 1.0, 1.0),
+    ],
+)
+def test_a_sentence_is_told_from_one_that_begins_or_ends_within_a_clause(sentence: str, starts: float, ends: float) -> None:
+    (place,) = places_of(sources("The desk needs a space of 20 cm, and a lamp.")[0])
+    features = features_of(content_terms(sentence), place, None)
+    assert (features["starts"], features["ends"]) == (starts, ends)
 
 
 def test_a_document_cannot_close_its_marks_or_open_others() -> None:
