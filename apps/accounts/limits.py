@@ -96,7 +96,7 @@ def _allowances(account: Account) -> Iterator[tuple[str, Allowance, Q]]:
 
 
 def _used_today(whose: Q, measure: str) -> float:
-    """What this day's usage says, for a process that counts alone and has just started."""
+    """What this day's usage says, where nothing is counted yet: a process that counts alone has started, or a limit was set."""
     column = F("requests") if measure == REQUESTS else F("prompt_tokens") + F("completion_tokens")
     return float(UsageDay.objects.filter(whose, day=timezone.localdate()).aggregate(total=Sum(column))["total"] or 0)
 

@@ -6,7 +6,7 @@ A Redis that does not answer is replaced by the process's own counts meanwhile: 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import redis
 
@@ -16,13 +16,15 @@ log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 0.5
 _KEEP_S = 2 * 86_400
+_UNKNOWN = -1
 
 
 class RedisCounts:
     """Counts of all processes; `stands_in` counts while Redis does not answer."""
 
     # KEYS: one a count. ARGV: force (1: whether it is there or not), then for each: kind, most or burst, rate, cost.
-    # A bucket is a hash (level, at), a quota a number. Returns 0, or the place of what refuses and its level as text.
+    # A bucket is a hash (level, at), a quota a number. Returns 0, or the place of what refuses and its level as text;
+    # UNKNOWN, with nothing taken, where a quota is not counted yet.
     _SCRIPT = """
         local clock = redis.call('TIME')
         local now, left = clock[1] + clock[2] / 1e6, {}
@@ -30,7 +32,9 @@ class RedisCounts:
             local kind, most = ARGV[4 * place - 2], tonumber(ARGV[4 * place - 1])
             local rate, cost = tonumber(ARGV[4 * place]), tonumber(ARGV[4 * place + 1])
             if kind == 'quota' then
-                left[place] = most - tonumber(redis.call('GET', key) or 0)
+                local used = redis.call('GET', key)
+                if not used then return {UNKNOWN, '0'} end
+                left[place] = most - tonumber(used)
             else
                 local kept = redis.call('HMGET', key, 'level', 'at')
                 left[place] = math.min(most, tonumber(kept[1] or most) + (now - tonumber(kept[2] or now)) * rate)
@@ -51,7 +55,7 @@ class RedisCounts:
 
     def __init__(self, url: str, stands_in: Counts) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S)
-        self._script = self._redis.register_script(self._SCRIPT.replace("KEEP", str(_KEEP_S)))
+        self._script = self._redis.register_script(self._SCRIPT.replace("KEEP", str(_KEEP_S)).replace("UNKNOWN", str(_UNKNOWN)))
         self._stands_in = stands_in
 
     def take(self, wanted: Sequence[Counted]) -> Refusal | None:
@@ -91,8 +95,18 @@ class RedisCounts:
                 arguments += ["quota", counted.most, 0, counted.cost]
             else:
                 arguments += ["bucket", counted.burst, counted.rate_per_s, counted.cost]
-        place, level = self._script(keys=[_redis_key(stored_name(counted)) for counted in wanted], args=arguments)
+        keys = [_redis_key(stored_name(counted)) for counted in wanted]
+        place, level = self._script(keys=keys, args=arguments)
+        while int(place) == _UNKNOWN:
+            self._begin(dict(zip(keys, wanted, strict=True)))
+            place, level = self._script(keys=keys, args=arguments)
         return int(place), float(level)
+
+    def _begin(self, wanted: Mapping[str, Counted]) -> None:
+        """A new quota begins with what was used before: its limit may be younger than the day, and Redis may have lost it."""
+        for key, counted in wanted.items():
+            if isinstance(counted, Quota):
+                self._redis.set(key, counted.used_before(), nx=True, ex=_KEEP_S)
 
 
 def _redis_key(name: str) -> str:

@@ -75,10 +75,15 @@ def test_many_threads_take_no_more_than_there_is(counts: Counts) -> None:
     assert taken.count(None) == 15
 
 
-def test_a_quota_goes_on_where_a_process_that_counts_alone_left_off() -> None:
-    counts = MemoryCounts()
+def test_a_new_quota_begins_with_what_was_used_before(counts: Counts) -> None:
     assert counts.take([Quota(name="a", most=3, used_before=lambda: 2)]) is None
     assert counts.take([Quota(name="a", most=3, used_before=lambda: 0)]) is not None
+
+
+def test_what_is_owed_comes_on_top_of_what_was_used_before(counts: Counts) -> None:
+    counts.charge([bucket(), Quota(name="a", most=10, cost=4, used_before=lambda: 5)])
+    assert counts.take([Quota(name="a", most=10, cost=2)]) is not None
+    assert counts.take([Quota(name="a", most=10, cost=1)]) is None
 
 
 def test_two_processes_share_what_redis_counts() -> None:
