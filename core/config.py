@@ -224,9 +224,9 @@ class Settings(BaseSettings):
         if "redis" in self.turn_log_path.lower() and not self.redis_url:
             raise ValueError("QA_TURN_LOG names the Redis turn log, but QA_REDIS_URL is empty: set both or neither.")
         for name in ("encoder_backend", "generator_backend", "reranker_backend", "tagger_backend", "nearest_search"):
-            if "workers.remote" in getattr(self, name) and not self.redis_url:
+            if is_remote(getattr(self, name)) and not self.redis_url:
                 raise ValueError(f"{PREFIX}{name.upper()} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
-        if self.searches_remotely and "workers.remote" not in self.encoder_backend:
+        if self.searches_remotely and not is_remote(self.encoder_backend):
             raise ValueError("QA_NEAREST_SEARCH searches beside the encoder of inference workers: QA_ENCODER_BACKEND must be remote too.")
         for name, path in (("QA_LEXICAL_INDEX", self.lexical_index), ("QA_VECTOR_INDEX", self.vector_index)):
             if "indexes.elastic" in path and not self.elasticsearch_url:
@@ -261,12 +261,22 @@ class Settings(BaseSettings):
     @property
     def searches_remotely(self) -> bool:
         """Whether vectors are searched by inference workers, so that this process keeps none."""
-        return "workers.remote" in self.nearest_search
+        return is_remote(self.nearest_search)
+
+    @property
+    def gathers_threads(self) -> bool:
+        """Whether the threads that answer people share a core: by itself where the encoder is in this process."""
+        return self.share_core == "on" or (self.share_core == "auto" and not is_remote(self.encoder_backend))
 
     @property
     def skill_paths(self) -> tuple[str, ...]:
         """The skills' dotted paths in order of preference."""
         return tuple(path.strip() for path in self.skills.split(",") if path.strip())
+
+
+def is_remote(path: str) -> bool:
+    """Whether the backend of this dotted path asks inference workers."""
+    return "workers.remote" in path
 
 
 def unknown_names(environ: dict[str, str]) -> list[str]:

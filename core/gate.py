@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LEASE_S = 0.25
+
 
 class Gate:
     """Lets `width` threads in at a time, in the order in which they came: a place that becomes free goes to who has waited longest.
@@ -20,7 +22,7 @@ class Gate:
     for `lease_s`: who works longer goes on without it, and the next comes in, so that one slow index does not stop everyone.
     """
 
-    def __init__(self, width: int, *, lease_s: float) -> None:
+    def __init__(self, width: int, *, lease_s: float = LEASE_S) -> None:
         self._width = width
         self._lease_s = lease_s
         self._mutex = threading.Lock()

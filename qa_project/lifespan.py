@@ -66,8 +66,7 @@ def start() -> None:
 
 def gather_threads() -> None:
     """The event loop's thread and those that it starts, which answer people, share a core; what runs in the background already does not."""
-    settings = get_settings()
-    if settings.share_core == "on" or (settings.share_core == "auto" and settings.encoder_backend.startswith("workers.local")):
+    if get_settings().gathers_threads:
         share_core()
 
 

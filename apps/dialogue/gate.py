@@ -7,13 +7,11 @@ time 60 switches and 120 to 150 answers.
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 from core.config import get_settings
+from core.cores import usable_cores
 from core.gate import Gate
-
-LEASE_S = 0.25
 
 
 @cache
@@ -22,4 +20,4 @@ def gate() -> Gate:
 
     Whoever waits, for the encoder or for a text that is being written, does so outside.
     """
-    return Gate(get_settings().match_threads or max(1, (os.cpu_count() or 2) - 1), lease_s=LEASE_S)
+    return Gate(get_settings().match_threads or max(1, usable_cores() - 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY
 
 from apps.serving.health import workers_alive
-from core.config import Settings, get_settings
+from core.config import Settings, get_settings, is_remote
 from core.errors import ModelUnavailable
 from core.worker_registry import WorkerRecord
 
@@ -46,7 +46,7 @@ def read_overview() -> ModelsOverview:
     """The models of this process and every worker alive."""
     settings = get_settings()
     named = [role for role in ROLES if role != "tagger" or settings.tagger]
-    remote = [role for role in named if "workers.remote" in getattr(settings, f"{role}_backend", "")]
+    remote = [role for role in named if is_remote(getattr(settings, f"{role}_backend", ""))]
     try:
         workers, unreachable = workers_alive(), False
     except ModelUnavailable:

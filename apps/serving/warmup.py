@@ -9,7 +9,7 @@ from collections import deque
 from enum import StrEnum
 
 from apps.serving.generators import own_generator, own_place
-from core.config import get_settings
+from core.config import get_settings, is_remote
 from core.errors import ModelUnavailable, QAError
 from core.protocols import GenerationRequest
 
@@ -68,7 +68,7 @@ class Warmup:
 
 def runs_here() -> bool:
     """Whether texts may be written by a model of this very process."""
-    return "workers.remote" not in get_settings().generator_backend and own_place() is not None
+    return not is_remote(get_settings().generator_backend) and own_place() is not None
 
 
 _warmup = Warmup()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.retrieval.indexes.fact_table import FactTable, Mask
+from core.cores import usable_cores
 from core.types import FloatArray
 
 IdArray = NDArray[np.int64]
 Found = tuple[FloatArray, IdArray]
 
 ADD_AT_ONCE = 2_000
-BUILD_THREADS = max(1, (os.cpu_count() or 2) // 2)
+BUILD_THREADS = max(1, usable_cores() // 2)
 PASSED_A_PRODUCT = 25  # rows that a scan passes over in the time of one inner product
 NOTHING: Found = np.empty(0, np.float32), np.empty(0, np.int64)
 

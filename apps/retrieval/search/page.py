@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import calendar
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, passage_hi
 from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
 from apps.retrieval.search.stored_passages import PassageFacts, read_facts, read_passages
 from core.config import get_settings
+from core.cores import usable_cores
 from core.errors import InvalidRequest
 from core.gate import Gate
 from core.text import clean_text
@@ -33,7 +33,6 @@ from core.types import EncodedQuery, Filters, JSONDict, JSONValue, Scope, Search
 DEFAULT_K, MAX_K = 10, 100
 WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
 MAX_FACET_VALUES = 20
-LEASE_S = 0.25
 MAX_FILTER_VALUES, MAX_VALUE_CHARS = 50, 200
 
 _MONTH, _DAY = re.compile(r"[0-9]{4}-[0-9]{2}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -134,7 +133,7 @@ def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -
 @cache
 def search_gate() -> Gate:
     """Where searches wait for their turn."""
-    return Gate(get_settings().match_threads or os.cpu_count() or 2, lease_s=LEASE_S)
+    return Gate(get_settings().match_threads or usable_cores())
 
 
 def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> SearchPage:
