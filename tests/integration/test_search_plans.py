@@ -114,7 +114,7 @@ def test_nothing_of_a_document_lies_behind_its_text(kb: KnowledgeBase) -> None:
 
 
 def test_a_passage_that_goes_while_a_page_is_made_is_left_out(news: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.retrieval.search.page.read_passages", lambda ids, scope: read_passages(ids[1:], scope))
+    monkeypatch.setattr("apps.retrieval.search.hybrid.read_passages", lambda ids, scope: read_passages(ids[1:], scope))
     answer = search_in_turn(searched(k="5"), encode_question("bridge"), scope_of([news]))
     assert len(answer["hits"]) == 4
 

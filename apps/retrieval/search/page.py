@@ -20,9 +20,9 @@ import orjson
 from apps.retrieval.facts import filters_for, filters_in_all
 from apps.retrieval.row_fields import count_of
 from apps.retrieval.search.highlights import snippets
-from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, passage_hits, rank_passages
+from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, rank_passages, read_hits
 from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
-from apps.retrieval.search.stored_passages import PassageFacts, read_facts, read_passages
+from apps.retrieval.search.stored_passages import PassageFacts
 from core.config import get_settings
 from core.cores import usable_cores
 from core.errors import InvalidRequest
@@ -141,26 +141,26 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
 
     Of all hits only what they are counted and sorted by is read, and the passages of the page in whole.
     """
-    found = rank_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode, read=read_facts)
+    found = rank_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode)
     ranked = _first_of_documents(found) if search.group is Group.DOCUMENT else found.ranked
-    placed = sorted(((_place(one, found.stored, search.sort), one) for one in ranked), key=itemgetter(0))
+    placed = sorted(((_place(one, found.facts, search.sort), one) for one in ranked), key=itemgetter(0))
     following = [one for one in placed if search.after is None or one[0] > search.after]
     page = following[: search.k]
     shown = [one for _, one in page]
     return SearchPage(
         text=search.text,
-        hits=passage_hits(shown, read_passages([one.scored.id for one in shown], scope)),
+        hits=read_hits(shown, scope),
         total=len(ranked),
-        facets=_facets([found.stored[one.scored.id] for one in ranked]),
+        facets=_facets([found.facts[one.scored.id] for one in ranked]),
         next=_cursor(page[-1][0]) if len(following) > len(page) else None,
         degraded=found.degraded,
     )
 
 
-def _first_of_documents(found: Ranking[PassageFacts]) -> list[Ranked]:
+def _first_of_documents(found: Ranking) -> list[Ranked]:
     first: dict[int, Ranked] = {}
     for one in found.ranked:
-        first.setdefault(found.stored[one.scored.id].document_id, one)
+        first.setdefault(found.facts[one.scored.id].document_id, one)
     return list(first.values())
 
 
