@@ -36,7 +36,6 @@ import numpy as np  # noqa: E402
 
 django.setup()
 
-from apps.retrieval.encoding import encoder  # noqa: E402
 from apps.retrieval.grounding.support import (  # noqa: E402
     Place,
     SupportFit,
@@ -49,6 +48,7 @@ from apps.retrieval.grounding.support import (  # noqa: E402
     places_of_text,
 )
 from apps.retrieval.indexes.analysis import chinese_words, simplify  # noqa: E402
+from apps.retrieval.vectors.encoding import encoder  # noqa: E402
 from core.sentences import sentence_spans  # noqa: E402
 from core.types import FloatArray, Role  # noqa: E402
 

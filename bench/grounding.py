@@ -85,8 +85,8 @@ class Bench:
         from apps.accounts.commands import command_caller
         from apps.dialogue.demo_documents import load_demo_documents
         from apps.dialogue.services import create_bot
-        from apps.retrieval.encoding import encoder
         from apps.retrieval.services import create_kb
+        from apps.retrieval.vectors.encoding import encoder
         from core.types import Locale, Role
 
         encoder().encode(["there?"], Role.QUERY)  # raises where it is not
@@ -139,8 +139,8 @@ class Bench:
 
     def close(self) -> None:
         """Ends what runs in the background."""
-        from apps.retrieval.follower import follower
-        from apps.retrieval.registry import close_indexes
+        from apps.retrieval.indexes.registry import close_indexes
+        from apps.retrieval.outbox.follower import follower
         from core.backends import close_backends
 
         follower().close()

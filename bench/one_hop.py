@@ -63,9 +63,9 @@ def fill(environ: dict[str, str], vectors: int) -> None:
     from django.db import transaction
 
     from apps.dialogue.models import Bot
-    from apps.retrieval.encoding import encoder
-    from apps.retrieval.indexing import active_generation, lock_next_revision, pack_vector
     from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
+    from apps.retrieval.outbox.indexing import active_generation, lock_next_revision, pack_vector
+    from apps.retrieval.vectors.encoding import encoder
     from bench.vector_search import question_vectors
     from core.types import EntryKind
 
@@ -89,11 +89,11 @@ def fill(environ: dict[str, str], vectors: int) -> None:
 def serve(way: str, environ: dict[str, str], orders: Connection) -> None:
     """A web process: measures what it is told to until it is told nothing more."""
     set_up_django(environ)
-    from apps.retrieval.encoding import encoder
+    from apps.retrieval.indexes.registry import indexes_for
     from apps.retrieval.models import KnowledgeBase
-    from apps.retrieval.registry import indexes_for
     from apps.retrieval.search.nearest import encode_question, nearest_to, vector_search
     from apps.retrieval.selectors import scope_of
+    from apps.retrieval.vectors.encoding import encoder
     from core.types import EntryKind
 
     search = vector_search(EntryKind.FAQ, scope_of([KnowledgeBase.objects.get()]), K)

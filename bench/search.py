@@ -38,16 +38,16 @@ from django.core.management import call_command  # noqa: E402
 from django.db import close_old_connections, connections, transaction  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from apps.retrieval.facts import facts_of  # noqa: E402
-from apps.retrieval.follower import follower  # noqa: E402
+from apps.retrieval.documents.facts import facts_of  # noqa: E402
 from apps.retrieval.indexes.analysis import ENGLISH_STOP_WORDS  # noqa: E402
-from apps.retrieval.indexing import pack_vector  # noqa: E402
+from apps.retrieval.indexes.registry import indexes_for  # noqa: E402
 from apps.retrieval.models import Document, Entry, EntryVector, IndexGeneration, KnowledgeBase, Passage  # noqa: E402
-from apps.retrieval.registry import indexes_for  # noqa: E402
+from apps.retrieval.outbox.follower import follower  # noqa: E402
+from apps.retrieval.outbox.indexing import pack_vector  # noqa: E402
 from apps.retrieval.search.hybrid import search_passages  # noqa: E402
 from apps.retrieval.search.page import Search, search_gate, search_in_turn  # noqa: E402
 from apps.retrieval.selectors import scope_of  # noqa: E402
-from apps.retrieval.token_vectors import load_projection  # noqa: E402
+from apps.retrieval.vectors.token_vectors import load_projection  # noqa: E402
 from bench.vector_search import DIM, question_vectors  # noqa: E402
 from core.types import EncodedQuery, EntryKind, Filters, Scope, SearchMode  # noqa: E402
 

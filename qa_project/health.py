@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from apps.retrieval.encoding import encoder
+from apps.retrieval.vectors.encoding import encoder
 from apps.serving.health import workers_alive
 from apps.serving.warmup import generator_warmup
 from core.config import get_settings

@@ -9,11 +9,11 @@ from typing import Any
 
 from apps.accounts.usage import UsageWriter
 from apps.dialogue.interrupted import InterruptedTurns
-from apps.retrieval.checking import checker
-from apps.retrieval.encoding import encoder
-from apps.retrieval.follower import close_followers, follower
-from apps.retrieval.registry import close_indexes
-from apps.retrieval.warmup import warm_up
+from apps.retrieval.indexes.registry import close_indexes
+from apps.retrieval.outbox.checking import checker
+from apps.retrieval.outbox.follower import close_followers, follower
+from apps.retrieval.outbox.warmup import warm_up
+from apps.retrieval.vectors.encoding import encoder
 from apps.serving.jobs.news import use_loop
 from apps.serving.jobs.runner import runner
 from apps.serving.warmup import generator_warmup

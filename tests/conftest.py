@@ -19,10 +19,10 @@ from apps.accounts.usage import forget_usage
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import skills
 from apps.faq.density import forget_densities
-from apps.retrieval.follower import close_followers
+from apps.retrieval.indexes.registry import close_indexes
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.follower import close_followers
 from apps.retrieval.query_layer.layer import forget_layers
-from apps.retrieval.registry import close_indexes
 from apps.retrieval.search.archive import forget_archive
 from apps.retrieval.search.stored_passages import forget_kinds
 from apps.serving.jobs.runner import runner

@@ -103,7 +103,7 @@ def work() -> None:
 def found() -> dict[str, object]:
     """What is there at the end."""
     from apps.retrieval.models import Document, Entry, EntryVector, Ingestion, KnowledgeBase, Passage
-    from apps.retrieval.verification import find_drift
+    from apps.retrieval.outbox.verification import find_drift
     from apps.serving.jobs import files
     from apps.serving.models import Job
 

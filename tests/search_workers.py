@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from apps.retrieval.encoding import encode_texts
-from apps.retrieval.indexing import put_entries
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.indexing import put_entries
 from apps.retrieval.search.nearest import encode_question, nearest_to, vector_search
 from apps.retrieval.selectors import scope_of
+from apps.retrieval.vectors.encoding import encode_texts
 from core.types import EntryKind
 from tests.inference_workers import ROOT, WorkerProcess, database_url, start_worker
 from workers.dispatch import shared_dispatcher

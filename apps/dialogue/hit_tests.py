@@ -13,9 +13,9 @@ from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.evaluations import store_run
 from apps.dialogue.gold_sets import searches_of
 from apps.dialogue.models import EvaluationRun, GoldSet
-from apps.retrieval.encoding import encoder
 from apps.retrieval.search.evaluation import Judged, LabelledSearch, judge_searches, retrieval_report
 from apps.retrieval.selectors import scope_of
+from apps.retrieval.vectors.encoding import encoder
 from apps.serving.jobs.kinds import JobKind, register_kind
 from apps.serving.jobs.run import JobRun
 from apps.serving.jobs.services import enqueue_job

@@ -10,7 +10,7 @@ class FAQConfig(AppConfig):
     def ready(self) -> None:
         """Tells index verification which phrasings must be findable."""
         from apps.faq.selectors import findable_phrasings
-        from apps.retrieval.verification import register_content
+        from apps.retrieval.outbox.verification import register_content
         from core.types import EntryKind
 
         register_content(EntryKind.FAQ, findable_phrasings)

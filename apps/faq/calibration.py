@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 
-from apps.retrieval.token_vectors import TokenProjection, load_projection, weights_of
+from apps.retrieval.vectors.token_vectors import TokenProjection, load_projection, weights_of
 from core.types import JSONValue, Locale
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from apps.faq.features import settled_density
 from apps.faq.models import FAQQuestion
-from apps.retrieval.follower import follower
+from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.nearest import entry_vectors, ids_with_vector, search_nearest, vector_search
 from core.errors import SearchUnavailable
 from core.remembered import Remembered

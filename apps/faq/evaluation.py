@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from apps.faq.matching import match_faqs, rank_by_one_index
-from apps.retrieval.encoding import encoder
 from apps.retrieval.indexes.analysis import simplify
+from apps.retrieval.vectors.encoding import encoder
 from core.errors import InvalidRequest
 from core.evaluation import Claim, abstention_metrics, ranking_metrics
 from core.text import clean_text, guess_locale, normalize

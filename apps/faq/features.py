@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from apps.retrieval.indexes.analysis import fold
-from apps.retrieval.token_vectors import TokenProjection
+from apps.retrieval.vectors.token_vectors import TokenProjection
 from core.maxsim import TokenMatrix, maxsim_both, unit_rows
 from core.text import guess_locale
 from core.types import FloatArray, Locale

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from apps.faq.features import Asked, Candidate, mean_nearest_cosine, pair_features, settled_density
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
-from apps.retrieval.token_vectors import TokenProjection
+from apps.retrieval.vectors.token_vectors import TokenProjection
 from core.maxsim import TokenMatrix, quantize
 from core.types import EntryKind, FloatArray, IndexEntry, Locale, Scope
 

@@ -14,10 +14,10 @@ from apps.accounts.audit import first_of, record
 from apps.accounts.permissions import Caller, Permission
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.rows import FAQRow
-from apps.retrieval.encoding import EncodedTexts, encode_if_possible
-from apps.retrieval.follower import follower
-from apps.retrieval.indexing import delete_entries, put_entries
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import delete_entries, put_entries
+from apps.retrieval.vectors.encoding import EncodedTexts, encode_if_possible
 from core.errors import Forbidden
 from core.text import guess_locale, normalize
 from core.types import EntryKind

@@ -25,8 +25,8 @@ from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
 from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.contents import ContentCount
-from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.follower import follower
 from core.errors import QAError
 
 DRAFT, IN_REVIEW, PUBLISHED, ARCHIVED = "draft", "in_review", "published", "archived"

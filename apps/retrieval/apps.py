@@ -11,9 +11,9 @@ class RetrievalConfig(AppConfig):
         """Tells index verification which passages and questions must be findable, and jobs how documents are read."""
         from apps.retrieval.documents.ingest_jobs import register_ingest_job
         from apps.retrieval.documents.passage_questions import facts_of_questions, findable_questions
-        from apps.retrieval.passages import facts_of_passages, findable_passages
+        from apps.retrieval.documents.passages import facts_of_passages, findable_passages
+        from apps.retrieval.outbox.verification import register_content
         from apps.retrieval.sites.site_jobs import register_site_job
-        from apps.retrieval.verification import register_content
         from core.types import EntryKind
 
         register_content(EntryKind.PASSAGE, findable_passages, facts_of_passages)

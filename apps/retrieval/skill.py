@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from itertools import chain
 from threading import Event
 
-from apps.retrieval.follower import follower
 from apps.retrieval.grounding.prompt import PromptSource
 from apps.retrieval.grounding.writing import write_sentences
+from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.answering import READ, QuestionTokens, Reading, Sentence, read_answer
 from apps.retrieval.search.fusion import load_fusion
 from apps.retrieval.search.hybrid import PassageHit, search_passages
 from apps.retrieval.search.stored_passages import StoredPassage, kinds_in
 from apps.retrieval.selectors import stored_tokens
-from apps.retrieval.token_vectors import load_projection, unpack_tokens
+from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.events import AnswerEvent, SourcesFound, cut_as_it_comes, split_into_deltas
 from core.text import guess_locale
 from core.types import EncodedQuery, EntryKind, JSONDict, Locale, Match, Query, Scope, SkillName, Source, Writing

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from apps.accounts.permissions import Caller
-from apps.retrieval.encoding import encode_texts
-from apps.retrieval.indexing import delete_entries, put_entries
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.rebuilding import rebuild
+from apps.retrieval.outbox.indexing import delete_entries, put_entries
+from apps.retrieval.outbox.rebuilding import rebuild
 from apps.retrieval.search.nearest import nearest_search, vector_search
 from apps.retrieval.selectors import scope_of
+from apps.retrieval.vectors.encoding import encode_texts
 from core.errors import IndexMismatch
 from core.protocols import NearestSearch
 from core.types import EntryKind, Facts, Filters, FloatArray, VectorSearch

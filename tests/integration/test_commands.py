@@ -19,12 +19,12 @@ from apps.faq.models import FAQ, FAQQuestion
 from apps.faq.rows import parse_row
 from apps.faq.selectors import faq_of
 from apps.faq.services import save_faqs
-from apps.retrieval import rebuilding
-from apps.retrieval.follower import follower
-from apps.retrieval.indexing import active_generation
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
-from apps.retrieval.registry import indexes_for
-from apps.retrieval.verification import find_drift
+from apps.retrieval.outbox import rebuilding
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import active_generation
+from apps.retrieval.outbox.verification import find_drift
 from core.backends import use_backend
 from core.config import get_settings
 from core.errors import ModelUnavailable

@@ -13,10 +13,10 @@ from apps.accounts.commands import command_caller
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
-from apps.retrieval.follower import follower
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
-from apps.retrieval.registry import indexes_for
-from apps.retrieval.verification import find_drift
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.verification import find_drift
 from core.types import EntryKind, Filters, Scope
 from tests.encoders import HashingEncoder
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from apps.retrieval.follower import follower
 from apps.retrieval.indexes.elastic_connection import ElasticConnection, open_client
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.search.page import Search, Sort, search_in_turn
 from apps.retrieval.selectors import scope_of

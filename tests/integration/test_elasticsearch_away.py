@@ -15,16 +15,16 @@ from apps.dialogue.models import Bot
 from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
-from apps.retrieval.checking import IndexChecker
-from apps.retrieval.follower import follower
 from apps.retrieval.indexes import breaker
 from apps.retrieval.indexes.elastic_connection import open_client, shared_connection
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.checking import IndexChecker
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.verification import find_drift
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
-from apps.retrieval.verification import find_drift
 from core.config import Settings
 from core.errors import QAError, SearchUnavailable
 from core.events import TurnFinished
@@ -41,7 +41,7 @@ VECTORS = "apps.retrieval.indexes.elastic_vector.ElasticVectorIndex"
 def gate(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     """Words are searched in Elasticsearch, behind a gate; nobody waits long to try again."""
     monkeypatch.setattr(breaker, "PAUSE_S", 0.0)
-    monkeypatch.setattr("apps.retrieval.follower.UNREACHABLE_S", 0.0)
+    monkeypatch.setattr("apps.retrieval.outbox.follower.UNREACHABLE_S", 0.0)
     gate, prefix = Gate(), f"t{uuid.uuid4().hex[:12]}"
     configure(lexical_index=WORDS, elasticsearch_url=gate.url, elasticsearch_prefix=prefix)
     yield gate

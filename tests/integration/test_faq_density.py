@@ -9,8 +9,8 @@ from apps.accounts.permissions import Caller
 from apps.faq.density import base_density, forget_densities
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
-from apps.retrieval.follower import follower
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.follower import follower
 from apps.retrieval.selectors import scope_of
 from core.types import Role, Scope
 from tests.encoders import HashingEncoder

@@ -10,15 +10,15 @@ import pytest
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import choose_skill
-from apps.retrieval.encoding import encode_texts
-from apps.retrieval.follower import follower
-from apps.retrieval.indexing import delete_entries, put_entries
+from apps.retrieval.indexes.registry import IndexPair, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.rebuilding import rebuild, roll_back
-from apps.retrieval.registry import IndexPair, indexes_for
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import delete_entries, put_entries
+from apps.retrieval.outbox.rebuilding import rebuild, roll_back
+from apps.retrieval.outbox.warmup import warm_up
 from apps.retrieval.search.candidates import find_candidates
 from apps.retrieval.selectors import scope_of
-from apps.retrieval.warmup import warm_up
+from apps.retrieval.vectors.encoding import encode_texts
 from core.backends import get_backend, use_backend
 from core.config import get_settings
 from core.errors import IndexMismatch

@@ -17,9 +17,9 @@ from apps.faq.models import FAQ, FAQQuestion
 from apps.faq.rows import parse_row
 from apps.faq.selectors import faq_of
 from apps.faq.services import delete_faqs, save_faqs
-from apps.retrieval.follower import follower
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.follower import follower
 from core.errors import Forbidden, InvalidRequest
 from core.types import EntryKind, Scope
 from tests.encoders import HashingEncoder

@@ -18,10 +18,10 @@ from apps.retrieval.documents import ingesting
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
-from apps.retrieval.follower import follower
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, Entry, Ingestion, KnowledgeBase, Passage
-from apps.retrieval.registry import indexes_for
-from apps.retrieval.verification import find_drift, repair
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.verification import find_drift, repair
 from core.backends import use_backend
 from core.config import get_settings
 from core.types import EntryKind, Filters, FloatArray, Role, Scope

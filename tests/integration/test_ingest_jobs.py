@@ -17,7 +17,7 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.documents import ingesting
 from apps.retrieval.documents.ingest_jobs import queue_files, queue_paths
 from apps.retrieval.models import Document, Ingestion, KnowledgeBase, Passage
-from apps.retrieval.verification import find_drift
+from apps.retrieval.outbox.verification import find_drift
 from apps.serving.jobs.files import folder_of, jobs_folder
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.jobs.services import cancel_job, retry_job

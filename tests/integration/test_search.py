@@ -11,11 +11,11 @@ from django.contrib.auth.models import Group
 
 from apps.accounts.keys import caller_of_user
 from apps.accounts.models import User
+from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.services import delete_documents
-from apps.retrieval.facts import facts_of
-from apps.retrieval.indexing import put_entries
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, KnowledgeBase, PassageQuestion
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.indexing import put_entries
 from apps.retrieval.search.hybrid import SearchResult, search_passages
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of

@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 from rest_framework.test import APIClient
 
 from apps.dialogue.models import Bot
-from apps.retrieval.indexing import delete_entries
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.indexing import delete_entries
 from apps.retrieval.search import followed
 from apps.retrieval.search.candidates import find_candidates
 from apps.retrieval.search.followed import FollowedVectors

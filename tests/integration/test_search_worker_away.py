@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 from rest_framework.test import APIClient
 
 from apps.dialogue.models import Bot
-from apps.retrieval.indexing import delete_entries
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.indexing import delete_entries
 from apps.retrieval.search import nearest
 from apps.retrieval.search.nearest import spare_vectors
 from tests.inference_workers import WorkerProcess, redis_url

@@ -25,7 +25,7 @@ from apps.dialogue.openai.parameters import ChatRequest, EmbeddingsRequest, pars
 from apps.dialogue.openai.schema import ChatSchema, CompletionSchema, EmbeddingsSchema, ModelSchema, ModelsSchema, VectorsSchema
 from apps.dialogue.openai.wire import Completion, Piece, embeddings_as_dict, error_as_dict, model_as_dict, models_as_dict
 from apps.dialogue.streaming import finish_in_thread, iterate_in_thread
-from apps.retrieval.encoding import encoder
+from apps.retrieval.vectors.encoding import encoder
 from apps.serving.model_places import departure_of, model_place
 from core.errors import InvalidRequest, QAError
 from core.protocols import Usage

@@ -8,12 +8,12 @@ from django.db import transaction
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.encoding import EncodedTexts, encode_in_batches
-from apps.retrieval.facts import facts_of
-from apps.retrieval.follower import follower
-from apps.retrieval.indexing import delete_entries, put_entries, retag_entries
+from apps.retrieval.documents.facts import facts_of
+from apps.retrieval.documents.passages import facts_by_passage
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
-from apps.retrieval.passages import facts_by_passage
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import delete_entries, put_entries, retag_entries
+from apps.retrieval.vectors.encoding import EncodedTexts, encode_in_batches
 from core.errors import InvalidRequest
 from core.text import clean_text, normalize
 from core.types import EntryKind, Facts

@@ -16,15 +16,15 @@ from django.utils import timezone
 from apps.accounts.audit import first_of, record
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.chunking import Chunk, ChunkedDocument
+from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.fingerprints import bands_of
 from apps.retrieval.documents.passage_questions import hand_over_questions, hide_questions, put_questions, question_texts
+from apps.retrieval.documents.passages import entry_text, facts_by_passage, passage_text
 from apps.retrieval.documents.rows import DocumentRow
-from apps.retrieval.encoding import EncodedTexts, encode_in_batches
-from apps.retrieval.facts import facts_of
-from apps.retrieval.follower import follower
-from apps.retrieval.indexing import delete_entries, put_entries, retag_entries
 from apps.retrieval.models import Document, KnowledgeBase, Passage
-from apps.retrieval.passages import entry_text, facts_by_passage, passage_text
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import delete_entries, put_entries, retag_entries
+from apps.retrieval.vectors.encoding import EncodedTexts, encode_in_batches
 from core.errors import Forbidden
 from core.languages import guess_language
 from core.types import EntryKind

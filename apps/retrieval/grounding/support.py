@@ -19,12 +19,12 @@ from itertools import pairwise
 
 import rjieba
 
-from apps.retrieval.encoding import encoder
 from apps.retrieval.grounding.orders import is_order
 from apps.retrieval.grounding.prompt import QuotedText
 from apps.retrieval.indexes.analysis import CHINESE_PARTICLES, ENGLISH_STOP_WORDS, RUN, fold, simplify, stem
 from apps.retrieval.query_layer.numbers import in_figures
-from apps.retrieval.token_vectors import weights_of
+from apps.retrieval.vectors.encoding import encoder
+from apps.retrieval.vectors.token_vectors import weights_of
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded
 from core.sentences import is_heading, sentence_spans
 from core.text import guess_locale

@@ -10,9 +10,9 @@ from django.db.models import QuerySet
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.follower import follower
-from apps.retrieval.indexing import lock_next_revision
 from apps.retrieval.models import Entry, KnowledgeBase, QueryLayer
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import lock_next_revision
 from apps.retrieval.query_layer.layer import forget_layers, make_layer
 from apps.retrieval.query_layer.rules import parse_synonyms, parse_words
 

@@ -10,12 +10,12 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.grounding.orders import follows_order
 from apps.retrieval.indexes.analysis import analyze
-from apps.retrieval.passages import passage_text
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
-from apps.retrieval.token_vectors import TokenProjection
+from apps.retrieval.vectors.token_vectors import TokenProjection
 from core.maxsim import unit_rows
 from core.sentences import estimate_tokens, is_heading, sentence_spans
 from core.types import FloatArray

@@ -9,12 +9,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.retrieval.follower import follower
+from apps.retrieval.indexes.registry import indexes_for
+from apps.retrieval.outbox.follower import follower
 from apps.retrieval.query_layer.layer import search_words
-from apps.retrieval.registry import indexes_for
 from apps.retrieval.search.nearest import entry_vectors, nearest_to, vector_search
 from apps.retrieval.selectors import stored_tokens
-from apps.retrieval.token_vectors import unpack_tokens
+from apps.retrieval.vectors.token_vectors import unpack_tokens
 from core.errors import SearchUnavailable
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, FloatArray, Hit, Scope, SearchMode
 

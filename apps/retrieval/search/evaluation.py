@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from apps.retrieval.encoding import encoder
 from apps.retrieval.indexes.analysis import simplify
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.skill import FOUND, answer_of, read_hits
+from apps.retrieval.vectors.encoding import encoder
 from core.errors import InvalidRequest
 from core.retrieval_evaluation import mean_scores, reading_scores, retrieval_scores
 from core.significance import interval

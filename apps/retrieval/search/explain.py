@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apps.retrieval.facts import facts_of, filters_for
+from apps.retrieval.documents.facts import facts_of, filters_for
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
 from apps.retrieval.query_layer.layer import asked_words
-from apps.retrieval.registry import indexes_for
 from apps.retrieval.search.fusion import Scored, load_fusion, weighted_parts
 from apps.retrieval.search.hybrid import POOL, PassageHit, search_passages
 from apps.retrieval.search.page import Search

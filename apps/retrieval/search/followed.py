@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import DatabaseError, close_old_connections
 
-from apps.retrieval.checking import IndexChecker
-from apps.retrieval.follower import IndexFollower, IndexPart
-from apps.retrieval.registry import close_indexes
+from apps.retrieval.indexes.registry import close_indexes
+from apps.retrieval.outbox.checking import IndexChecker
+from apps.retrieval.outbox.follower import IndexFollower, IndexPart
+from apps.retrieval.outbox.warmup import warm_up
 from apps.retrieval.search.nearest import follow_search, search_followed, wanted_revisions
-from apps.retrieval.warmup import warm_up
 from core.errors import SearchUnavailable
 from core.types import FloatArray, Hit, VectorSearch
 

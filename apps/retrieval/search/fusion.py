@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apps.retrieval.token_vectors import weights_of
+from apps.retrieval.vectors.token_vectors import weights_of
 from core.types import FloatArray, JSONValue
 
 WINDOW = 32  # tokens: about a sentence

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from apps.retrieval.follower import follower
+from apps.retrieval.indexes.registry import indexes_for
+from apps.retrieval.outbox.follower import follower
 from apps.retrieval.query_layer.layer import search_words
-from apps.retrieval.registry import indexes_for
 from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, fuse, load_fusion
 from apps.retrieval.search.nearest import PROPOSED, document_searches, entry_vectors, nearest_to
 from apps.retrieval.search.stored_passages import PassageFacts, StoredPassage, kinds_in, passages_of_questions, read_facts, read_passages
 from apps.retrieval.selectors import stored_tokens
-from apps.retrieval.token_vectors import load_projection, unpack_tokens
+from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.backends import get_backend
 from core.config import get_settings
 from core.errors import DeadlineExceeded, IndexMismatch, ModelUnavailable, Overloaded, SearchUnavailable

@@ -15,14 +15,14 @@ from dataclasses import replace
 from functools import cache
 from itertools import zip_longest
 
-from apps.retrieval.encoding import encoder
-from apps.retrieval.facts import filters_for, filters_in_all
-from apps.retrieval.follower import IndexFollower, IndexPart, follower, vector_follower
+from apps.retrieval.documents.facts import filters_for, filters_in_all
 from apps.retrieval.indexes.analysis import simplify
-from apps.retrieval.indexing import unpack_vectors
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.indexes.registry import indexes_for
+from apps.retrieval.outbox.follower import IndexFollower, IndexPart, follower, vector_follower
+from apps.retrieval.outbox.indexing import unpack_vectors
 from apps.retrieval.search.stored_passages import KINDS, kinds_in
 from apps.retrieval.selectors import owners_with_vector, stored_vectors
+from apps.retrieval.vectors.encoding import encoder
 from core.backends import get_backend
 from core.config import get_settings
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded, SearchUnavailable

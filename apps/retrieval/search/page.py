@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import orjson
 
-from apps.retrieval.facts import filters_for, filters_in_all
+from apps.retrieval.documents.facts import filters_for, filters_in_all
 from apps.retrieval.row_fields import count_of
 from apps.retrieval.search.highlights import snippets
 from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, rank_passages, read_hits

@@ -14,7 +14,7 @@ from apps.faq.features import (
     question_kinds,
     settled_density,
 )
-from apps.retrieval.token_vectors import TokenProjection
+from apps.retrieval.vectors.token_vectors import TokenProjection
 from core.types import FloatArray
 
 EAST = np.array([1, 0, 0], np.float32)

@@ -16,10 +16,10 @@ from tqdm import tqdm
 from apps.dialogue.evaluations import compare_with_previous, digest_of, missed_bounds, parse_bounds, store_run
 from apps.dialogue.gold_sets import gold_set_named, searches_of
 from apps.faq.evaluation import evaluate_abstain, evaluate_faq, parse_labelled
-from apps.retrieval.encoding import encoder
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.evaluation import evaluate_reading, evaluate_retrieval, parse_reading, parse_search
 from apps.retrieval.selectors import kb_named, scope_of
+from apps.retrieval.vectors.encoding import encoder
 from core.errors import QAError
 from core.types import JSONDict, Scope
 

@@ -19,9 +19,9 @@ from apps.accounts.commands import WenluCommand
 from apps.faq.calibration import Calibration, Evidence, Fit, dump_calibration
 from apps.faq.fit_examples import LabelledFAQs, Shape, density_of, encode, make_shapes
 from apps.faq.fitting import fit_language
-from apps.retrieval.encoding import encoder
-from apps.retrieval.projection_fitting import fit_projection
-from apps.retrieval.token_vectors import write_projection
+from apps.retrieval.vectors.encoding import encoder
+from apps.retrieval.vectors.projection_fitting import fit_projection
+from apps.retrieval.vectors.token_vectors import write_projection
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.types import FloatArray, JSONDict, Locale, Role
@@ -35,7 +35,7 @@ class Command(WenluCommand):
 
     help = (
         "Fits how FAQs are ranked and how sure a match is, on the demo's FAQs and their held-out questions, cross-validated by FAQ, for the encoder "
-        "in use. Writes apps/faq/calibrations/NAME.json and apps/retrieval/projections/NAME.npz. Run it after a change of encoder or of features."
+        "in use. Writes apps/faq/calibrations/NAME.json and apps/retrieval/vectors/projections/NAME.npz. Run it after a change of encoder or of features."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -70,7 +70,7 @@ class Command(WenluCommand):
         name = options["name"] or model_id.partition("@")[0]
         calibration = Calibration(encoder=model_id, fits=fits, typical_density=round(typical, 4), provenance=_provenance(shapes, held_out))
         _write(
-            options["out"] / "retrieval" / "projections" / f"{name}.npz",
+            options["out"] / "retrieval" / "vectors" / "projections" / f"{name}.npz",
             lambda path: write_projection(path, projection),
         )
         _write(

@@ -12,9 +12,9 @@ from apps.accounts.commands import WenluCommand, command_caller
 from apps.faq.files import FileFormat
 from apps.faq.imports import ImportReport, import_faqs
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.verification import entries_without_vector
 from apps.retrieval.raw_rows import unusable
 from apps.retrieval.selectors import kb_named
-from apps.retrieval.verification import entries_without_vector
 
 
 class Command(WenluCommand):

@@ -16,12 +16,12 @@ from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.verification import entries_without_vector
 from apps.retrieval.selectors import kb_named
 from apps.retrieval.sites.addresses import is_address
 from apps.retrieval.sites.page_sources import sources_at
 from apps.retrieval.sites.site_jobs import queue_addresses
 from apps.retrieval.sites.visiting import Visitor
-from apps.retrieval.verification import entries_without_vector
 
 _BEFORE = {Outcome.BAD: "", Outcome.DROPPED: "left out: ", Outcome.NOTED: "note: "}
 

@@ -8,9 +8,9 @@ from django.core.management.base import CommandParser
 from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
+from apps.retrieval.indexes.registry import close_indexes
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.rebuilding import entries_to_encode, rebuild, roll_back
-from apps.retrieval.registry import close_indexes
+from apps.retrieval.outbox.rebuilding import entries_to_encode, rebuild, roll_back
 from apps.retrieval.selectors import kb_named
 
 

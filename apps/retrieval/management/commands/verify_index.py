@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from apps.accounts.commands import WenluCommand
-from apps.retrieval.registry import close_indexes
+from apps.retrieval.indexes.registry import close_indexes
+from apps.retrieval.outbox.verification import Drift, find_drift, repair
 from apps.retrieval.selectors import kb_named
-from apps.retrieval.verification import Drift, find_drift, repair
 
 
 class Command(WenluCommand):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.retrieval.token_vectors import TokenProjection
+from apps.retrieval.vectors.token_vectors import TokenProjection
 from core.types import FloatArray
 
 KEPT = 128

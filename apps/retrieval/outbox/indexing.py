@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from apps.retrieval.encoding import EncodedTexts, encode_if_possible, encoder
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
+from apps.retrieval.vectors.encoding import EncodedTexts, encode_if_possible, encoder
 from core.errors import IndexMismatch
 from core.types import NO_FACTS, EntryKind, Facts, FloatArray
 

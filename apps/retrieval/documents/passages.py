@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from apps.retrieval.facts import facts_of
+from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.types import Facts
 

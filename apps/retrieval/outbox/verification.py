@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from apps.retrieval.catching_up import built_with, empty_index
-from apps.retrieval.encoding import encode_if_possible
-from apps.retrieval.follower import IndexFollower, IndexPart, follower, vector_follower
-from apps.retrieval.indexing import active_generation, delete_entries, fill_missing_vectors, lock_next_revision, put_entries
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.catching_up import built_with, empty_index
+from apps.retrieval.outbox.follower import IndexFollower, IndexPart, follower, vector_follower
+from apps.retrieval.outbox.indexing import active_generation, delete_entries, fill_missing_vectors, lock_next_revision, put_entries
+from apps.retrieval.vectors.encoding import encode_if_possible
 from core.errors import IndexMismatch
 from core.metrics import INDEX_DRIFT
 from core.protocols import FollowingIndex

@@ -14,13 +14,13 @@ from django.utils import timezone
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller
-from apps.retrieval.catching_up import empty_index
-from apps.retrieval.encoding import encode_texts, encoder
-from apps.retrieval.follower import follower
 from apps.retrieval.indexes.analysis import ANALYSIS
-from apps.retrieval.indexing import fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.catching_up import empty_index
+from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.indexing import fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
+from apps.retrieval.vectors.encoding import encode_texts, encoder
 from core.errors import InvalidRequest
 from core.types import EntryKind
 

@@ -88,7 +88,7 @@ def write_projection(path: Path, projection: TokenProjection) -> None:
 
 @cache
 def _packaged() -> dict[str, TokenProjection]:
-    folder = resources.files("apps.retrieval").joinpath("projections")
+    folder = resources.files("apps.retrieval.vectors").joinpath("projections")
     projections = [_read(file) for file in folder.iterdir() if file.name.endswith(".npz")] if folder.is_dir() else []
     return {weights_of(projection.encoder): projection for projection in projections}
 

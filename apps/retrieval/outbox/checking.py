@@ -9,9 +9,9 @@ from functools import cache
 
 from django.db import DatabaseError, close_old_connections
 
-from apps.retrieval.follower import IndexFollower, follower
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.verification import find_index_drift, repair
+from apps.retrieval.outbox.follower import IndexFollower, follower
+from apps.retrieval.outbox.verification import find_index_drift, repair
 from core.config import get_settings
 from core.errors import QAError
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from apps.retrieval.indexes.analysis import simplify
-from apps.retrieval.token_vectors import pack_tokens
+from apps.retrieval.vectors.token_vectors import pack_tokens
 from core.backends import get_backend
 from core.config import get_settings
 from core.errors import ModelUnavailable, Overloaded

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from apps.retrieval.indexes.analysis import ANALYSIS
-from apps.retrieval.indexing import unpack_vectors
+from apps.retrieval.indexes.registry import IndexPair
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
+from apps.retrieval.outbox.indexing import unpack_vectors
 from apps.retrieval.query_layer.layer import marked_texts
-from apps.retrieval.registry import IndexPair
 from core.errors import IndexMismatch
 from core.protocols import FollowingIndex
 from core.types import EntryKind, Facts, IndexEntry

@@ -16,10 +16,10 @@ from functools import cache
 from django.db import close_old_connections
 from django.db.models import Max
 
-from apps.retrieval.catching_up import bring_up_vectors, bring_up_words, empty_index
-from apps.retrieval.indexing import mismatch
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.registry import indexes_for
+from apps.retrieval.outbox.catching_up import bring_up_vectors, bring_up_words, empty_index
+from apps.retrieval.outbox.indexing import mismatch
 from core.config import get_settings
 from core.errors import SearchUnavailable
 from core.metrics import INDEX_LAG

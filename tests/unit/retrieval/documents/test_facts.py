@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from apps.retrieval.facts import facts_of, filters_for
+from apps.retrieval.documents.facts import facts_of, filters_for
 from apps.retrieval.models import Document
 
 TRAVEL = Document(category="Rules", tags=["Travel", "money"], language="en", author="Ann Lee", date=date(2026, 3, 31))

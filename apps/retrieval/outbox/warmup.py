@@ -7,8 +7,8 @@ from itertools import product
 
 from django.db import DatabaseError, close_old_connections
 
-from apps.retrieval.follower import IndexFollower, follower
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.outbox.follower import IndexFollower, follower
 from core.errors import QAError
 from core.types import EntryKind
 
