@@ -2,7 +2,7 @@
 
 `python -m bench.saturation --redis redis://host:port [--minutes 10]` empties and uses database 13 there, starts two workers and asks
 from 64 threads of this process, which stands for a web process: half of the callers ask questions, the others rerank or give up halfway.
-Every caller begins by filling what workers remember. It prints a line a sample, and at the end how much each figure grew a minute (least
+What workers remember of passages is filled before. It prints a line a sample, and at the end how much each figure grew a minute (least
 squares over what comes after the first two minutes); writes `bench/results/saturation.json`. It ends with status 1 where something grew.
 """
 
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -41,7 +42,10 @@ CACHED = 500
 CONCURRENCY = 8  # threads come as they are needed: with few of them all are there, with their connections, within the warm-up
 SAMPLE_S = 5.0
 WARM_UP_S = 120.0
-FILLING_CALLS = 4  # of four long passages, from each caller: more than the 64 MiB of token vectors that each worker keeps
+FILLERS = 8  # few, so that none waits for longer than a deadline
+FILLING_CALLS = 50  # from each filler
+FILLING_PASSAGES = 16  # a call; 6400 in all, of 26 KiB: twice the 64 MiB of token vectors that each worker keeps, and a quarter more
+RERANKED_WORDS = 20
 MAX_GROWTH_A_MINUTE = {"memory_mb": 0.3, "threads": 0.5, "connections": 0.5, "files": 0.5}
 WORDS = [
     "password",
@@ -89,8 +93,6 @@ class Callers:
     def _call(self, number: int) -> None:
         chance = random.Random(number)
         ways = [self._ask, self._ask, self._ask, self._rerank, self._import, self._give_up]
-        for _ in range(FILLING_CALLS):
-            self._try(self._fill, chance)
         while not self._stopped.is_set():
             self._try(ways[number % len(ways)], chance)
 
@@ -103,14 +105,11 @@ class Callers:
         with self._lock:
             self.counts[outcome] += 1
 
-    def _fill(self, chance: random.Random) -> None:
-        self._reranker.score(sentence(chance, 6), [sentence(chance, 200) for _ in range(4)])
-
     def _ask(self, chance: random.Random) -> None:
         self._encoder.encode_query(sentence(chance, 12))
 
     def _rerank(self, chance: random.Random) -> None:
-        self._reranker.score(sentence(chance, 6), [sentence(chance, 20) for _ in range(4)])
+        self._reranker.score(sentence(chance, 6), [sentence(chance, RERANKED_WORDS) for _ in range(4)])
 
     def _import(self, chance: random.Random) -> None:
         self._encoder.encode([sentence(chance, 30) for _ in range(20)], Role.PASSAGE)
@@ -120,6 +119,19 @@ class Callers:
         future = self._dispatcher.submit(ENCODER, encode_as_dict(body), priority=Priority.LIVE, timeout_s=self._timeout_s)
         time.sleep(chance.uniform(0, 0.05))
         future.cancel()
+
+
+def fill_caches(dispatcher: Dispatcher) -> None:
+    """Workers remember as many passages as they ever will. Raises what a call raises: caches that fill later would look like a leak."""
+    reranker = RemoteReranker(dispatcher)
+
+    def fill(number: int) -> None:
+        chance = random.Random(-1 - number)
+        for _ in range(FILLING_CALLS):
+            reranker.score(sentence(chance, 6), [sentence(chance, RERANKED_WORDS) for _ in range(FILLING_PASSAGES)])
+
+    with ThreadPoolExecutor(FILLERS) as pool:
+        list(pool.map(fill, range(FILLERS)))
 
 
 def sentence(chance: random.Random, most: int) -> str:
@@ -198,6 +210,7 @@ def main() -> None:
         while len(alive := read_workers(client)) < WORKERS:
             time.sleep(0.2)
         dispatcher = stack.enter_context(closing(Dispatcher(settings)))
+        fill_caches(dispatcher)
         callers = Callers(settings, dispatcher)
         pids = {"web": os.getpid(), **{f"worker-{place}": one.pid for place, one in enumerate(alive, 1)}}
         times, samples = watch(pids, client, callers, arguments.minutes)

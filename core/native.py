@@ -6,14 +6,13 @@ a pool of spinning ones (22 ms of CPU a question instead of 7 on two cores). Tor
 Memory: glibc gives freed blocks back to the system at once, so every forward pass pays for fresh pages again. Keeping them
 takes a few tens of MiB and gave 68 to 82 answers a second instead of 60 to 66 to 32 callers. What is kept is kept for each arena,
 of which glibc makes eight a core: a worker's 19 held 340 MiB and still grew by 4 MiB a minute after ten minutes of saturation.
-With two, or one for each four cores, it still grows by 2.6 to 4 (bench/saturation.py, ADR 0025). That is done for workers
-alone, where it was measured; in a server with the encoder in it the difference was within the noise.
+They get two, or one for each four cores; in a server with the encoder in it the difference was within the noise.
 
-Kernels: oneDNN and the layer of torch above it each keep a kernel for every shape of a layer that they met, half a MiB apiece
-and 1024 of them: after 400 shapes of batches the encoder held 480 MiB. With 256 it holds 110, a question alone still finds its
-kernels (6.6 ms at the median, against 5.6 to 6.2 with 1024 and 7.9 with 64), and batches cost the same: both must be bounded,
-since what one of them drops the other keeps alive. The encoder's own passes need fewer (workers.bert_pass.round_up): a kernel that
-was dropped and is compiled again costs ten milliseconds a pass.
+Kernels: oneDNN and the layer of torch above it keep a kernel for every shape of a layer that they met, .6 MiB apiece and 1024 of
+them: after 400 shapes of batches the encoder held 480 MiB. A linear layer takes two places, its own and that of the product within
+it, so 512 hold the 48 numbers of rows that the encoder's four layers meet (workers.bert_pass.round_up); 256 did not, and what was
+dropped was compiled again, for ten milliseconds a pass, and left holes in the heap (ADR 0025). Both must be bounded, since what
+one of them drops the other keeps alive.
 
 Turns: a thread that comes back from a model asks for the interpreter and gets it after the switch interval at the latest;
 Python's 5 ms are as long as the model itself took. A tenth of that made a question beside one busy thread 5 times as fast
@@ -30,7 +29,7 @@ _LARGEST_MMAP_THRESHOLD = 32 * 2**20  # glibc refuses more
 _ARENAS = max(2, (os.cpu_count() or 1) // 4)
 
 _SWITCH_INTERVAL_S = 0.0005
-_KERNELS = "256"
+_KERNELS = "512"
 
 sys.setswitchinterval(_SWITCH_INTERVAL_S)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

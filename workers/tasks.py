@@ -134,6 +134,8 @@ def _answer(reply: ReplyToCome) -> JSONDict:
         if isinstance(error, ModelUnavailable):
             log.error("model lost; this worker ends, so that it is started again error=%s", error.message)
             os.kill(os.getpid(), signal.SIGTERM)
+        # its frames hold the whole message, whose futures hold the error: all of it would stay until a full collection
+        error.__traceback__ = None
         return error_as_dict(error)
     except Exception as error:  # who waits must hear of it, whatever it is
         log.exception("inference broke")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -155,6 +156,19 @@ def test_what_was_cancelled_is_dropped_before_the_model(web: Conversation) -> No
     gone, fine = web.ask(call("gone", "reset"), call("fine", "reset"))
     assert code(gone) == "cancelled" and "vectors" in fine
     assert encoded_texts() == before + 1
+
+
+def test_calls_that_were_dropped_leave_nothing_that_only_a_full_collection_frees(web: Conversation) -> None:
+    asked = [call("late", "reset", seconds=-0.1), call("gone", "reset"), call("fine", "reset")]
+    cancel(web, "gone")
+    gc.collect()
+    gc.disable()
+    try:
+        web.ask(*asked)
+        left = [one for one in gc.get_objects() if type(one) is Call and all(one is not own for own in asked)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_a_cancellation_of_another_release_does_not_end_the_listening(web: Conversation) -> None:
