@@ -25,9 +25,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var"), description="Folder for everything that a start creates: database, indexes, models, keys.")
     host: str = Field("127.0.0.1", description="Address the web server listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port the web server listens on.")
-    database_url: str = Field("", description="postgres://user:password@host:port/name; empty is SQLite in the data folder.")
+    database_url: str = Field("", repr=False, description="postgres://user:password@host:port/name; empty is SQLite in the data folder.")
     redis_url: str = Field(
-        "", description="redis://host:port/db for several web processes and workers; empty keeps everything in this process."
+        "", repr=False, description="redis://host:port/db for several web processes and workers; empty keeps everything in this process."
     )
     elasticsearch_url: str = Field(
         "",
@@ -137,7 +137,9 @@ class Settings(BaseSettings):
     remote_timeout_s: float = Field(10.0, gt=0, description="Longest wait for inference workers while a person waits.")
     remote_bulk_timeout_s: float = Field(300.0, gt=0, description="Longest wait of one piece of an import for inference workers.")
     remote_max_waiting: int = Field(
-        512, ge=1, description="Requests of one process that may wait for inference workers before callers are told to come back later."
+        512,
+        ge=1,
+        description="Requests of one process that may wait for inference workers, people's and imports' each, before callers are told to come back later.",
     )
     worker_concurrency: int = Field(
         32, ge=1, le=1000, description="Requests that one inference worker takes at a time; what it takes shares forward passes."

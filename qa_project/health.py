@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from apps.retrieval.vectors.encoding import encoder
 from apps.serving.health import workers_alive
 from apps.serving.warmup import generator_warmup
-from core.config import get_settings
+from core.config import get_settings, is_remote
 from core.errors import ModelUnavailable, QAError
 
 
@@ -57,5 +57,5 @@ def _check_encoder() -> tuple[str, list[dict[str, object]]]:
         workers = [asdict(worker) for worker in workers_alive()]
     except QAError as error:
         return error.code, []
-    remote = "remote" in get_settings().encoder_backend
-    return "ok" if ready and (workers or not remote) else ModelUnavailable.code, workers
+    here = not is_remote(get_settings().encoder_backend)
+    return "ok" if ready and (workers or here) else ModelUnavailable.code, workers

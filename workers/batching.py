@@ -130,21 +130,16 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify_all()
         return entry.future
 
-    def call(self, item: Item, *, deadline: float | None = None, cancel: threading.Event | None = None) -> Result:
-        """The result of one live item; blocks. Raises as `submit` and its future do, DeadlineExceeded at the deadline."""
+    def call(self, item: Item) -> Result:
+        """The result of one live item; blocks. Raises as `submit` and its future do."""
         if self._inline and self._is_alone() and self._model.acquire(blocking=False):
-            entry: _Entry[Item, Result] = _Entry(item, self._cost(item), Priority.LIVE, deadline, cancel)
+            entry: _Entry[Item, Result] = _Entry(item, self._cost(item), Priority.LIVE, None, None)
             try:
                 self._answer([entry])
             finally:
                 self._model.release()
             return entry.future.result()
-        future = self.submit(item, deadline=deadline, cancel=cancel)
-        try:
-            return future.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        except TimeoutError as error:
-            future.cancel()
-            raise DeadlineExceeded("The model did not answer within the deadline.") from error
+        return self.submit(item).result()
 
     def close(self) -> None:
         """Ends the loop after the batch that runs; everyone who waits gets ModelUnavailable. Can be called twice."""

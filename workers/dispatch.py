@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from functools import partial
 
 import orjson
@@ -70,12 +71,10 @@ class Dispatcher:
         entry.future.add_done_callback(partial(self._withdraw, call.id))
         return entry.future
 
-    def cancel(self, ids: Sequence[str]) -> bool:
-        """Tells the workers that nobody waits for these any more; False where none could be told."""
-        try:
-            return int(self.redis.publish(CANCELS, orjson.dumps({"ids": list(ids), "at": time.time()}))) > 0
-        except redis.RedisError:
-            return False
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Tells the workers that listen just now that nobody waits for these any more."""
+        with suppress(redis.RedisError):  # then they hear of it by the deadline
+            self.redis.publish(CANCELS, orjson.dumps({"ids": list(ids), "at": time.time()}))
 
     def is_alive(self, *, host: str, pid: int) -> bool:
         """Whether this worker lives, as far as Redis knows."""
@@ -126,8 +125,9 @@ class Dispatcher:
             return
         if not self._reader.wait_until_ready(RETRY_S):
             raise redis.ConnectionError("replies cannot be heard yet")
-        if not self._workers:
-            self._look_for_workers()
+        role = self._outbox.next_role()
+        if role is not None and role not in self._served():
+            self._look_for_workers()  # a message that no worker takes would stay in Redis
         if batch := self._outbox.take():
             self._send(batch)
 
@@ -157,10 +157,14 @@ class Dispatcher:
         now = self._looked_at = time.monotonic()
         if before.keys() - self._workers.keys():
             self._resend(lambda entry, now: True, "worker gone")
-        served = {role for roles in self._workers.values() for role in roles}
+        served = self._served()
         for entry in self._outbox.everyone() if now > self._patient_until else ():
             if entry.role not in served:
                 self._fail(entry, _unserved(entry.role, alive=bool(self._workers)))
+
+    def _served(self) -> set[str]:
+        """The roles of the workers that were alive at the last look."""
+        return {role for roles in self._workers.values() for role in roles}
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -185,11 +189,8 @@ class Dispatcher:
         """A dead model's call goes to another worker, once; an import waits until the workers have time for it."""
         if failure["code"] == ModelUnavailable.code and entry.attempts == 1:
             return self._outbox.send_again(entry)
-        if failure["code"] == Overloaded.code and entry.priority is Priority.BULK and self._outbox.recall(entry, counts=False):
-            timer = threading.Timer(float(failure["details"].get("retry_after_s", 1.0)), self._outbox.queue_again, (entry,))
-            timer.daemon = True
-            timer.start()
-            return True
+        if failure["code"] == Overloaded.code and entry.priority is Priority.BULK:
+            return self._outbox.send_later(entry, error_from_dict(failure))
         return False
 
     def _begin_again(self) -> None:
@@ -259,6 +260,8 @@ def _unserved(role: str, *, alive: bool) -> QAError:
 
 
 def _too_late(entry: Waiting) -> QAError:
+    if entry.refusal is not None:
+        return entry.refusal
     if entry.attempts == 0:
         return ModelUnavailable("The inference workers could not be reached within the deadline.")
     return DeadlineExceeded("The inference workers did not answer within the deadline.")

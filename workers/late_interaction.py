@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from core.maxsim import maxsim
 from core.types import FloatArray, Role
+from workers.pending import Pending
 
 CACHE_BYTES = 64 * 2**20
 
 Key: TypeAlias = tuple[str, str]
 Tokens: TypeAlias = NDArray[np.float16]
-TokensToCome: TypeAlias = Callable[[], Sequence[FloatArray]]
-BeginEncoding: TypeAlias = Callable[[Sequence[str], Role], TokensToCome]
+PendingTokens: TypeAlias = Pending[Sequence[FloatArray]]
+BeginEncoding: TypeAlias = Callable[[Sequence[str], Role], PendingTokens]
 
 
 class LateInteraction:
@@ -30,21 +31,20 @@ class LateInteraction:
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self._passages = _PassageCache(cache_bytes)
 
-    def begin(self, query: str, passages: Sequence[str], encoder_id: str, begin_encoding: BeginEncoding) -> Callable[[], FloatArray]:
-        """The scores to come, float32[n]. `begin_encoding` hands texts to the encoder `encoder_id` and returns what waits for
-        their token vectors."""
+    def begin(self, query: str, passages: Sequence[str], encoder_id: str, begin_encoding: BeginEncoding) -> Pending[FloatArray]:
+        """The scores under way, float32[n]. `begin_encoding` hands texts to the encoder `encoder_id`."""
         known = {passage: found for passage in passages if (found := self._passages.get((encoder_id, passage))) is not None}
         unknown = [passage for passage in dict.fromkeys(passages) if passage not in known]
-        query_to_come = begin_encoding([query], Role.QUERY)
-        passages_to_come = begin_encoding(unknown, Role.PASSAGE) if unknown else None
+        asked = begin_encoding([query], Role.QUERY)
+        read: PendingTokens = begin_encoding(unknown, Role.PASSAGE) if unknown else Pending(tuple)
 
         def scores() -> FloatArray:
-            for passage, tokens in zip(unknown, passages_to_come() if passages_to_come else (), strict=True):
+            for passage, tokens in zip(unknown, read.make(), strict=True):
                 known[passage] = self._passages.put((encoder_id, passage), tokens)
-            (query_tokens,) = query_to_come()
+            (query_tokens,) = asked.make()
             return maxsim(query_tokens, [known[passage] for passage in passages])
 
-        return scores
+        return Pending(scores, [*asked.futures, *read.futures])
 
 
 class _PassageCache:

@@ -119,14 +119,14 @@ class LocalEncoder:
         """The results in order, with at most `CHUNKS_IN_FLIGHT` chunks before the model."""
         encoder, batcher = self._model.get()
         priority = Priority.LIVE if len(texts) <= LIVE_TEXTS else Priority.BULK
-        chunk_texts = min(CHUNK_TEXTS, self._settings.batch_max_waiting)
+        chunk_texts = max(1, min(CHUNK_TEXTS, self._settings.batch_max_waiting // CHUNKS_IN_FLIGHT))
         in_flight: deque[list[Future[Encoded]]] = deque()
         try:
             for start in range(0, len(texts), chunk_texts):
                 if len(in_flight) >= CHUNKS_IN_FLIGHT:
                     yield from results_of(in_flight.popleft())
                 chunk = encoder.tokenize(texts[start : start + chunk_texts], role, wants_tokens=wants_tokens)
-                in_flight.append([batcher.submit(text, priority=priority) for text in chunk])
+                in_flight.append(submit_all(batcher, chunk, priority=priority))
             while in_flight:
                 yield from results_of(in_flight.popleft())
         finally:

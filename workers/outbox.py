@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import ModelUnavailable, Overloaded
+from core.errors import ModelUnavailable, Overloaded, QAError
 from core.metrics import REMOTE_WAITING
 from core.types import Priority
 from workers.wire import Call
@@ -37,7 +37,10 @@ class _Message:
 
 @dataclass(eq=False, slots=True)
 class Waiting:
-    """A call whose caller waits. Times are on `time.monotonic()`'s clock; `attempts` counts the messages that it went in."""
+    """A call whose caller waits. Times are on `time.monotonic()`'s clock; `attempts` counts the messages that it went in.
+
+    `refusal` is what a worker said that had no time for it; it is not sent again before `not_before`.
+    """
 
     call: Call
     role: str
@@ -48,6 +51,8 @@ class Waiting:
     message: _Message | None = None
     sent_at: float = 0.0
     attempts: int = 0
+    refusal: QAError | None = None
+    not_before: float = 0.0
 
 
 class Outbox:
@@ -58,6 +63,8 @@ class Outbox:
         self._changed = threading.Condition(threading.RLock())
         self._queued: dict[Priority, deque[Waiting]] = {priority: deque() for priority in Priority}
         self._under_way = dict.fromkeys(Priority, 0)
+        self._waiting = dict.fromkeys(Priority, 0)
+        self._resting: list[Waiting] = []
         self._by_id: dict[str, Waiting] = {}
         self._cancelled: list[str] = []
         self._closed = False
@@ -67,12 +74,13 @@ class Outbox:
         with self._changed:
             if self._closed:
                 raise ModelUnavailable("This process is shutting down.")
-            if len(self._by_id) >= self._max_waiting:
-                raise Overloaded(
-                    f"{len(self._by_id)} requests wait for inference workers already.", retry_after_s=RETRY_AFTER_S[entry.priority]
-                )
+            waiting = self._waiting[entry.priority]
+            if waiting >= self._max_waiting:
+                raise Overloaded(f"{waiting} requests wait for inference workers already.", retry_after_s=RETRY_AFTER_S[entry.priority])
             self._by_id[entry.call.id] = entry
-            self._queue(entry)
+            self._waiting[entry.priority] += 1
+            self._queued[entry.priority].append(entry)
+            self._changed.notify()
             REMOTE_WAITING.set(len(self._by_id))
 
     def close(self) -> list[Waiting]:
@@ -93,9 +101,16 @@ class Outbox:
         Returns the ids of calls that were sent and that nobody waits for any more.
         """
         with self._changed:
+            self._wake_rested()
             self._changed.wait_for(lambda: self._closed or self._cancelled or self._next_priority() is not None, self._patience_s())
             cancelled, self._cancelled = self._cancelled, []
         return cancelled
+
+    def next_role(self) -> str | None:
+        """The role of the next message; None where nothing can go."""
+        with self._changed:
+            priority = self._next_priority()
+            return None if priority is None else self._queued[priority][0].role
 
     def take(self) -> list[Waiting]:
         """The calls of the next message, all of one role and priority; none where nothing can go."""
@@ -115,35 +130,34 @@ class Outbox:
     def send_again(self, entry: Waiting, *, counts: bool = True) -> bool:
         """Puts a call that is under way at the head of the queue; False where it is not. Its message does not count where it never left."""
         with self._changed:
-            if not self.recall(entry, counts=counts):
-                return False
-            self.queue_again(entry)
-        return True
-
-    def recall(self, entry: Waiting, *, counts: bool = True) -> bool:
-        """A call is under way no more, but still waits: `queue_again` follows."""
-        with self._changed:
             if entry.message is None:
                 return False
             self._release(entry)
             entry.attempts -= not counts
+            self._put_first(entry)
         return True
 
-    def queue_again(self, entry: Waiting) -> None:
-        """Puts a call that was recalled at the head of the queue."""
+    def send_later(self, entry: Waiting, refusal: QAError) -> bool:
+        """Puts a call that its worker had no time for at the head of the queue once `retry_after_s` is over; False where it is not under way."""
         with self._changed:
-            if not entry.future.done():
-                self._queued[entry.priority].appendleft(entry)
-                self._changed.notify()
+            if entry.message is None:
+                return False
+            self._release(entry)
+            entry.attempts -= 1
+            entry.refusal = refusal
+            entry.not_before = time.monotonic() + float(str(refusal.details.get("retry_after_s", RETRY_AFTER_S[entry.priority])))
+            self._resting.append(entry)
+        return True
 
     def forget(self, entry: Waiting, *, cancelled: bool = False) -> None:
-        """The call was answered, or its caller gave up; then a worker that may have it is told."""
+        """The call was answered, or its caller gave up. A worker that may have it, or a second copy of it, is told."""
         with self._changed:
             if self._by_id.pop(entry.call.id, None) is None:
                 return
             self._release(entry)
+            self._waiting[entry.priority] -= 1
             REMOTE_WAITING.set(len(self._by_id))
-            if cancelled and entry.attempts:
+            if entry.attempts > (0 if cancelled else 1):
                 self._cancelled.append(entry.call.id)
                 self._changed.notify()
 
@@ -159,9 +173,20 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def _queue(self, entry: Waiting) -> None:
-        self._queued[entry.priority].append(entry)
-        self._changed.notify()
+    def _put_first(self, entry: Waiting) -> None:
+        if not entry.future.done():
+            self._queued[entry.priority].appendleft(entry)
+            self._changed.notify()
+
+    def _wake_rested(self) -> None:
+        """Queues the calls that have waited as long as a worker asked for."""
+        now = time.monotonic()
+        resting, self._resting = self._resting, []
+        for entry in resting:
+            if entry.not_before > now:
+                self._resting.append(entry)
+            else:
+                self._put_first(entry)
 
     def _patience_s(self) -> float | None:
         """How long to wait for something new: for ever where nobody waits for anything."""

@@ -202,10 +202,11 @@ class RemoteReranker:
         return np.concatenate([answer.scores for answer in answers])
 
     def _ask(self, query: str, passages: Sequence[str]) -> list[Scores]:
-        chunks = list(chunks_of(passages, CHUNK_TEXTS, CHUNK_CHARS)) or [()]
-        bodies = [rerank_as_dict(RerankBody(query=query, passages=chunk)) for chunk in chunks]
-        futures = [self._dispatcher.submit(RERANKER, body, priority=Priority.LIVE, timeout_s=self._timeout_s) for body in bodies]
+        futures: list[Future[Row]] = []
         try:
+            for chunk in list(chunks_of(passages, CHUNK_TEXTS, CHUNK_CHARS)) or [()]:
+                body = rerank_as_dict(RerankBody(query=query, passages=chunk))
+                futures.append(self._dispatcher.submit(RERANKER, body, priority=Priority.LIVE, timeout_s=self._timeout_s))
             return [scores_from_dict(result_of(future, self._timeout_s)) for future in futures]
         finally:
             for future in futures:

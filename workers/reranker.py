@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from core.protocols import Encoder
 from core.types import FloatArray, Priority, Role
 from workers.batching import results_of
 from workers.cross_encoder import BatchedCrossEncoder, load_cross_encoder
-from workers.late_interaction import LateInteraction, TokensToCome
+from workers.late_interaction import LateInteraction, PendingTokens
 from workers.loading import LoadedOnce
 from workers.local import LocalEncoder
+from workers.pending import Pending
 
 LATE_INTERACTION = "late-interaction"
 RETRY_LOADING_S = 30.0
@@ -61,7 +62,7 @@ class LocalReranker:
 
     def score(self, query: str, passages: Sequence[str]) -> FloatArray:
         """float32[n], larger is better: a logit of the cross-encoder, or a mean cosine where there is none."""
-        return self.begin(query, passages)()
+        return self.begin(query, passages).make()
 
     def begin(
         self,
@@ -71,22 +72,22 @@ class LocalReranker:
         priority: Priority = Priority.LIVE,
         deadline: float | None = None,
         cancel: threading.Event | None = None,
-    ) -> Callable[[], FloatArray]:
-        """What waits for the scores, of passages that share forward passes with everybody's. As `Batcher.submit`."""
+    ) -> Pending[FloatArray]:
+        """The scores under way, of passages that share forward passes with everybody's. As `Batcher.submit`."""
         if not passages:
-            return lambda: np.empty(0, np.float32)
+            return Pending(lambda: np.empty(0, np.float32))
         if self._late is None:
             futures = self._cross_encoder.get().submit(query, passages, priority=priority, deadline=deadline, cancel=cancel)
-            return lambda: np.array(results_of(futures), np.float32)
+            return Pending(lambda: np.array(results_of(futures), np.float32), futures)
         encoder = self._the_encoder()
 
-        def begin_encoding(texts: Sequence[str], role: Role) -> TokensToCome:
+        def begin_encoding(texts: Sequence[str], role: Role) -> PendingTokens:
             if role is Role.QUERY and deadline is None:
-                return lambda: [_asked_for(encoder.encode_query(text).token_vectors) for text in texts]  # it remembers questions
+                return Pending(lambda: [_asked_for(encoder.encode_query(text).token_vectors) for text in texts])  # it remembers questions
             if not isinstance(encoder, LocalEncoder):
-                return lambda: [tokens for _, tokens in encoder.encode_tokens(texts, role)]
+                return Pending(lambda: [tokens for _, tokens in encoder.encode_tokens(texts, role)])
             encoded = encoder.submit(texts, role, wants_tokens=True, priority=priority, deadline=deadline, cancel=cancel)
-            return lambda: [_asked_for(one.token_vectors) for one in results_of(encoded)]
+            return Pending(lambda: [_asked_for(one.token_vectors) for one in results_of(encoded)], encoded)
 
         return self._late.begin(query, passages, encoder.model_id, begin_encoding)
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from core.backends import load_object
 from core.config import Settings
-from core.errors import Cancelled, DeadlineExceeded, QAError, SearchUnavailable
+from core.errors import Cancelled, DeadlineExceeded, ModelUnavailable, QAError, SearchUnavailable
 from core.protocols import VectorSearcher
 from core.types import FloatArray, Hit, JSONDict, Priority, Role, VectorSearch
 from workers.broker import SEARCH
 from workers.encoder import Encoded
 from workers.local import LocalEncoder
+from workers.pending import Pending
 from workers.search_wire import Found, SearchBody, found_as_dict, search_from_dict
-from workers.service import ReplyToCome
 from workers.wire import Vectors
 
 log = logging.getLogger(__name__)
@@ -53,12 +53,12 @@ class SearchService:
             close()
         self.model.close()
 
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
         asked = search_from_dict(body)
         if asked.vectors is not None:
             given = _Searching(self._vectors, asked, deadline, cancel)
             self._run_aside(given, asked.vectors, asked.encoder)
-            return ReplyToCome(lambda: found_as_dict(Found(hits=given.found.result())), [given.found])
+            return Pending(lambda: found_as_dict(Found(hits=given.found.result())), [given.found])
         (encoding,) = self.model.submit(
             [asked.text or ""], Role.QUERY, wants_tokens=True, priority=priority, deadline=deadline, cancel=cancel
         )
@@ -70,7 +70,7 @@ class SearchService:
             searching.run(encoded.vector[None], self.model.model_id)  # a lonely call's thread waits here: it need not wake another
             return found_as_dict(Found(hits=searching.found.result(), encoded=self._vectors_of(encoded)))
 
-        return ReplyToCome(reply, [searching.found])
+        return Pending(reply, [searching.found])
 
     def _vectors_of(self, encoded: Encoded) -> Vectors:
         tokens = None if encoded.token_vectors is None else (encoded.token_vectors,)
@@ -89,7 +89,7 @@ class SearchService:
         try:
             self._threads.submit(searching.run, vectors, encoder)
         except RuntimeError:
-            searching.give_up(Cancelled("This worker is shutting down."))
+            searching.give_up(ModelUnavailable("This worker is shutting down."))
 
 
 class _Searching:

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from core.types import JSONDict, Priority
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyToCome:
-    """A call under way. `make` gives its reply, and waits for nothing more once all `futures` are done; raises what went wrong."""
-
-    make: Callable[[], JSONDict]
-    futures: Sequence[Future[Any]] = ()
-
-    def is_ready(self) -> bool:
-        """Whether `make` can be called without waiting, as far as is known."""
-        return all(future.done() for future in self.futures)
+from workers.pending import Pending
 
 
 class LocalModel(Protocol):
@@ -45,7 +32,7 @@ class Service(Protocol):
         """Loads the model, so that the first call is as fast as the others."""
         ...
 
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
         """What waits for the reply. Raises InvalidRequest, and as the model's batcher does."""
         ...
 

@@ -18,9 +18,10 @@ from workers.batching import results_of
 from workers.broker import ENCODER, GENERATOR, RERANKER, SEARCH, TAGGER
 from workers.cancels import Cancels
 from workers.local import LocalEncoder, LocalGenerator
+from workers.pending import Pending
 from workers.reranker import LocalReranker
 from workers.search_service import SearchService
-from workers.service import ReplyToCome, Service
+from workers.service import Service
 from workers.tagger import LocalTagger
 from workers.token_stream import TokenSender, claim_text, send_error
 from workers.wire import (
@@ -51,7 +52,7 @@ class EncoderService:
         self.load = encoder.load
         self.close = encoder.close
 
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
         asked = encode_from_dict(body)
         futures = self.model.submit(
             asked.texts, asked.text_role, wants_tokens=asked.wants_tokens, priority=priority, deadline=deadline, cancel=cancel
@@ -63,7 +64,7 @@ class EncoderService:
             vectors = np.stack([one.vector for one in encoded]) if encoded else np.empty((0, self.model.dim), np.float32)
             return vectors_as_dict(Vectors(model_id=self.model.model_id, vectors=vectors, token_vectors=tokens))
 
-        return ReplyToCome(reply, futures)
+        return Pending(reply, futures)
 
 
 class RerankerService:
@@ -80,10 +81,10 @@ class RerankerService:
         self.model.close()
         self._encoder.close()
 
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
         asked = rerank_from_dict(body)
         scores = self.model.begin(asked.query, asked.passages, priority=priority, deadline=deadline, cancel=cancel)
-        return ReplyToCome(lambda: scores_as_dict(Scores(model_id=self.model.model_id, scores=scores())))
+        return scores.then(lambda found: scores_as_dict(Scores(model_id=self.model.model_id, scores=found)))
 
 
 class TaggerService:
@@ -96,10 +97,10 @@ class TaggerService:
         self.load = tagger.load
         self.close = tagger.close
 
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
         asked = tag_from_dict(body)
         spans = self.model.begin(asked.texts, priority=priority, deadline=deadline, cancel=cancel)
-        return ReplyToCome(lambda: tags_as_dict(Tags(model_id=self.model.model_id, spans=tuple(map(tuple, spans())))))
+        return spans.then(lambda found: tags_as_dict(Tags(model_id=self.model.model_id, spans=tuple(map(tuple, found)))))
 
 
 class GeneratorService:
@@ -125,7 +126,7 @@ class GeneratorService:
         self._cancels.close()
         self._redis.close()
 
-    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> ReplyToCome:
+    def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
         asked = generate_from_dict(body, priority)
         me = Writer(host=socket.gethostname(), pid=os.getpid())
         writer = claim_text(self._redis, asked.text_id, me)
@@ -137,11 +138,11 @@ class GeneratorService:
                 if self.model.is_lost:
                     raise
                 refusal = error_as_dict(error)  # as a reply: raised, it would end this worker, whose other models are well
-                return ReplyToCome(lambda: refusal)
+                return Pending(lambda: refusal)
             except QAError as error:
                 send_error(self._redis, asked.text_id, error)
                 raise
-        return ReplyToCome(lambda: writer_as_dict(writer))
+        return Pending(lambda: writer_as_dict(writer))
 
     def _begin_writing(self, asked: GenerateBody) -> None:
         flag = self._cancels.watch(asked.text_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from workers.broker import TAGGER
 from workers.device import is_device_lost
 from workers.headed_model import Head, HeadedModel, TokenizedInput
 from workers.loading import LoadedOnce
+from workers.pending import Pending
 from workers.weights import resolve
 
 OVERLAP = 64
@@ -107,12 +108,12 @@ class LocalTagger:
         """The spans of each text, in order of their start."""
         priority = Priority.LIVE if len(texts) <= LIVE_TEXTS else Priority.BULK
         chunks = (texts[start : start + CHUNK_TEXTS] for start in range(0, len(texts), CHUNK_TEXTS))
-        return [spans for chunk in chunks for spans in self.begin(chunk, priority=priority)()]
+        return [spans for chunk in chunks for spans in self.begin(chunk, priority=priority).make()]
 
     def begin(
         self, texts: Sequence[str], *, priority: Priority, deadline: float | None = None, cancel: threading.Event | None = None
-    ) -> Callable[[], list[list[Span]]]:
-        """What waits for the spans, of texts that share forward passes with everybody's. As `Batcher.submit`."""
+    ) -> Pending[list[list[Span]]]:
+        """The spans under way, of texts that share forward passes with everybody's. As `Batcher.submit`."""
         tagger, batcher = self._model.get()
         covered = tagger.windows(texts)
         inputs = [tagger.model.input_of(encoding) for windows in covered for encoding in windows.encodings]
@@ -123,7 +124,7 @@ class LocalTagger:
             labels = [[next(found) for _ in windows.encodings] for windows in covered]
             return [spans_of(windows.text, windows.tokens(own, tagger.model.labels)) for windows, own in zip(covered, labels, strict=True)]
 
-        return spans
+        return Pending(spans, futures)
 
     def _load(self) -> tuple[TorchTagger, Batcher[TokenizedInput, TokenLabels]]:
         settings = self._settings

@@ -27,7 +27,7 @@ from core.types import JSONDict, Priority
 from workers.broker import TASK
 from workers.cancels import Cancels
 from workers.heartbeat import Heartbeat, Load
-from workers.service import ReplyToCome
+from workers.pending import Pending
 from workers.services import make_services
 from workers.wire import Call, Request, error_as_dict, request_from_dict
 
@@ -104,12 +104,14 @@ class InferenceWorker:
             for call in request.calls:
                 self._cancels.forget(call.id)
 
-    def _begin(self, request: Request, call: Call) -> ReplyToCome:
+    def _begin(self, request: Request, call: Call) -> Pending[JSONDict]:
         """What waits for the call's results; a refusal is raised there as well."""
         try:
             left_s = call.deadline_at - time.time()
             if left_s <= 0:
-                raise DeadlineExceeded("The request's deadline was over before a worker took it.")
+                raise DeadlineExceeded(
+                    f"The request's deadline was over {-left_s:.1f} s before a worker took it: too much waits, or clocks differ."
+                )
             service = self._services.get(request.role)
             if service is None:
                 raise InvalidRequest(f"This worker does not serve the role {request.role!r}.")
@@ -117,9 +119,12 @@ class InferenceWorker:
             return service.begin(call.body, priority=request.priority, deadline=time.monotonic() + left_s, cancel=cancel)
         except QAError as error:
             return _raising(error)
+        except Exception as error:  # the other calls of its message must have their answers
+            log.exception("call broke before the model role=%s", request.role)
+            return _raising(_broken(error))
 
 
-def _wait_for_some(replies: list[ReplyToCome]) -> None:
+def _wait_for_some(replies: list[Pending[JSONDict]]) -> None:
     """Returns once a reply is ready, and a moment later where others of its forward pass may follow at its heels."""
     while not any(reply.is_ready() for reply in replies):
         wait([future for reply in replies for future in reply.futures if not future.done()], return_when=FIRST_COMPLETED)
@@ -127,7 +132,7 @@ def _wait_for_some(replies: list[ReplyToCome]) -> None:
         time.sleep(COMPANY_S)
 
 
-def _answer(reply: ReplyToCome) -> JSONDict:
+def _answer(reply: Pending[JSONDict]) -> JSONDict:
     try:
         return reply.make()
     except QAError as error:
@@ -139,14 +144,18 @@ def _answer(reply: ReplyToCome) -> JSONDict:
         return error_as_dict(error)
     except Exception as error:  # who waits must hear of it, whatever it is
         log.exception("inference broke")
-        return error_as_dict(QAError(f"The inference worker failed: {type(error).__name__}; its log has the trace."))
+        return error_as_dict(_broken(error))
 
 
-def _raising(error: QAError) -> ReplyToCome:
+def _broken(error: Exception) -> QAError:
+    return QAError(f"The inference worker failed: {type(error).__name__}; its log has the trace.")
+
+
+def _raising(error: QAError) -> Pending[JSONDict]:
     def make() -> JSONDict:
         raise error
 
-    return ReplyToCome(make)
+    return Pending(make)
 
 
 _worker: InferenceWorker | None = None

@@ -33,6 +33,7 @@ KEEP_S = 60
 CLAIM_S = 600
 BLOCK_S = 0.1
 GRACE_S = 2.0
+SAY_AGAIN_S = 0.5
 MAX_ENTRIES = 20_000
 
 
@@ -144,10 +145,10 @@ class TokenSender:
 class TokenReader:
     """The web process's end of one text.
 
-    `is_alive` tells whether its writer still lives; `stop` tells the writer to end it, and returns whether anybody heard that.
+    `is_alive` tells whether its writer still lives; `stop` tells the writer to end it, if it listens just now.
     """
 
-    def __init__(self, client: redis.Redis, text_id: str, *, is_alive: Callable[[], bool], stop: Callable[[], bool]) -> None:
+    def __init__(self, client: redis.Redis, text_id: str, *, is_alive: Callable[[], bool], stop: Callable[[], object]) -> None:
         self._redis = client
         self._key = text_key(text_id)
         self._is_alive = is_alive
@@ -155,7 +156,7 @@ class TokenReader:
         self._last_id = "0"
         self._read = 0
         self._stopping_since: float | None = None
-        self._is_told = False
+        self._say_stop_at = 0.0
 
     def chunks(self, cancel: threading.Event, deadline: float) -> Iterator[Chunk]:
         """The chunks to the last, what came meanwhile as one. `deadline` is on `time.monotonic()`'s clock.
@@ -182,9 +183,12 @@ class TokenReader:
                 self._say_stop()
 
     def _say_stop(self) -> None:
-        """Until a worker has heard it."""
-        self._stopping_since = self._stopping_since or time.monotonic()
-        self._is_told = self._is_told or self._stop()
+        """Again and again until the text ends: its writer may have lost Redis for a moment."""
+        now = time.monotonic()
+        self._stopping_since = self._stopping_since or now
+        if now >= self._say_stop_at:
+            self._say_stop_at = now + SAY_AGAIN_S
+            self._stop()
 
     def _is_overdue(self) -> bool:
         return self._stopping_since is not None and time.monotonic() - self._stopping_since > GRACE_S

@@ -58,8 +58,8 @@ def _of_workers(workers: list[WorkerRecord]) -> Iterator[Metric]:
         ("wenlu_worker_running", "Requests that an inference worker has taken.", lambda one: one.running),
         (
             "wenlu_worker_heartbeat_age_seconds",
-            "Time since an inference worker was heard of.",
-            lambda one: max(0.0, now - one.heartbeat_at),
+            "Time since an inference worker was heard of; below 0 where its clock is ahead.",
+            lambda one: now - one.heartbeat_at,
         ),
     ):
         family = GaugeMetricFamily(name, help_text, labels=_WORKER)

@@ -12,9 +12,11 @@ import pytest
 from django.apps import apps
 from django.core.management import load_command_class
 from django.urls import URLPattern, URLResolver, get_resolver
+from prometheus_client.metrics import MetricWrapperBase
 
 from apps.dialogue.routing import websocket_urlpatterns
-from core import errors, events
+from apps.serving.worker_metrics import _of_models, _of_workers
+from core import errors, events, metrics
 from core.config import Settings
 from tests.docs import settings_page
 
@@ -83,6 +85,17 @@ def test_every_command_is_in_the_operations_page_and_helps(command: str, capsys:
         load_command_class(own_commands()[command], command).run_from_argv(["manage.py", command, "--help"])
     assert ended.value.code == 0
     assert "usage:" in capsys.readouterr().out
+
+
+def exported_metrics() -> set[str]:
+    """The names of all families, counters without `_total`."""
+    own = {one._name for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)}
+    return own | {family.name for families in (_of_workers([]), _of_models([])) for family in families} | {"wenlu_workers_readable"}
+
+
+def test_the_operations_page_names_every_metric_and_no_other() -> None:
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    assert {name.removesuffix("_total") for name in re.findall(r"`(wenlu_\w+)", page)} == exported_metrics()
 
 
 def test_every_target_of_the_makefile_is_documented() -> None:

@@ -103,10 +103,10 @@ async def test_a_process_may_come_last_without_needing_the_others(tmp_path: Path
 
 
 async def test_a_process_that_does_not_end_when_asked_is_killed(tmp_path: Path) -> None:
-    deaf = Process(name="deaf", command=("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"), grace_s=0.3)
+    script, trap_is_set = "trap '' TERM; touch trapped; while :; do sleep 0.05; done", tmp_path / "trapped"
+    deaf = Process(name="deaf", command=("sh", "-c", f"cd {tmp_path}; {script}"), ready=lambda pid: trap_is_set.exists(), grace_s=0.3)
     async with started(tmp_path, deaf) as stack:
         pid = stack.pid("deaf")
-        await asyncio.sleep(0.1)  # until the shell has set its trap
     assert not is_alive(pid)
     assert "deaf did not end within 0 s and is killed" in stack.said
 

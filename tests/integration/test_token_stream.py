@@ -42,10 +42,10 @@ class Way:
     def send(self) -> None:
         self.sender.send("t1", self.stream, self.flag, on_end=self.ended.set)
 
-    def stop(self) -> bool:
+    def stop(self) -> None:
         self.stops += 1
-        self.flag.say(time.time())
-        return self.is_heard
+        if self.is_heard:
+            self.flag.say(time.time())
 
     def read(self, deadline_s: float = 10.0) -> Iterator[Chunk]:
         reader = TokenReader(self.redis, "t1", is_alive=lambda: self.alive, stop=self.stop)
@@ -114,8 +114,25 @@ def test_a_stop_is_told_once_and_the_text_ends_with_what_was_written(way: Way) -
     assert stops_counted() == before + 1
 
 
+def test_a_stop_is_said_again_while_the_text_goes_on(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(token_stream, "SAY_AGAIN_S", 0.0)
+    way.send()
+    way.is_heard = False  # another worker hears it, but not the one that writes
+    way.cancel.set()
+    chunks = way.read()
+    for text in ("not", "yet"):
+        way.stream.put(Chunk(text=text))
+        next(chunks)
+    way.is_heard = True
+    way.stream.put(Chunk(text="now"))
+    next(chunks)
+    way.stream.put(LAST)
+    assert list(chunks) == [LAST] and way.flag.is_set()
+
+
 def test_a_stop_that_nobody_hears_ends_the_text_all_the_same(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(token_stream, "GRACE_S", 0.3)
+    monkeypatch.setattr(token_stream, "SAY_AGAIN_S", 0.1)
     way.is_heard = False
     way.cancel.set()
     assert [chunk.finish_reason for chunk in way.read()] == [FinishReason.CANCELLED]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cache, cached_property
 from typing import Any
@@ -13,17 +14,24 @@ from numpy.typing import NDArray
 from apps.retrieval.indexes.large_part import Found, LargePart, first_row
 from core.types import FloatArray
 
+logger = logging.getLogger(__name__)
+
 COPY_AT_ONCE = 50_000
 MAX_K = 2_048  # FAISS finds no more at a time on a GPU
 _gpu = threading.Lock()  # what searches share in the GPU's memory must not be used by two threads
 
 
 class GpuRows(LargePart):
-    """Half-precision rows scanned exactly by a GPU; the same rows here (faiss.IndexScalarQuantizer) serve filters and snapshots."""
+    """Half-precision rows scanned exactly by a GPU; the same rows here (faiss.IndexScalarQuantizer) serve filters and snapshots.
+
+    Where they do not fit into the GPU's memory beside the models, the rows here are scanned: slower, and right.
+    """
 
     def walk(self, query: FloatArray, k: int) -> Found:
         with _gpu:
-            return first_row(self._on_gpu.search(query, min(k, MAX_K)))
+            if self._on_gpu is not None:
+                return first_row(self._on_gpu.search(query, min(k, MAX_K)))
+        return first_row(self.stored().search(query, k))
 
     def products(self, k: int) -> float:
         return 0.0 if k <= MAX_K else float("inf")
@@ -33,7 +41,14 @@ class GpuRows(LargePart):
 
     @cached_property
     def _on_gpu(self) -> Any:
-        """The GPU's copy, made at the first search."""
+        """The GPU's copy, made at the first search; None where there is no room for it."""
+        try:
+            return self._copied()
+        except RuntimeError as error:  # FAISS says so of every failed allocation
+            logger.warning("vectors_not_on_gpu rows=%d reason=%s", self.index.ntotal, error)
+            return None
+
+    def _copied(self) -> Any:
         gpu: Any = faiss  # the CPU's faiss does not name what follows
         settings = gpu.GpuIndexFlatConfig()
         settings.useFloat16 = True

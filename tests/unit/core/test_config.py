@@ -111,3 +111,8 @@ def test_vectors_are_searched_by_workers_only_where_they_encode_too(monkeypatch:
     monkeypatch.setenv("QA_ENCODER_BACKEND", "workers.remote.RemoteEncoder")
     assert get_settings().searches_remotely
     assert get_settings().worker_role_names == ("encoder", "reranker", "generator", "search")
+
+
+def test_no_password_is_in_what_settings_show_of_themselves() -> None:
+    secret = dict.fromkeys(("database_url", "redis_url", "elasticsearch_url"), "postgres://u:hunter2@h/d")
+    assert "hunter2" not in repr(Settings(secret_key="hunter2", old_secret_keys="hunter2", elasticsearch_api_key="hunter2", **secret))  # type: ignore[arg-type]

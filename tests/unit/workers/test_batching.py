@@ -183,13 +183,6 @@ def test_work_past_its_deadline_never_reaches_the_model(make: Make, gate: Gate) 
     assert gate.batches == [["hold"], ["kept"]] and dropped._value.get() == before + 1
 
 
-def test_a_caller_does_not_wait_beyond_its_deadline(make: Make, gate: Gate) -> None:
-    batcher = make(gate.run)
-    hold(batcher, gate)
-    with pytest.raises(DeadlineExceeded):
-        batcher.call("a", deadline=time.monotonic() + 0.01)
-
-
 def test_people_go_before_imports(make: Make, gate: Gate) -> None:
     batcher = make(gate.run)
     hold(batcher, gate)

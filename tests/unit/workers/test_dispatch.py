@@ -12,8 +12,10 @@ import orjson
 import pytest
 
 from core.config import get_settings
+from core.errors import Overloaded
 from core.types import Priority
 from workers.dispatch import Dispatcher
+from workers.wire import error_as_dict
 
 
 @pytest.fixture
@@ -45,3 +47,13 @@ def test_nobody_waits_for_a_cancelled_call(dispatcher: Dispatcher) -> None:
     future = dispatcher.submit("encoder", {}, priority=Priority.LIVE, timeout_s=30)
     assert future.cancel()
     assert dispatcher._outbox.everyone() == []
+
+
+def test_an_import_that_was_refused_to_the_end_ends_with_the_refusal(dispatcher: Dispatcher) -> None:
+    future = dispatcher.submit("encoder", {}, priority=Priority.BULK, timeout_s=30)
+    (sent,) = dispatcher._outbox.take()
+    dispatcher._receive(orjson.dumps([{"id": sent.call.id, **error_as_dict(Overloaded("busy", retry_after_s=60))}]))
+    sent.deadline = time.monotonic()
+    dispatcher._expire()
+    with pytest.raises(Overloaded, match="busy"):
+        future.result(0)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,20 @@ def test_many_texts_keep_their_order_through_small_chunks(encoder: LocalEncoder,
     texts = [f"reset {'the ' * (number % 9)}{number}" for number in range(100)]
     expected = TorchEncoder(tiny_folder, device="cpu").encode(texts, Role.PASSAGE)
     assert (encoder.encode(texts, Role.PASSAGE) * expected).sum(1).min() > 0.999
+
+
+def test_an_import_never_fills_its_own_queue(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("QA_BATCH_MAX_WAITING", "4")
+    get_settings.cache_clear()
+    encoder = LocalEncoder()
+    _, batcher = encoder._model.get()
+    with ThreadPoolExecutor(1) as caller:
+        with batcher._model:  # the model is busy
+            vectors = caller.submit(encoder.encode, [f"reset {number}" for number in range(60)], Role.PASSAGE)
+            while batcher.waiting() < 4 and not vectors.done():
+                time.sleep(0.01)
+        assert vectors.result(10).shape == (60, 32)
+    encoder.close()
 
 
 def test_a_list_of_nothing_gives_no_rows(encoder: LocalEncoder) -> None:

@@ -138,6 +138,44 @@ def test_one_more_than_may_wait_is_told_when_to_come_back() -> None:
     assert refused.value.details == {"retry_after_s": 1.0}
 
 
+def test_imports_that_wait_take_no_room_from_people() -> None:
+    outbox = Outbox(2)
+    add(outbox, "a", "b", priority=BULK)
+    add(outbox, "person")
+    with pytest.raises(Overloaded):
+        outbox.add(waiting("c", BULK))
+
+
+def test_room_is_free_again_once_a_call_is_answered() -> None:
+    outbox = Outbox(1)
+    (answered,) = add(outbox, "a")
+    outbox.forget(answered)
+    assert names(add(outbox, "b")) == ["b"]
+
+
+def test_an_import_that_a_worker_had_no_time_for_goes_again_when_it_asked_for_that() -> None:
+    outbox = Outbox(100)
+    (entry,) = add(outbox, "import", priority=BULK)
+    outbox.take()
+    assert outbox.send_later(entry, Overloaded("busy", retry_after_s=0.05))
+    outbox.wait_for_work()
+    assert outbox.take() == []
+    time.sleep(0.05)
+    outbox.wait_for_work()
+    assert names(outbox.take()) == ["import"] and entry.attempts == 1
+
+
+def test_the_second_copy_of_a_call_that_was_answered_is_taken_back() -> None:
+    outbox = Outbox(100)
+    once, twice = add(outbox, "once", "twice")
+    outbox.take()
+    outbox.send_again(twice)
+    outbox.take()
+    for entry in (once, twice):
+        outbox.forget(entry)
+    assert outbox.wait_for_work() == ["twice"]
+
+
 def test_closing_wakes_the_sender_and_names_who_waits() -> None:
     outbox, woken = Outbox(100), threading.Event()
     threading.Thread(target=lambda: (outbox.wait_for_work(), woken.set())).start()

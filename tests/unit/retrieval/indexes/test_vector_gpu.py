@@ -56,6 +56,17 @@ def test_rows_on_a_gpu_are_found_exactly_with_filters_and_without(tmp_path: Path
     index.close()
 
 
+@pytest.mark.usefixtures("gpu")
+def test_rows_that_the_gpu_has_no_memory_for_are_scanned_here(tmp_path: Path, rows: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> faiss.Index:
+        raise RuntimeError("Error in virtual void* faiss::gpu::StandardGpuResourcesImpl::allocMemory: out of memory")
+
+    monkeypatch.setattr(faiss, "GpuIndexFlatIP", no_room)
+    index = filled(tmp_path, rows)
+    assert [hit.id for hit in index.search(rows[5], 10, KB)] == np.argsort(-(rows @ rows[5]))[:10].tolist()
+    index.close()
+
+
 def test_a_snapshot_for_a_gpu_is_none_where_there_is_no_gpu(
     tmp_path: Path, rows: FloatArray, gpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
