@@ -94,6 +94,8 @@ class Heartbeat:
                 write_worker(self._redis, self._record())
             except redis.RedisError as error:
                 log.warning("heartbeat not written error=%r", error)
+            except Exception:  # a worker that says nothing for good would be taken for dead, and never started again
+                log.exception("heartbeat broke; it goes on")
             self._closed.wait(HEARTBEAT_S)
 
     def _record(self) -> WorkerRecord:

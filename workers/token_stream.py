@@ -116,6 +116,9 @@ class TokenSender:
                 log.warning("text not sent error=%r", error)
                 self._news.set()
                 time.sleep(RETRY_S)
+            except Exception:  # a sender that died would keep every later text from its reader
+                log.exception("token sender broke; it goes on")
+                time.sleep(RETRY_S)
             time.sleep(PAUSE_S)
 
     def _flush(self) -> None:

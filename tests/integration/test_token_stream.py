@@ -188,6 +188,15 @@ def test_a_redis_that_fails_for_a_while_loses_nothing(way: Way, monkeypatch: pyt
     assert "".join(chunk.text for chunk in way.read()) == "all of it."
 
 
+def test_a_text_that_breaks_the_sender_keeps_no_other_from_its_reader(way: Way) -> None:
+    broken = TextStream()
+    way.sender.send("t0", broken, CancelFlag(), on_end=lambda: 1 / 0)
+    broken.put(LAST)
+    way.send()
+    way.stream.put(LAST)
+    assert list(way.read()) == [LAST]
+
+
 def test_a_call_that_is_sent_twice_is_written_once(way: Way) -> None:
     first, second = Writer(host="a", pid=1), Writer(host="b", pid=2)
     assert claim_text(way.redis, "t1", first) == first

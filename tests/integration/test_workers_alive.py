@@ -15,6 +15,7 @@ from core.config import get_settings
 from core.errors import ModelUnavailable
 from core.worker_registry import ServedModel, WorkerRecord, remove_worker, write_worker
 from tests.inference_workers import redis_url
+from workers import heartbeat
 
 
 @pytest.fixture
@@ -73,6 +74,24 @@ def test_a_worker_that_says_no_more_is_forgotten(use_redis: Callable[[str], redi
     time.sleep(0.1)
     assert workers_alive() == []
     assert client.keys("*") == []
+
+
+def test_a_heartbeat_that_cannot_be_made_is_not_the_last(use_redis: Callable[[str], redis.Redis], monkeypatch: pytest.MonkeyPatch) -> None:
+    client, answers = use_redis(redis_url(12)), iter([RuntimeError("CUDA error"), 700])
+
+    def memory_mb(_device: str) -> int:
+        if isinstance(answer := next(answers, 700), RuntimeError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(heartbeat, "device_memory_mb", memory_mb)
+    beating = heartbeat.Heartbeat(client, models={"encoder": "m@1"}, device="cuda:0", concurrency=1, load=heartbeat.Load())
+    deadline = time.monotonic() + 5
+    while not (alive := workers_alive()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    beating.close()
+    assert [worker.device_memory_mb for worker in alive] == [700]
 
 
 def test_without_redis_there_are_no_workers(use_redis: Callable[[str], redis.Redis], monkeypatch: pytest.MonkeyPatch) -> None:

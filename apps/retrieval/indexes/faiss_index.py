@@ -148,7 +148,10 @@ class FaissIndex:
             self._due.put(None)
             thread.join()
         for kb in kbs:
-            kb.save()
+            try:
+                kb.save()
+            except OSError as error:  # the others are saved all the same
+                _log_unsaved(kb.kb_id, error)
             kb.stop_building.clear()
 
     def _kb(self, kb_id: int) -> _KnowledgeBaseVectors:
@@ -182,19 +185,19 @@ class FaissIndex:
             self._build_what_is_due()
 
     def _build_what_is_due(self) -> None:
-        while True:
-            kb = self._due.get()
+        while (kb := self._due.get()) is not None:
             try:
-                if kb is None:
-                    return
                 kb.enlarge()
                 kb.save_if_due()
             except BuildStopped:
                 continue
             except OSError as error:  # a full disk must not end the thread: the database still has everything
-                logger.warning("vector_snapshot_failed reason=%s", error)
+                _log_unsaved(kb.kb_id, error)
+            except Exception:  # nor may anything else: what is due later would never be built, nor saved
+                logger.exception("vector_maintenance_failed kb=%d", kb.kb_id)
             finally:
                 self._due.task_done()
+        self._due.task_done()
 
 
 class _KnowledgeBaseVectors:
@@ -322,6 +325,10 @@ class _KnowledgeBaseVectors:
     def _dim(self) -> int:
         """The length of the vectors that are here or wait; 0 where there are none."""
         return self.view.dim if self.view is not None else next((len(row) for row, _ in self._put.values()), 0)
+
+
+def _log_unsaved(kb_id: int, error: OSError) -> None:
+    logger.warning("vector_snapshot_failed kb=%d reason=%s", kb_id, error)
 
 
 def _check_dim(kb_id: int, expected: int, found: int) -> None:

@@ -64,22 +64,19 @@ class SnapshotFolder:
                 return self._load_or_remove()
 
     def save(self, view: VectorView, state: IndexState) -> bool:
-        """Writes the view unless another process is writing, or has saved the same or more; returns whether it wrote."""
+        """Writes the view unless another process is writing, or has saved the same or more; returns whether it wrote.
+
+        Raises OSError where it cannot be written; what was written of it is gone then, and the snapshot before it stays.
+        """
         with self._lock.held_if_free() as held:
             if not held or self._has(view, state):
                 return False
-            files = {
-                "rows": self._write_array(view.rows),
-                "row_ids": self._write_array(view.row_ids),
-                **self._write_facts("row", view.row_facts),
-            }
-            if view.large is not None and view.alive is not None:
-                files["large"] = self._write_large(view.large)
-                files["large_ids"] = self._write_array(view.large.ids)
-                files["alive"] = self._write_array(view.alive)
-                files |= self._write_facts("large", view.large.facts)
-            sync_folder(self._folder)
-            self._write_manifest(view, state, files)
+            try:
+                files = self._write_files(view)
+                self._write_manifest(view, state, files)
+            except OSError:
+                self._remove_others(self._named_files())
+                raise
             self._remove_others({file.name for file in files.values()})
             return True
 
@@ -135,6 +132,13 @@ class SnapshotFolder:
         if path.stat().st_size != file.bytes or _sha256(path) != file.sha256:
             raise ValueError(f"{file.name} is not what was saved")
 
+    def _named_files(self) -> set[str]:
+        """The files of the snapshot in force; none where there is none."""
+        try:
+            return {str(file["name"]) for file in json.loads(self._manifest.read_bytes())["files"].values()}
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return set()
+
     def _has(self, view: VectorView, state: IndexState) -> bool:
         try:
             saved = json.loads(self._manifest.read_bytes())
@@ -142,6 +146,20 @@ class SnapshotFolder:
             return bool(saved["built_with"] == state.built_with and as_far)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
+
+    def _write_files(self, view: VectorView) -> dict[str, SavedFile]:
+        files = {
+            "rows": self._write_array(view.rows),
+            "row_ids": self._write_array(view.row_ids),
+            **self._write_facts("row", view.row_facts),
+        }
+        if view.large is not None and view.alive is not None:
+            files["large"] = self._write_large(view.large)
+            files["large_ids"] = self._write_array(view.large.ids)
+            files["alive"] = self._write_array(view.alive)
+            files |= self._write_facts("large", view.large.facts)
+        sync_folder(self._folder)
+        return files
 
     def _write_array(self, array: np.ndarray) -> SavedFile:
         path = self._folder / f"{uuid.uuid4().hex[:16]}.npy"
@@ -159,7 +177,10 @@ class SnapshotFolder:
         if self._large is large and self._large_file is not None and (self._folder / self._large_file.name).exists():
             return self._large_file
         path = self._folder / f"{uuid.uuid4().hex[:16]}.faiss"
-        faiss.write_index(large.index, str(path))
+        try:
+            faiss.write_index(large.index, str(path))
+        except RuntimeError as error:  # so FAISS says that the disk is full
+            raise OSError(str(error)) from error
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         self._large, self._large_file = large, _described(path)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +206,34 @@ def test_an_older_process_does_not_overwrite_a_newer_snapshot(tmp_path: Path) ->
     newer.close()
     older.close()
     assert FaissIndex(folder=tmp_path, exact_max=100).state(1).revision == 2
+
+
+@contextmanager
+def full_disk(left: int) -> Iterator[None]:
+    """No file of this process can grow beyond `left` bytes: writing more fails as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.suffix in (".npy", ".faiss")}
+
+
+def test_a_full_disk_ends_neither_building_nor_saving_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    index = FaissIndex(folder=tmp_path, exact_max=100)
+    with full_disk(16 * 2**10):
+        fill(index, list(range(500)), unit_rows(500))
+        index.wait_for_maintenance()
+        assert best(index, unit_rows(500)[7]) == 7 and files_in(tmp_path) == set()
+        index.close()
+    fill(index, list(range(500, 1000)), unit_rows(500, seed=1), revision=2)
+    index.close()
+    again = FaissIndex(folder=tmp_path, exact_max=100)
+    assert best(again, unit_rows(500, seed=1)[7]) == 507 and again.state(1).revision == 2
 
 
 def test_snapshots_leave_no_old_files(tmp_path: Path) -> None:
