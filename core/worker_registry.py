@@ -1,14 +1,17 @@
-"""Which inference workers are alive: the record that each keeps in Redis, and how any process reads them.
+"""Which inference workers are alive, and what waits for them: the record that each keeps in Redis, and how any process reads it.
 
 A record lives for `ALIVE_S` after its worker's last heartbeat: Redis forgets the dead, so clocks need not agree.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 import orjson
+
+from core.types import Priority
 
 HEARTBEAT_S = 2.0
 ALIVE_S = 8.0
@@ -98,6 +101,20 @@ def read_workers(client: RedisClient) -> list[WorkerRecord]:
     if dead:
         client.srem(_IDS, *dead)
     return sorted((_record(row) for row in rows if row is not None), key=lambda record: (record.started_at, record.id))
+
+
+def queue_name(role: str, priority: Priority) -> str:
+    """The queue of the broker, which Redis keeps as a list of this name."""
+    return f"{role}.{priority.name.lower()}"
+
+
+def read_queues(client: RedisClient, roles: Iterable[str]) -> dict[str, int]:
+    """How many messages no worker has taken yet, by queue. Raises redis.RedisError where Redis does not answer."""
+    names = [queue_name(role, priority) for priority in Priority for role in roles]
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.llen(name)
+    return dict(zip(names, pipe.execute(), strict=True))
 
 
 def _record(row: bytes) -> WorkerRecord:

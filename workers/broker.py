@@ -11,6 +11,7 @@ from kombu import Exchange, Queue
 
 from core.config import Settings
 from core.types import Priority
+from core.worker_registry import queue_name
 
 TASK = "wenlu.infer"
 ENCODER = "encoder"
@@ -20,11 +21,6 @@ GENERATOR = "generator"
 SEARCH = "search"
 POOL = "threads"
 CONSUMER = "workers.consumer:PatientConsumer"  # by name: web processes need not load it
-
-
-def queue_name(role: str, priority: Priority) -> str:
-    """Name of the Celery queue."""
-    return f"{role}.{priority.name.lower()}"
 
 
 def queue_names(roles: tuple[str, ...]) -> list[str]:

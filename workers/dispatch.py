@@ -24,8 +24,8 @@ from core.config import Settings, get_settings
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded, QAError
 from core.metrics import REMOTE_RESENT, REMOTE_SECONDS
 from core.types import JSONDict, Priority
-from core.worker_registry import ALIVE_S, read_workers
-from workers.broker import TASK, make_app, queue_name
+from core.worker_registry import ALIVE_S, queue_name, read_workers
+from workers.broker import TASK, make_app
 from workers.outbox import TICK_S, Outbox, Row, Waiting
 from workers.replies import ChannelReader
 from workers.wire import Call, Request, error_from_dict, request_as_dict

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import redis
 
 from core.config import get_settings
 from core.errors import ModelUnavailable
-from core.worker_registry import WorkerRecord, read_workers
+from core.worker_registry import WorkerRecord, read_queues, read_workers
 
 TIMEOUT_S = 2.0
 
@@ -25,6 +26,14 @@ def workers_alive() -> list[WorkerRecord]:
         return read_workers(_client(url))
     except redis.RedisError as error:
         raise ModelUnavailable("Redis does not answer, so no inference worker can be reached.") from error
+
+
+def messages_waiting(workers: Sequence[WorkerRecord]) -> dict[str, int]:
+    """How many messages wait in Redis for these workers, by queue. Raises ModelUnavailable where Redis does not answer."""
+    try:
+        return read_queues(_client(get_settings().redis_url), sorted({role for worker in workers for role in worker.roles}))
+    except redis.RedisError as error:
+        raise ModelUnavailable("Redis does not answer, so nobody knows what waits there.") from error
 
 
 @cache

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from apps.serving.health import workers_alive
+from apps.serving.health import messages_waiting, workers_alive
 from core.config import get_settings
 from core.errors import ModelUnavailable
 from core.worker_registry import ServedModel, WorkerRecord
@@ -28,12 +28,14 @@ class WorkerCollector(Collector):
         readable = GaugeMetricFamily("wenlu_workers_readable", "Whether the record of inference workers could be read.")
         try:
             workers = workers_alive()
+            waiting = messages_waiting(workers)
         except ModelUnavailable:
             readable.add_metric((), 0)
             yield readable
             return
         readable.add_metric((), 1)
         yield readable
+        yield from _of_queues(waiting)
         yield from _of_workers(workers)
         yield from _of_models(workers)
 
@@ -45,6 +47,13 @@ class WorkerCollector(Collector):
 def register_worker_metrics() -> None:
     """Adds the workers to `/metrics` of this process."""
     REGISTRY.register(WorkerCollector())
+
+
+def _of_queues(waiting: Mapping[str, int]) -> Iterator[Metric]:
+    family = GaugeMetricFamily("wenlu_queue_messages", "Messages in Redis that no inference worker has taken yet.", labels=("queue",))
+    for name, count in waiting.items():
+        family.add_metric((name,), count)
+    yield family
 
 
 def _of_workers(workers: list[WorkerRecord]) -> Iterator[Metric]:

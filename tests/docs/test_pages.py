@@ -15,7 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from prometheus_client.metrics import MetricWrapperBase
 
 from apps.dialogue.routing import websocket_urlpatterns
-from apps.serving.worker_metrics import _of_models, _of_workers
+from apps.serving.worker_metrics import _of_models, _of_queues, _of_workers
 from core import errors, events, metrics
 from core.config import Settings
 from tests.docs import settings_page
@@ -90,7 +90,11 @@ def test_every_command_is_in_the_operations_page_and_helps(command: str, capsys:
 def exported_metrics() -> set[str]:
     """The names of all families, counters without `_total`."""
     own = {one._name for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)}
-    return own | {family.name for families in (_of_workers([]), _of_models([])) for family in families} | {"wenlu_workers_readable"}
+    return (
+        own
+        | {family.name for families in (_of_queues({}), _of_workers([]), _of_models([])) for family in families}
+        | {"wenlu_workers_readable"}
+    )
 
 
 def test_the_operations_page_names_every_metric_and_no_other() -> None:

@@ -18,10 +18,9 @@ from prometheus_client import REGISTRY
 from core.config import get_settings
 from core.errors import ConfigurationError, InvalidRequest, ModelUnavailable
 from core.types import Priority, Role
-from core.worker_registry import read_workers
+from core.worker_registry import queue_name, read_workers
 from tests.inference_workers import redis_url
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
-from workers.broker import queue_name
 from workers.dispatch import CANCELS
 from workers.pending import Pending
 from workers.remote import RemoteReranker

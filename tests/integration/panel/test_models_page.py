@@ -93,3 +93,12 @@ def test_metrics_answer_without_redis(configure: Callable[..., None], db: None) 
     configure(redis_url="redis://127.0.0.1:1/0")
     text = Client().get("/metrics").content.decode()
     assert "wenlu_workers_readable 0.0" in text and "wenlu_workers_alive" not in text
+
+
+def test_metrics_tell_what_no_worker_has_taken_yet(worker: WorkerRecord, db: None) -> None:
+    with redis.Redis.from_url(redis_url(5)) as client:
+        write_worker(client, worker)
+        client.lpush("encoder.live", "a message", "another")
+    text = Client().get("/metrics").content.decode()
+    assert 'wenlu_queue_messages{queue="encoder.live"} 2.0' in text
+    assert 'wenlu_queue_messages{queue="generator.bulk"} 0.0' in text
