@@ -2,7 +2,7 @@
 
 `python -m bench.saturation --redis redis://host:port [--minutes 10]` empties and uses database 13 there, starts two workers and asks
 from 64 threads of this process, which stands for a web process: half of the callers ask questions, the others rerank or give up halfway.
-What workers remember of passages is filled before. It prints a line a sample, and at the end how much each figure grew a minute (least
+What workers remember of passages is filled before the clock starts. It prints a line a sample, and at the end how much each figure grew a minute (least
 squares over what comes after the first two minutes); writes `bench/results/saturation.json`. It ends with status 1 where something grew.
 """
 
@@ -210,8 +210,8 @@ def main() -> None:
         while len(alive := read_workers(client)) < WORKERS:
             time.sleep(0.2)
         dispatcher = stack.enter_context(closing(Dispatcher(settings)))
-        fill_caches(dispatcher)
         callers = Callers(settings, dispatcher)
+        fill_caches(dispatcher)
         pids = {"web": os.getpid(), **{f"worker-{place}": one.pid for place, one in enumerate(alive, 1)}}
         times, samples = watch(pids, client, callers, arguments.minutes)
         callers.stop()
