@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.admin.utils import NestedObjects, model_ngettext
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
@@ -18,6 +19,7 @@ from apps.accounts.permissions import Caller, Permission
 from apps.accounts.refusals import in_words
 from core.errors import QAError
 
+SLUG_HELP = gettext_lazy("Its name in addresses and commands: Latin letters, digits, - and _. It cannot be changed later.")
 _SHOWN_DELETIONS = 100
 
 

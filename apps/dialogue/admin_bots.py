@@ -20,7 +20,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from apps.accounts.audit import record
-from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
+from apps.accounts.panel import SLUG_HELP, ScopedAdmin, caller_of, kb_ids_where
 from apps.accounts.permissions import Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.dialogue.admin_links import add_faq_url, chat_url, may_add
@@ -121,6 +121,10 @@ class BotAdmin(ScopedAdmin):
             .prefetch_related("kbs")
             .annotate(conversation_total=Count("conversations", distinct=True))
         )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form; of something new, it says what a slug is for."""
+        return super().get_form(request, obj, change=change, **{**kwargs, "help_texts": {"slug": SLUG_HELP}})
 
     def get_readonly_fields(self, request: HttpRequest, obj: Bot | None = None) -> tuple[str, ...]:
         return ("slug",) if obj is not None else ()

@@ -19,7 +19,7 @@ from unfold.decorators import display
 
 from apps.accounts.admin_roles import MembershipInline, RecordsRoles
 from apps.accounts.audit import record
-from apps.accounts.panel import caller_of
+from apps.accounts.panel import SLUG_HELP, caller_of
 from apps.accounts.permissions import Permission
 from apps.retrieval.contents import CONTENTS, Content, ContentCount
 from apps.retrieval.documents.admin import DocumentAdmin
@@ -79,6 +79,10 @@ class KnowledgeBaseAdmin(RecordsRoles):
             fields.append((_("What is in it"), {"fields": ["contents", ("revision", "created_at")]}))
         return fields
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form; of something new, it says what a slug is for."""
+        return super().get_form(request, obj, change=change, **{**kwargs, "help_texts": {"slug": SLUG_HELP}})
+
     def get_readonly_fields(self, request: HttpRequest, obj: KnowledgeBase | None = None) -> tuple[str, ...]:
         return ("slug", "contents", "revision", "created_at") if obj is not None else ()
 
@@ -105,7 +109,7 @@ class KnowledgeBaseAdmin(RecordsRoles):
         counts = getattr(obj, "panel_counts", None)
         if counts is None:
             counts = [(content, content.count([obj.pk]).get(obj.pk, [])) for content in CONTENTS]
-        return format_html_join("", "{}", ((_contents_line(obj, content, found),) for content, found in counts))
+        return format_html_join(" ", "{}", ((_contents_line(obj, content, found),) for content, found in counts))
 
     @display(description=gettext_lazy("active index"))
     def index(self, obj: KnowledgeBase) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 from django.utils.translation import override
 
@@ -9,7 +13,12 @@ from apps.accounts.refusals import in_words
 from apps.dialogue.understanding import check_question
 from apps.faq.raw_rows import name_columns
 from apps.faq.rows import parse_row
+from apps.retrieval import parsing
+from apps.retrieval.documents.admin_ingestions import REASONS
+from apps.retrieval.parsing import formats
+from apps.retrieval.parsing.refusal import ADVICE, Reason, UnreadableFile
 from apps.retrieval.raw_rows import Found
+from apps.retrieval.sites.refusal import Problem
 from core.errors import InvalidRequest
 
 GOOD = {"question": "How?", "answer": "So"}
@@ -53,3 +62,38 @@ def test_the_reason_within_a_refusal_is_translated_too() -> None:
 def test_a_refusal_that_nobody_translated_stays_as_it_is() -> None:
     with override("zh-hans"):
         assert in_words("The moon is full.") == "The moon is full."
+
+
+def problems_of_files() -> list[str]:
+    """Every problem that reading a file can name, its changing parts replaced by a number."""
+    found = []
+    for path in Path(parsing.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UnreadableFile":
+                texts = [node.args[1].body, node.args[1].orelse] if isinstance(node.args[1], ast.IfExp) else [node.args[1]]
+                for text in texts:
+                    if isinstance(text, ast.Constant):
+                        found.append(str(text.value))
+                    elif isinstance(text, ast.JoinedStr):
+                        found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in text.values))
+    return found
+
+
+def test_whatever_keeps_a_file_from_being_read_is_said_in_the_readers_language() -> None:
+    problems = problems_of_files()
+    assert len(problems) > 30
+    for problem, advice in [*((text, ADVICE[Reason.DAMAGED]) for text in problems), *(("it is empty", text) for text in ADVICE.values())]:
+        english, chinese = said(InvalidRequest(f"{problem}. {advice}"))
+        assert english == f"{problem}. {advice}"
+        assert not re.search(r"\b(?:it|its|is|the|and|or|Split|Save)\b", chinese.replace("QA_", "")), chinese
+
+
+@pytest.mark.parametrize(("kind", "chinese"), [("a PNG image", "这是 PNG 图片，无法读取"), ("a program", "这是程序文件，无法读取")])
+def test_what_a_file_is_instead_is_named_in_the_readers_language(kind: str, chinese: str) -> None:
+    refusal = UnreadableFile(Reason.UNSUPPORTED, f"it is {kind}, which cannot be read")
+    assert said(InvalidRequest(refusal.message.removeprefix("The file: ")))[1].startswith(chinese)
+    assert kind in {known for _, known in formats._FOREIGN}
+
+
+def test_every_reason_of_a_report_has_a_name() -> None:
+    assert {*Reason, *Problem} <= set(REASONS)

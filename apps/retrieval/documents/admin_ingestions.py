@@ -16,6 +16,7 @@ from django.template.defaultfilters import date as format_date
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -26,6 +27,7 @@ from apps.accounts.refusals import in_words
 from apps.retrieval.admin_filters import KnowledgeBaseFilter
 from apps.retrieval.documents.ingest_report import MAX_ITEMS, Outcome
 from apps.retrieval.models import Ingestion
+from apps.retrieval.parsing.refusal import Reason
 from apps.retrieval.sites.refusal import Problem
 
 ITEMS_A_PAGE = 50
@@ -42,6 +44,21 @@ REASONS: dict[str, Promise] = {
     "site_lines": gettext_lazy("lines that every page of its site has were left out"),
     "warning": gettext_lazy("read with a warning"),
     "gone": gettext_lazy("the page is gone"),
+    Reason.EMPTY: gettext_lazy("empty"),
+    Reason.MISSING: gettext_lazy("cannot be opened"),
+    Reason.UNSUPPORTED: gettext_lazy("a type that cannot be read"),
+    Reason.ENCRYPTED: gettext_lazy("protected by a password"),
+    Reason.DAMAGED: gettext_lazy("damaged"),
+    Reason.TOO_LARGE: gettext_lazy("too large"),
+    Reason.TOO_MUCH_TEXT: gettext_lazy("too much text"),
+    Reason.TOO_MUCH_MEMORY: gettext_lazy("takes too much memory to read"),
+    Reason.TOO_SLOW: gettext_lazy("takes too long to read"),
+    Reason.TOO_DEEP: gettext_lazy("nested too deeply"),
+    Reason.BOMB: gettext_lazy("unpacks to too much"),
+    Reason.UNSAFE: gettext_lazy("made in an unsafe way"),
+    Reason.ARCHIVE: gettext_lazy("an archive"),
+    Reason.NO_TEXT: gettext_lazy("no text in it"),
+    Reason.CRASHED: gettext_lazy("reading it broke down"),
     Problem.REFUSED_ADDRESS: gettext_lazy("an address that may not be fetched"),
     Problem.OTHER_HOST: gettext_lazy("beyond the site of its sitemap"),
     Problem.ROBOTS: gettext_lazy("robots.txt forbids it"),
@@ -51,8 +68,6 @@ REASONS: dict[str, Promise] = {
     Problem.BUSY: gettext_lazy("the site is busy"),
     Problem.TIMED_OUT: gettext_lazy("too slow"),
     Problem.UNREACHABLE: gettext_lazy("not reachable"),
-    Problem.TOO_LARGE: gettext_lazy("too large"),
-    Problem.DAMAGED: gettext_lazy("damaged"),
     Problem.UNSUPPORTED_TYPE: gettext_lazy("a type that cannot be read"),
     Problem.BAD_SITEMAP: gettext_lazy("no usable sitemap"),
     Problem.TOO_MANY: gettext_lazy("more than are taken"),
@@ -165,10 +180,15 @@ def _figures(run: Ingestion) -> list[tuple[str, int, str]]:
     ]
 
 
+def _sentence(text: str) -> str:
+    """Begins with a capital, unless its first word is a file's name."""
+    return text if "." in text.split(" ", 1)[0] else capfirst(text)
+
+
 def _shown(item: Mapping[str, str]) -> dict[str, str]:
     return {
         **item,
-        "reason": in_words(item["reason"]),
+        "reason": _sentence(in_words(item["reason"])),
         "name": str(REASONS.get(item["code"], item["code"])),
         "outcome_name": str(OUTCOME_NAMES.get(item["outcome"], item["outcome"])),  # type: ignore[call-overload]
         "colour": OUTCOME_COLOURS.get(item["outcome"], "info"),  # type: ignore[call-overload]

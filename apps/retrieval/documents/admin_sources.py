@@ -38,6 +38,16 @@ class TakesSources(ScopedAdmin):
             *super().get_urls(),
         ]
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; its buttons keep the knowledge base to which it is narrowed, and stand in an empty list too."""
+        answer = super().changelist_view(request, extra_context)
+        if isinstance(answer, TemplateResponse) and answer.context_data:
+            kb, buttons = request.GET.get("kb", ""), answer.context_data["actions_list"]
+            for button in buttons:
+                button["path"] += f"?{urlencode({'kb': kb})}" if kb else ""
+            answer.context_data["cl"].buttons = buttons
+        return answer
+
     @action(description=gettext_lazy("Upload files"), url_path="files", icon="upload_file", permissions=["add"])
     def upload_files(self, request: HttpRequest) -> HttpResponse:
         """The button above the list."""
@@ -49,14 +59,14 @@ class TakesSources(ScopedAdmin):
         return _leads_to(ADDRESSES, kb=request.GET.get("kb", ""))
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Files are chosen or dropped, sent, and read in the background; below, what is being read."""
+        """Files are chosen or dropped, sent, and read in the background; the page of jobs shows how far that is."""
         self._require_add(request)
         form = UploadForm(request.POST or None, request.FILES or None, request=request, initial=_chosen(request))
         if request.method == "POST" and form.is_valid():
             try:
                 job = queue_upload(form, request)
                 messages.success(request, _("Sent: %(title)s. It is read in the background.") % {"title": job.title})
-                return _leads_to(UPLOAD, kb=form.cleaned_data["kb"].slug)
+                return _leads_to("jobs-page", kb=form.cleaned_data["kb"].slug)
             except QAError as error:
                 form.add_error(None, in_words(error.message))
         return self._page(request, "upload", title=_("Upload documents"), form=form, **limits())

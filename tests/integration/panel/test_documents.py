@@ -242,10 +242,27 @@ def upload(client: Client, kb: KnowledgeBase, **files: bytes) -> HttpResponse:
 def test_files_that_are_uploaded_are_read_in_the_background(sign_in: SignIn, kb: KnowledgeBase) -> None:
     page = upload(sign_in("reviewer"), kb, canteen_txt=b"The canteen opens at noon.", library_md=b"# Library\n\nUpstairs.")
     assert "read in the background" in page.content.decode()
+    assert page.redirect_chain[-1][0] == f"{reverse('jobs-page')}?kb={kb.slug}"  # type: ignore[attr-defined]
     assert found(kb, "canteen") == []
     run_to_the_end(JobRunner(0))
     assert sorted(Document.objects.values_list("external_id", "status")) == [("canteen.txt", "published"), ("library.md", "published")]
     assert found(kb, "canteen") == ["canteen.txt"]
+
+
+def test_the_buttons_above_a_narrowed_list_lead_to_forms_for_its_base(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    KnowledgeBase.objects.create(slug="second", name="Second")
+    client = sign_in("editor")
+    page = client.get(f"{LIST}?kb={kb.slug}")
+    assert [button["path"] for button in page.context["actions_list"]] == [f"{LIST}files/?kb={kb.slug}", f"{LIST}pages/?kb={kb.slug}"]
+    for button in page.context["actions_list"]:
+        assert client.get(button["path"], follow=True).context["form"].initial["kb"] == kb.pk
+
+
+def test_an_empty_list_offers_the_upload(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    client = sign_in("editor")
+    empty, narrowed = client.get(LIST).content.decode(), client.get(f"{LIST}?status=draft").content.decode()
+    assert "There is nothing here yet." in empty and empty.count(f'href="{LIST}files/"') >= 2
+    assert "Nothing matches the search and the filters." in narrowed and "Show everything" in narrowed
 
 
 def test_what_an_editor_uploads_waits_for_a_reviewer(sign_in: SignIn, kb: KnowledgeBase) -> None:

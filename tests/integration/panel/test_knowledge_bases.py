@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -45,3 +46,8 @@ def test_renaming_a_knowledge_base_leaves_its_revision_alone(sign_in: SignIn, kb
     kb.refresh_from_db()
     assert kb.name == "People"
     assert not [query for query in queries if query["sql"].startswith("UPDATE") and '"revision" =' in query["sql"]]
+
+
+@pytest.mark.parametrize("page", ["retrieval/knowledgebase", "dialogue/bot"])
+def test_the_form_of_something_new_says_what_a_slug_is_for(sign_in: SignIn, page: str) -> None:
+    assert "Its name in addresses and commands" in sign_in("admin", everywhere=True).get(f"/admin/{page}/add/").content.decode()
