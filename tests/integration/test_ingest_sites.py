@@ -165,6 +165,15 @@ def test_the_encoding_that_the_server_tells_counts(read: Read, site: Site) -> No
     assert Document.objects.get().text == "员工手册：年假十天，病假须有医生证明。"
 
 
+@pytest.mark.parametrize("charset", ["idna", "undefined", "hex"])
+def test_a_server_that_tells_no_encoding_of_texts_costs_nothing(read: Read, site: Site, charset: str) -> None:
+    site.pages["/odd"] = At(
+        "<html><body><p>年假有十天。</p></body></html>".encode(), headers={"Content-Type": f"text/html; charset={charset}"}
+    )
+    assert counts(read(f"{site.root}/odd")) == (1, 0, 0, 0)
+    assert Document.objects.get().text == "年假有十天。"
+
+
 def test_what_is_gone_is_only_reported_unless_more_was_asked_for(read: Read, site: Site) -> None:
     read(f"{site.root}/sitemap.xml")
     del site.pages["/heron"]

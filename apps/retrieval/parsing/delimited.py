@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from apps.retrieval.parsing.collecting import BlockCollector
@@ -21,7 +24,7 @@ def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     csv.field_size_limit(MAX_CELL_CHARS)
     found = BlockCollector(limits)
     try:
-        found.table(csv.reader(text.replace("\x00", "").splitlines(keepends=True), delimiter=separator_of(text)))
+        found.table(csv.reader(_lines(text.replace("\x00", "")), delimiter=separator_of(text)))
     except csv.Error as error:
         raise UnreadableFile(Reason.DAMAGED, f"its rows cannot be told apart ({error})") from error
     return ParsedDocument(blocks=tuple(found.blocks), warnings=tuple(found.warnings))
@@ -29,7 +32,7 @@ def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
 
 def separator_of(text: str) -> str:
     """The separator that gives the first 50 lines the same number of cells, and the most of them."""
-    lines = [line for line in text[:100_000].splitlines()[:50] if line.strip()]
+    lines = [line for line in islice(_lines(text[:100_000]), 50) if line.strip()]
 
     def fitness(separator: str) -> tuple[int, int]:
         widths = Counter(len(row) for row in csv.reader(lines, delimiter=separator))
@@ -37,3 +40,8 @@ def separator_of(text: str) -> str:
         return (rows if width > 1 else 0, width)
 
     return max(SEPARATORS, key=fitness)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines with their ends, as programs that write tables end them: Unicode's other line ends, which `str.splitlines` knows, stand in cells."""
+    return io.StringIO(text, newline="")

@@ -23,6 +23,7 @@ MIN_COMMON = 0.75
 _WRITTEN = re.compile(r"[\t\n\r -~\u00a0-\u052f\u2010-\u2044\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff5e]")
 MIN_WRITTEN = 0.95
 WESTERN_BONUS = 0.1
+_PLAIN = b"<p>\\x41 +AOk- a-b &#20013;</p>"
 _DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_-]{2,40})""")
 
 
@@ -36,15 +37,22 @@ def decode_text(data: bytes) -> tuple[str, str]:
 
 
 def declared_encoding(data: bytes) -> str | None:
-    """The encoding that a page or XML file names in its first 2,048 bytes, if Python knows it. GB2312 means GB18030, as in browsers."""
+    """The encoding that a page or XML file names in its first 2,048 bytes, if texts can be in it. GB2312 means GB18030, as in browsers."""
     found = _DECLARED.search(data[:2048])
-    if found is None:
-        return None
-    name = found[1].decode("ascii").lower()
+    return None if found is None else known_encoding(found[1].decode("ascii"))
+
+
+def known_encoding(name: str) -> str | None:
+    """Python's name of the encoding that a page or its server declares. None for one that Python does not know or that a page cannot be in.
+
+    Every encoding in which a declaration can be read leaves ASCII as it is: UTF-16 does not (the HTML standard takes no page at its word
+    there), and neither do Python's codecs that are none of characters, such as `hex`, `idna` and `unicode_escape`.
+    """
+    name = name.lower()
     name = {"gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "iso-8859-1": "cp1252"}.get(name, name)
     try:
-        return codecs.lookup(name).name
-    except LookupError:
+        return codecs.lookup(name).name if _PLAIN.decode(name, "replace") == _PLAIN.decode("ascii") else None
+    except (LookupError, ValueError):  # ValueError: what codecs such as `idna` say of a text, and a name with a null in it
         return None
 
 

@@ -77,7 +77,8 @@ def page_lines(page: pypdfium2.PdfPage) -> list[Line]:
 def _end_line(text: pypdfium2.PdfTextPage, indexes: list[int], lines: list[Line]) -> None:
     codes = [(pdfium.FPDFText_GetUnicode(text, index), index) for index in indexes]
     indexes.clear()
-    said = "".join(chr(code) for code, _ in codes if code < 0x110000)
+    units = "".join(chr(code) for code, _ in codes if code < 0x110000)
+    said = units.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # PDFium gives 𠮷 as two, as UTF-16 does
     visible = [index for code, index in codes if code > 0x20]
     if not said.strip() or not visible:
         return

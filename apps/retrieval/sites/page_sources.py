@@ -15,6 +15,7 @@ from apps.retrieval.documents.readings import Reading
 from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.documents.sources import KEPT_BY_FILES, MAX_AUTHOR_CHARS, MAX_TITLE_CHARS, file_id, source_digest
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.parsing.encodings import known_encoding
 from apps.retrieval.parsing.formats import MEDIA_TYPES, SUFFIXES, format_of_suffix
 from apps.retrieval.parsing.refusal import UnreadableFile
 from apps.retrieval.parsing.sandbox import parse_file
@@ -174,8 +175,8 @@ def _in_utf8(page: Page) -> bytes:
     """The bytes of a text in UTF-8, marked so, where the server told another encoding and that fits: it counts more than what the page says."""
     if not page.charset or not page.content_type.startswith("text/") or page.body.startswith((codecs.BOM_UTF8, b"\xff\xfe", b"\xfe\xff")):
         return page.body
-    try:
-        text = page.body.decode(page.charset, "replace")
-    except LookupError:
+    encoding = known_encoding(page.charset)
+    if encoding is None:
         return page.body
+    text = page.body.decode(encoding, "replace")
     return page.body if text.count("\ufffd") > len(text) * MAX_BROKEN_SHARE else codecs.BOM_UTF8 + text.encode("utf-8", "replace")

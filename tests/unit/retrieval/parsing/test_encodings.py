@@ -6,7 +6,7 @@ import codecs
 
 import pytest
 
-from apps.retrieval.parsing.encodings import declared_encoding, decode_text
+from apps.retrieval.parsing.encodings import declared_encoding, decode_text, known_encoding
 from tests.sample_files import SENTENCES
 
 SIMPLIFIED = "".join(SENTENCES[:2]) + "\n请参阅 HR 手册。\n"
@@ -42,3 +42,15 @@ def test_a_page_declares_its_encoding() -> None:
     assert declared_encoding(b'<meta charset="gb2312">') == "gb18030"
     assert declared_encoding(b'<?xml version="1.0" encoding="Big5"?>') == "big5hkscs"
     assert declared_encoding(b"<meta charset=klingon>") is None
+
+
+@pytest.mark.parametrize(
+    "name", ["utf-16", "utf-32-le", "utf-7", "hex", "rot13", "zlib", "idna", "punycode", "unicode_escape", "undefined", "a\0b", "é"]
+)
+def test_what_no_page_can_be_in_is_no_declaration(name: str) -> None:
+    assert known_encoding(name) is None
+
+
+@pytest.mark.parametrize("name", ["utf-8", "gb18030", "big5hkscs", "shift_jis", "euc_kr", "iso2022_jp", "cp1252", "koi8-r"])
+def test_encodings_that_pages_are_in_are_known(name: str) -> None:
+    assert known_encoding(name.upper()) == codecs.lookup(name).name

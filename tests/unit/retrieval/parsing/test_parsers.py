@@ -84,6 +84,11 @@ def test_the_separator_of_a_table_is_found(folder: Path, separator: str) -> None
     assert shown(parsed(folder, data, "a.csv")) == [("table", 0, TABLE)]
 
 
+def test_only_the_line_ends_of_a_table_end_its_rows(folder: Path) -> None:
+    data = 'name,city\r\nAda\u2028Lovelace,Rome\nBob\x0bHope,"Oslo\r\nFjord"\rEve\x85,Bonn'.encode()
+    assert shown(parsed(folder, data, "a.csv")) == [("table", 0, "name | city\nAda Lovelace | Rome\nBob Hope | Oslo Fjord\nEve | Bonn")]
+
+
 def test_a_page_gives_its_article_and_not_its_frame(folder: Path) -> None:
     document = parsed(folder, sample_files.html(), "a.html")
     said = "\n".join(block.text for block in document.blocks)
@@ -105,6 +110,12 @@ def test_a_short_page_is_read_whole(folder: Path) -> None:
 def test_a_page_in_an_old_encoding_is_read_as_it_declares(folder: Path) -> None:
     data = '<html><head><meta charset="gb2312"></head><body><p>价格：１００镕</p></body></html>'.encode("gb18030")
     assert shown(parsed(folder, data, "a.html")) == [("paragraph", 0, "价格：１００镕")]
+
+
+@pytest.mark.parametrize("charset", ["hex", "idna", "utf-16"])
+def test_a_page_that_declares_no_encoding_of_pages_is_read_as_what_it_is(folder: Path, charset: str) -> None:
+    data = f'<html><head><meta charset="{charset}"></head><body><p>年假有十天。{"The committee agreed. " * 200}</p></body></html>'.encode()
+    assert shown(parsed(folder, data, "a.html"))[0][2].startswith("年假有十天。The committee agreed.")
 
 
 def test_markdown_gives_its_structure_and_front_matter(folder: Path) -> None:
