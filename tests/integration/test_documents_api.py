@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,12 +12,15 @@ from rest_framework.test import APIClient
 from apps.accounts.commands import command_caller
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.passage_questions import save_questions
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.verification import find_drift
+from core.errors import NotFound
 from core.types import EntryKind, Filters, Scope
+from tests.documents import WRITER
 from tests.encoders import HashingEncoder
 
 pytestmark = pytest.mark.django_db
@@ -239,3 +242,17 @@ def test_an_editor_may_not_put_questions_on_what_is_published(api: APIClient, cl
     assert client_with_role("editor").put(path, {"questions": ["x"]}, format="json").status_code == 403
     for body in ({"questions": "x"}, {}, {"questions": ["x" * 501]}, ["x"]):
         assert api.put(path, body, format="json").status_code == 400
+
+
+def test_a_passage_that_went_while_its_questions_were_encoded_is_not_found(
+    api: APIClient, kb: KnowledgeBase, encoder: HashingEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.post(DOCUMENTS, WALRUS, format="json")
+    passage = Passage.objects.get()
+
+    def meanwhile(texts: Iterable[tuple[EntryKind, str]]) -> None:
+        Passage.objects.all().delete()
+
+    monkeypatch.setattr("apps.retrieval.documents.passage_questions.encode_in_batches", meanwhile)
+    with pytest.raises(NotFound, match="changed meanwhile"):
+        save_questions(kb, passage, ["Which animal has tusks?"], WRITER)

@@ -17,15 +17,20 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.documents import ingesting
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.readings import Reading, draft_of
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, Entry, Ingestion, KnowledgeBase, Passage
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.verification import find_drift, repair
+from apps.retrieval.parsing.parsed import Block, BlockKind
 from core.backends import use_backend
 from core.config import get_settings
 from core.types import EntryKind, Filters, FloatArray, Role, Scope
 from tests import sample_files
+from tests.documents import WRITER
 from tests.encoders import HashingEncoder
 
 Read = Callable[..., IngestReport]
@@ -133,6 +138,13 @@ def test_a_changed_document_keeps_the_passages_that_did_not_change(read: Read, e
     assert list(Passage.objects.order_by("start").values_list("number", flat=True)) == list(range(len(after)))
     assert found(kb, "zebra") == ["a"]
     assert not any(drift.count for drift in find_drift(kb))
+
+
+def test_a_passage_that_moves_to_another_page_is_cited_there(kb: KnowledgeBase, encoder: HashingEncoder) -> None:
+    for page in (3, 4):
+        block = Block(kind=BlockKind.PARAGRAPH, text="Annual leave is ten days.", page=page)
+        saved = save_documents(kb, [draft_of(Reading(row=DocumentRow(id="a.pdf", text=""), blocks=(block,)))], WRITER)
+    assert (Passage.objects.get().page, saved.updated, encoder.texts_encoded) == (4, 1, 1)
 
 
 def test_what_a_document_no_longer_says_is_no_longer_found(read: Read, kb: KnowledgeBase) -> None:

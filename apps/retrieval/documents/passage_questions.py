@@ -14,7 +14,7 @@ from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuest
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries, retag_entries
 from apps.retrieval.vectors.encoding import EncodedTexts, encode_in_batches
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, NotFound
 from core.text import clean_text, normalize
 from core.types import EntryKind, Facts
 
@@ -43,7 +43,7 @@ def save_questions(kb: KnowledgeBase, passage: Passage, questions: Sequence[str]
     encoded = encode_in_batches((EntryKind.QUESTION, text) for text in questions) if passage.document.status == _PUBLISHED else None
     with transaction.atomic():
         KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
-        passage = Passage.objects.select_related("document").get(pk=passage.pk)
+        passage = _still_there(passage, caller)
         stored = {question.text: question for question in passage.questions.all()}
         dropped = [question.pk for text, question in stored.items() if text not in questions]
         added = PassageQuestion.objects.bulk_create(
@@ -57,6 +57,16 @@ def save_questions(kb: KnowledgeBase, passage: Passage, questions: Sequence[str]
             put_entries(kb, EntryKind.QUESTION, rows, encoded, {question.pk: facts for question in added})
         record(caller, "save_questions", target=f"{passage.document.external_id}#{passage.number}", kb=kb.slug)
     follower().wake()
+
+
+def _still_there(passage: Passage, caller: Caller) -> Passage:
+    """The passage as it is now, that nobody changes meanwhile. Raises NotFound where its document was cut anew, Forbidden where it was published."""
+    found = Passage.objects.select_related("document").filter(pk=passage.pk).first()
+    if found is None:
+        raise NotFound("This passage is gone: its document was changed meanwhile. Open the document again.")
+    if found.document.status == _PUBLISHED:
+        caller.require(Permission.PUBLISH, found.document.kb_id)
+    return found
 
 
 def question_texts(passages: Sequence[Passage]) -> list[tuple[EntryKind, str]]:

@@ -182,7 +182,7 @@ def _plan(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tuple[l
         passages[passage.document_id].append(passage)
     plan, documents = _Plan(), []
     for draft in drafts:
-        document = stored.get(str(draft.row.id))
+        document = stored.get(draft.row.id) if draft.row.id else None
         draft = replace(draft, row=_completed(draft, document, caller.may(Permission.PUBLISH, kb.pk)))
         if document is None:
             document = Document(kb=kb, external_id=str(draft.row.id))
@@ -223,8 +223,13 @@ def _is_as(document: Document, draft: Draft, passages: Sequence[Passage]) -> boo
     return (
         all(getattr(document, name) == getattr(row, name) for name in _ROW_FIELDS)
         and (tuple(document.tags), tuple(document.access)) == (row.tags, row.access)
-        and [(one.start, one.end, one.heading) for one in passages] == [(one.start, one.end, one.heading) for one in draft.chunked.passages]
+        and [_spans(one) for one in passages] == [_spans(one) for one in draft.chunked.passages]
     )
+
+
+def _spans(passage: Passage | Chunk) -> tuple[str | int | None, ...]:
+    """Where a passage stands: what tells it from another one of the same text."""
+    return (passage.heading, *(getattr(passage, name) for name in _SPAN_FIELDS))
 
 
 def _plan_change(plan: _Plan, document: Document, draft: Draft, stored: Sequence[Passage]) -> None:
