@@ -25,10 +25,10 @@ _FUNCTION_WORDS = (
 ENGLISH_STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 CHINESE_PARTICLES = frozenset("的了吗呢吧啊呀么")
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
-_WORD = rf"[^\W_{_HAN}]+(?:'[a-z]+|(?<=[a-z])(?:\+\+|\#))?"  # don't, c++, c#
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
+_WORD = rf"[^\W_{HAN}]+(?:'[a-z]+|(?<=[a-z])(?:\+\+|\#))?"  # don't, c++, c#
 # Runs of Han characters (group 1), and of other letters and digits (group 2), in a folded text; and the latter alone.
-RUN = re.compile(f"([{_HAN}]+)|({_WORD})")
+RUN = re.compile(f"([{HAN}]+)|({_WORD})")
 WORD = re.compile(f"({_WORD})")
 _local = threading.local()
 
