@@ -47,6 +47,18 @@ def test_synonyms_find_what_was_not_found_and_stop_when_they_are_switched_off(as
     assert ask("请款") == []
 
 
+def test_what_another_process_saved_is_understood_here(
+    ask: Ask, kb: KnowledgeBase, admin_caller: Caller, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(remember_s=0)
+    assert ask("请款") == []
+    monkeypatch.setattr("apps.retrieval.query_layer.services.forget_layers", lambda: None)  # there it forgets its own
+    save_query_layer(kb, QueryLayerSettings(synonyms="请款, 报销", words="随身行"), admin_caller)
+    assert [text for text, _ in ask("请款")] == ["报销需要哪些材料"]
+    save_query_layer(kb, QueryLayerSettings(synonyms="请款, 报销", uses_synonyms=False), admin_caller)
+    assert ask("请款") == []
+
+
 def test_typing_errors_and_numbers_are_understood_without_any_setting(ask: Ask) -> None:
     assert ask("包销")[0][0] == "报销需要哪些材料"
     assert ask("gongzi")[0][0] == "工资什么时候发"

@@ -58,22 +58,32 @@ class Layer:
 def search_words(
     lexical: LexicalIndex, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS, *, normalized: bool = True
 ) -> list[Hit]:
-    """What the question finds as it is and, weighing less, asked in other ways; each entry with the best of its scores, best first.
+    """The `k` best of what the question finds as it is and, weighing less, asked in other ways; each with the best of its scores, best first.
 
-    Scores are those of `search_normalized`, or of `search` where they are not to be `normalized`.
+    The `k` that it finds as it is are all among them, so that no other way to ask takes anything away: then there are more than `k`. Scores are those of `search_normalized`, or of `search` where they are not to be `normalized`.
     """
     search = lexical.search_normalized if normalized else lexical.search
     found: dict[int, float] = {}
+    as_asked: list[Hit] = []
     for part, layer in _parts(scope):
         first, *others = _remembered_variants(text, layer, lexical, part)
         part = replace(part, revisions=())
         hits = search(first.text, k, part, filters)
         found.update((hit.id, hit.score) for hit in hits)
+        as_asked += hits
         scale = 1.0 if normalized or not others else _ceiling(lexical, first.text, hits, k, part, filters)
         for variant in others:
             for hit in lexical.search_normalized(variant.text, k, part, filters):
                 found[hit.id] = max(found.get(hit.id, 0.0), hit.score * variant.weight * scale)
-    return sorted((Hit(id, score) for id, score in found.items()), key=lambda hit: (-hit.score, hit.id))[:k]
+    ranked = _ranked(Hit(id, score) for id, score in found.items())
+    if len(ranked) <= k:
+        return ranked
+    own = {hit.id for hit in _ranked(as_asked)[:k]}
+    return ranked[:k] + [hit for hit in ranked[k:] if hit.id in own]
+
+
+def _ranked(hits: Iterable[Hit]) -> list[Hit]:
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
 def _ceiling(lexical: LexicalIndex, text: str, hits: Sequence[Hit], k: int, scope: Scope, filters: Filters) -> float:
