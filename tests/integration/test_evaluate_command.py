@@ -13,8 +13,8 @@ from apps.accounts.permissions import Caller
 from apps.dialogue.models import EvaluationRun
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
-from apps.retrieval.models import KnowledgeBase
-from tests.documents import put_documents
+from apps.retrieval.models import KnowledgeBase, Passage
+from tests.documents import put_document, put_documents
 
 pytestmark = pytest.mark.django_db
 
@@ -88,6 +88,21 @@ def test_retrieval_counts_right_documents(tmp_path: Path, kb: KnowledgeBase) -> 
     assert set(report["metrics"]) == {"recall_at_1", "recall_at_5", "recall_at_10", "mrr", "ndcg_at_10"}
     assert report["questions"] == [1.0, 0.0]
     assert "recall_at_1" in printed
+
+
+def test_a_number_that_is_a_documents_id_means_no_passage(tmp_path: Path, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave="Ten days of annual leave.")
+    passage = str(Passage.objects.get().pk)
+    by_passage, _ = evaluate("retrieval", tmp_path, [{"query": "annual leave", "relevant": [passage]}])
+    put_document(kb, passage, "The network needs a token.")
+    by_document, _ = evaluate("retrieval", tmp_path, [{"query": "annual leave", "relevant": [passage]}])
+    assert (by_passage["metrics"]["recall_at_1"], by_document["metrics"]["recall_at_1"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("task", ["faq", "abstain", "retrieval", "reading"])
+def test_a_file_without_questions_is_refused(tmp_path: Path, kb: KnowledgeBase, task: str) -> None:
+    with pytest.raises(CommandError, match=r"no question in .*rows\.jsonl"):
+        evaluate(task, tmp_path, [])
 
 
 def test_reading_counts_answers_in_what_is_shown(tmp_path: Path, kb: KnowledgeBase) -> None:

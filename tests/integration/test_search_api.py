@@ -65,6 +65,19 @@ def test_pages_follow_each_other_without_gap_or_repeat(api: APIClient, sort: str
         assert seen == ["n3", "n2", "n1", "n0", "n4"]
 
 
+@pytest.mark.parametrize("mode", ["lexical", "hybrid"])
+def test_pages_repeat_nothing_though_what_comes_in_moves_every_score(api: APIClient, kb: KnowledgeBase, mode: str) -> None:
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None and len(seen) < 20:
+        page = get(api, q="bridge", k=2, mode=mode, cursor=cursor)
+        seen, cursor = seen + documents(page), page["next"]
+        for number in range(20):
+            put_document(kb, f"other-{len(seen)}-{number}", f"Cats and dogs {number} of {len(seen)}, and what else they do all day.")
+    assert set(seen) >= {"n0", "n1", "n2", "n3", "n4"}
+    assert len(seen) == len(set(seen))
+
+
 @pytest.mark.parametrize(
     ("params", "wanted"),
     [
@@ -87,6 +100,15 @@ def test_facets_count_what_can_be_narrowed_by(api: APIClient) -> None:
     assert facets["category"] == [{"value": "world", "count": 3}, {"value": "city", "count": 2}]
     assert facets["month"] == [{"value": f"2026-0{month}", "count": count} for month, count in ((3, 1), (2, 1), (1, 2))]
     assert facets["tags"][0] == {"value": "bridge", "count": 5}
+
+
+def test_a_facet_counts_what_its_filter_finds_in_any_case(api: APIClient, kb: KnowledgeBase) -> None:
+    put_document(kb, "c", "A bridge of another case.", category="CITY", tags=("Bridge",), author="ada")
+    facets = get(api, q="bridge")["facets"]
+    assert facets["category"] == [{"value": "city", "count": 3}, {"value": "world", "count": 3}]
+    for name in ("category", "tags", "author"):
+        for facet in facets[name]:
+            assert get(api, q="bridge", **{name: facet["value"]})["total"] == facet["count"]
 
 
 def test_one_hit_a_document_where_asked(api: APIClient, kb: KnowledgeBase) -> None:
@@ -112,6 +134,7 @@ def test_one_hit_a_document_where_asked(api: APIClient, kb: KnowledgeBase) -> No
         ({"q": "a", "until": "2026-02-30"}, "until"),
         ({"q": "a", "month": "2026-13"}, "month"),
         ({"q": "a", "month": "0000-01"}, "month"),
+        ({"q": "a", "month": "2026-01-05"}, "month"),
         ({"q": "a", "cursor": "bm90IGEgY3Vyc29y"}, "cursor"),
         ({"q": "a", "cursor": "é"}, "cursor"),
         ({"q": "a", "tags": "x" * 201}, "tags"),

@@ -66,6 +66,8 @@ def test_an_archive_is_paged_without_repeating_or_losing_a_document(reader: APIC
         ({"category": "travel", "tags": "德国"}, ["a"]),
         ({"until": "2026-03-10"}, ["a"]),
         ({"author": ["Ada", "Bob"]}, ["a"]),
+        ({"author": "ADA", "category": "Travel", "language": "EN"}, ["a"]),
+        ({"tags": "RAIL"}, ["a"]),
         ({"month": "2026-04"}, []),
     ],
 )
@@ -149,3 +151,16 @@ def test_nothing_of_a_document_becomes_markup(news: KnowledgeBase) -> None:
     page = Client().get("/search/hr/documents/x/%3Cb%3E/")
     assert "<script>alert" not in page.content.decode()
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_what_a_search_finds_is_also_listed_read_and_summed_up_whatever_the_case_of_its_groups(news: KnowledgeBase) -> None:
+    put_document(news, "g", "Gliders need wind.", access=("Pilots",))
+    user = User.objects.create_user("vera")
+    user.groups.create(name="PILOTS")
+    Membership.objects.create(user=user, kb=news, role="viewer")
+    client = Client()
+    client.force_login(user)
+    assert ids(client.get("/api/v1/kbs/hr/search?q=gliders&mode=lexical").json()) == ["g"]
+    assert "g" in ids(archive(client))
+    assert client.get("/search/hr/documents/g/").status_code == 200
+    assert client.get("/api/v1/kbs/hr/documents/g/summary").status_code == 200

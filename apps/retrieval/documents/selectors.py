@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db import connection
 from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Lower
 
 from apps.retrieval.documents.fingerprints import BANDS, MAX_BITS, bands_of, bits_apart
 from apps.retrieval.models import Document, KnowledgeBase, Passage
@@ -27,15 +27,25 @@ def documents_of(kb: KnowledgeBase, *, text: str = "", **wanted: str) -> QuerySe
 
 
 def listing(documents: QuerySet[Document], name: str, values: Iterable[str], *, or_nothing: bool = False) -> QuerySet[Document]:
-    """Those of the documents whose list `name` (`tags`, `access`) has one of these values, or with `or_nothing` is empty."""
+    """Those of the documents whose list `name` (`tags`, `access`) has one of these values, or with `or_nothing` is empty.
+
+    Case makes no difference, as in a search; on SQLite, that of letters beyond ASCII does.
+    """
     wanted = Q(**{name: []}) if or_nothing else Q(pk__in=())
-    if connection.features.supports_json_field_contains:
+    if not connection.features.supports_json_field_contains:  # SQLite, whose LIKE does not look at case and whose JSON is ASCII
         for value in values:
-            wanted |= Q(**{f"{name}__contains": [value]})
-        return documents.filter(wanted)
+            wanted |= Q(**{f"{name}_as_text__contains": json.dumps(value)})
+        return documents.alias(**{f"{name}_as_text": Cast(name, TextField())}).filter(wanted)
     for value in values:
-        wanted |= Q(**{f"{name}_as_text__contains": json.dumps(value)})
-    return documents.annotate(**{f"{name}_as_text": Cast(name, TextField())}).filter(wanted)
+        lowered = json.dumps(value.lower(), ensure_ascii=False)
+        wanted |= Q(**{f"{name}__contains": [value]}) | Q(**{f"{name}_as_text__contains": lowered})
+    return documents.alias(**{f"{name}_as_text": Lower(Cast(name, TextField()))}).filter(wanted)
+
+
+def having(documents: QuerySet[Document], name: str, values: Sequence[str]) -> QuerySet[Document]:
+    """Those of the documents whose field `name` is one of these values; case as in `listing`."""
+    lowered = Q(**{f"{name}_lowered__in": [value.lower() for value in values]})
+    return documents.alias(**{f"{name}_lowered": Lower(name)}).filter(lowered | Q(**{f"{name}__in": values}))
 
 
 def copies_of(document: Document) -> tuple[list[Document], list[Document]]:

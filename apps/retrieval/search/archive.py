@@ -15,14 +15,15 @@ import orjson
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Substr
 
-from apps.retrieval.documents.selectors import listing
+from apps.retrieval.documents.selectors import having, listing
 from apps.retrieval.models import Document
+from apps.retrieval.search.facets import most_frequent
 from apps.retrieval.search.page import DEFAULT_K, Params, day_param, k_param, month_param, values_param
 from core.errors import InvalidRequest
 from core.types import JSONDict, JSONValue, Scope
 
 SUMMARY_CHARS = 240
-MAX_FACET_VALUES, MAX_MONTHS = 20, 240
+MAX_MONTHS = 240
 MAX_REMEMBERED = 500
 COUNT_AGAIN_AFTER = 20  # times as long as counting took: at most a twentieth of the time goes into it
 _LISTS = ("category", "language", "author")
@@ -83,7 +84,9 @@ def readable(scope: Scope) -> QuerySet[Document]:
 
 
 def _documents(browse: Browse, scope: Scope) -> QuerySet[Document]:
-    rows = readable(scope).filter(**{f"{name}__in": values for name, values in browse.chosen})
+    rows = readable(scope)
+    for name, values in browse.chosen:
+        rows = having(rows, name, values)
     rows = listing(rows, "tags", browse.tags) if browse.tags else rows
     rows = rows.filter(date__gte=browse.since) if browse.since else rows
     return rows.filter(date__lte=browse.until) if browse.until else rows
@@ -181,12 +184,7 @@ def _read_counts(rows: QuerySet[Document]) -> Counts:
     for counter in counters.values():
         del counter[""]
     months = dict(sorted(counters.pop("month").items(), reverse=True)[:MAX_MONTHS])
-    return Counts(total=total, facets={**{name: _most(counter) for name, counter in counters.items()}, "month": months})
-
-
-def _most(counter: Counter[str]) -> dict[str, int]:
-    """The most frequent values, equal ones by their names."""
-    return dict(sorted(counter.items(), key=lambda one: (-one[1], one[0]))[:MAX_FACET_VALUES])
+    return Counts(total=total, facets={**{name: most_frequent(counter) for name, counter in counters.items()}, "month": months})
 
 
 def _cursor(document: Document) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.retrieval.indexes.analysis import simplify
+from apps.retrieval.models import Document
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.skill import FOUND, answer_of, read_hits
 from apps.retrieval.vectors.encoding import encoder
@@ -19,6 +20,7 @@ from core.types import EncodedQuery, JSONDict, JSONValue, Role, Scope, SearchMod
 CHUNK = 256
 DEPTH = 20
 FIRST = 5
+LOOKED_UP = 500  # ids a query
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,16 @@ class Judged:
 def judge_searches(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[Judged]:
     """Each question searched in every mode.
 
-    A hit counts by the id of its document or its passage; several passages of one document count once, where the first is.
+    A hit counts by the id of its document, or by its own where no document has that id: both may be numbers. Several passages
+    of one document count once, where the first is.
     """
+    documents = _documents_named({id for row in rows for id in row.relevant}, scope)
     for row, question in zip(rows, _encoded([row.query for row in rows]), strict=True):
         found: dict[SearchMode, list[str]] = {}
+        passages = row.relevant - documents
         for mode in SearchMode:
             hits = search_passages(clean_text(row.query), question, scope, k=DEPTH, mode=mode).hits
-            ids = (str(hit.passage.id) if str(hit.passage.id) in row.relevant else hit.passage.document for hit in hits)
+            ids = (str(hit.passage.id) if str(hit.passage.id) in passages else hit.passage.document for hit in hits)
             found[mode] = list(dict.fromkeys(ids))
         yield Judged(
             scores={mode: retrieval_scores(ids, row.relevant) for mode, ids in found.items()},
@@ -127,6 +132,15 @@ def _report(scores: Sequence[dict[str, float]], parts: JSONDict, *, main: str) -
     intervals: JSONDict = {name: [round(end, 4) for end in interval([row[name] for row in scores])] for name in metrics}
     questions: list[JSONValue] = [row[main] for row in scores]
     return {"metrics": dict(metrics), "parts": parts, "intervals": intervals, "compared_by": main, "questions": questions}
+
+
+def _documents_named(ids: Collection[str], scope: Scope) -> set[str]:
+    """Those of the ids that documents within the scope have."""
+    wanted, found = sorted(id for id in ids if "\x00" not in id), set[str]()  # PostgreSQL refuses to be asked for that
+    for start in range(0, len(wanted), LOOKED_UP):
+        rows = Document.objects.filter(kb__in=scope.kb_ids, external_id__in=wanted[start : start + LOOKED_UP]).order_by()
+        found.update(rows.values_list("external_id", flat=True))
+    return found
 
 
 def _encoded(texts: Sequence[str]) -> Iterator[EncodedQuery]:

@@ -19,6 +19,7 @@ import orjson
 
 from apps.retrieval.documents.facts import filters_for, filters_in_all
 from apps.retrieval.row_fields import count_of
+from apps.retrieval.search.facets import MAX_FACET_VALUES, most_frequent
 from apps.retrieval.search.highlights import snippets
 from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, rank_passages, read_hits
 from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
@@ -32,10 +33,9 @@ from core.types import EncodedQuery, Filters, JSONDict, JSONValue, Scope, Search
 
 DEFAULT_K, MAX_K = 10, 100
 WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
-MAX_FACET_VALUES = 20
 MAX_FILTER_VALUES, MAX_VALUE_CHARS = 50, 200
 
-_MONTH, _DAY = re.compile(r"[0-9]{4}-[0-9]{2}"), re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 C = TypeVar("C", bound=StrEnum)
 
 
@@ -144,7 +144,7 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
     found = rank_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode)
     ranked = _first_of_documents(found) if search.group is Group.DOCUMENT else found.ranked
     placed = sorted(((_place(one, found.facts, search.sort), one) for one in ranked), key=itemgetter(0))
-    following = [one for one in placed if search.after is None or one[0] > search.after]
+    following = _following(placed, search.after)
     page = following[: search.k]
     shown = [one for _, one in page]
     return SearchPage(
@@ -164,6 +164,14 @@ def _first_of_documents(found: Ranking) -> list[Ranked]:
     return list(first.values())
 
 
+def _following(placed: Sequence[tuple[Place, Ranked]], after: Place | None) -> Sequence[tuple[Place, Ranked]]:
+    """What stands behind the last hit of the page before: where that is now, since whatever comes in moves all scores; else by its old place."""
+    if after is None:
+        return placed
+    behind = next((number for number, (place, _) in enumerate(placed, 1) if place[2] == after[2]), None)
+    return placed[behind:] if behind is not None else [one for one in placed if one[0] > after]
+
+
 def _place(one: Ranked, facts: Mapping[int, PassageFacts], sort: Sort) -> Place:
     """Smaller comes first; without a date a hit is older than any."""
     day = facts[one.scored.id].date if sort is Sort.DATE else None
@@ -179,7 +187,7 @@ def _facets(facts: Sequence[PassageFacts]) -> dict[str, dict[str, int]]:
         "language": Counter(one.language for one in facts if one.language),
         "author": Counter(one.author for one in facts if one.author),
     }
-    facets = {name: dict(counter.most_common(MAX_FACET_VALUES)) for name, counter in counts.items()}
+    facets = {name: most_frequent(counter) for name, counter in counts.items()}
     return {**facets, "month": dict(sorted(months.items(), reverse=True)[:MAX_FACET_VALUES])}
 
 
@@ -254,7 +262,7 @@ def _narrowed(params: Params) -> dict[str, Filters]:
 
 def month_param(text: str) -> tuple[date | None, date | None]:
     """The first and the last day of a month, nothing for an empty text. Raises InvalidRequest."""
-    first = day_param("month", f"{text}-01" if _MONTH.fullmatch(text) else text)
+    first = day_param("month", f"{text}-01" if text else "")
     return first, first and first.replace(day=calendar.monthrange(first.year, first.month)[1])
 
 

@@ -133,6 +133,8 @@ def _questions(kb: KnowledgeBase, task: Task, options: dict[str, Any]) -> Questi
     """The rows of the file or of the gold set. Raises CommandError, NotFound."""
     if options["gold"] is None:
         rows = list(_read(options["data"], task))
+        if not rows:
+            raise CommandError(f"There is no question in {options['data']}.")
         return Questions(rows, options["data"].name, digest_of(options["data"]))
     if task is not TASKS["retrieval"]:
         raise CommandError("--gold is for `evaluate retrieval`; give the file with --data.")
