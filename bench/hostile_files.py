@@ -26,8 +26,8 @@ os.environ.setdefault("QA_DATA_DIR", tempfile.mkdtemp(prefix="wenlu-bench-"))
 
 from apps.retrieval.parsing.readers import close_readers
 from apps.retrieval.parsing.refusal import ADVICE, ParseLimits
-from apps.retrieval.parsing.sandbox import read_files
 from tests import sample_files
+from tests.file_results import read_all
 
 FILES = 2_000
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
@@ -79,7 +79,7 @@ def main() -> None:
         for number, (name, data) in enumerate(files()):
             called = name.rsplit(".", 1)[0] + choose.choice(_WRONG) if number >= 500 and number % 4 == 0 else name
             started = time.perf_counter()
-            results = list(read_files(data, name=called, limits=LIMITS))
+            results = read_all(data, name=called, limits=LIMITS)
             took_ms.append((time.perf_counter() - started) * 1000)
             for result in results:
                 outcomes[result.error.reason.value if result.error else "document"] += 1

@@ -13,8 +13,9 @@ import pytest
 
 from apps.retrieval.parsing.readers import close_readers, readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
-from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file, read_files
+from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
 from tests import sample_files
+from tests.file_results import read_all
 
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
 
@@ -26,7 +27,7 @@ def readers_end() -> Iterator[None]:
 
 
 def refused(data: bytes, name: str, limits: ParseLimits = LIMITS) -> UnreadableFile:
-    (result,) = read_files(data, name=name, limits=limits)
+    (result,) = read_all(data, name=name, limits=limits)
     assert result.error is not None
     return result.error
 
@@ -73,12 +74,12 @@ def test_a_hostile_file_is_refused_by_name_with_its_reason(name: str, reasons: s
 
 
 def test_names_that_leave_an_archive_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
-    results = list(read_files(sample_files.HOSTILE["outside.zip"](), name="outside.zip", limits=LIMITS))
+    results = read_all(sample_files.HOSTILE["outside.zip"](), name="outside.zip", limits=LIMITS)
     assert [result.error.reason for result in results if result.error] == [Reason.UNSAFE] * 3
 
 
 def test_archives_give_their_files_also_from_within_archives() -> None:
-    results = list(read_files(sample_files.archive(), name="a.zip"))
+    results = read_all(sample_files.archive(), name="a.zip")
     assert [result.name for result in results] == ["a.zip/手册/a.txt", "a.zip/b.md", "a.zip/inner.zip/c.csv"]
     assert all(result.document for result in results)
 

@@ -42,7 +42,7 @@ ADVICE = {
     Reason.TOO_DEEP: "Save it in a simpler form.",
     Reason.BOMB: "Unpack it and upload the files that you need.",
     Reason.UNSAFE: "Make it anew with the program that it belongs to.",
-    Reason.ARCHIVE: "Unpack it, or read it with `read_files`.",
+    Reason.ARCHIVE: "Download it and upload the file: its files are read one by one.",
     Reason.NO_TEXT: "Upload a version with text; for scanned pages install the `ocr` extra.",
     Reason.CRASHED: "Save it anew and retry; report the file if it opens elsewhere.",
 }

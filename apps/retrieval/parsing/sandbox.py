@@ -1,7 +1,7 @@
 """How is a file read without trusting it? It is handed to a reading process, and only plain text comes back.
 
-`parse_file` gives one document; `read_files` also opens archives. A file that cannot be read raises (or yields) one
-UnreadableFile that names it; this process is never harmed.
+`parse_file` gives one document, `UnpackedArchive` the files of an archive. A file that cannot be read raises (or is listed with)
+one UnreadableFile that names it; this process is never harmed.
 """
 
 from __future__ import annotations
@@ -31,18 +31,6 @@ _GRACE_S = 10.0
 MAX_FACT_CHARS = 500
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileResult:
-    """What became of one file. `name` begins with the names of the archives around it: `a.zip/b.docx`.
-
-    Either `document` or `error` is there.
-    """
-
-    name: str
-    document: ParsedDocument | None = None
-    error: UnreadableFile | None = None
-
-
 def parse_limits() -> ParseLimits:
     """The limits that the settings give."""
     settings = get_settings()
@@ -64,39 +52,6 @@ def parse_file(source: Path | bytes, *, name: str = "", limits: ParseLimits | No
             file.flush()
             return _parse(Path(file.name), name, limits)
     return _parse(source, name or source.name, limits)
-
-
-def read_files(source: Path | bytes, *, name: str = "", limits: ParseLimits | None = None) -> Iterator[FileResult]:
-    """The file, or each file of the archive that it is. Never raises UnreadableFile."""
-    limits = limits or parse_limits()
-    if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(prefix="wenlu-parse-") as file:
-            file.write(source)
-            file.flush()
-            yield from _read(Path(file.name), name, limits)
-    else:
-        yield from _read(source, name or source.name, limits)
-
-
-def _read(path: Path, name: str, limits: ParseLimits) -> Iterator[FileResult]:
-    try:
-        yield FileResult(name=name, document=_parse(path, name, limits))
-        return
-    except UnreadableFile as error:
-        if error.reason is not Reason.ARCHIVE:
-            yield FileResult(name=name, error=error)
-            return
-    try:
-        archive = UnpackedArchive(path, name=name, limits=limits)
-    except UnreadableFile as error:
-        yield FileResult(name=name, error=error)
-        return
-    for file in archive.files:
-        if file.path is None:
-            yield FileResult(name=file.name, error=file.error)
-        else:
-            yield from _read(file.path, file.name, limits)
-    archive.close()
 
 
 def is_archive(path: Path) -> bool:
