@@ -187,11 +187,13 @@ class Dispatcher:
 
     def _will_try_again(self, entry: Waiting, failure: Row) -> bool:
         """A dead model's call goes to another worker, once; an import waits until the workers have time for it."""
-        if failure["code"] == ModelUnavailable.code and entry.attempts == 1:
-            return self._outbox.send_again(entry)
-        if failure["code"] == Overloaded.code and entry.priority is Priority.BULK:
-            return self._outbox.send_later(entry, error_from_dict(failure))
-        return False
+        if failure["code"] not in (ModelUnavailable.code, Overloaded.code):
+            return False
+        if self._outbox.give_back(entry):
+            return True
+        if failure["code"] == ModelUnavailable.code:
+            return entry.attempts == 1 and self._outbox.send_again(entry)
+        return entry.priority is Priority.BULK and self._outbox.send_later(entry, error_from_dict(failure))
 
     def _begin_again(self) -> None:
         """Redis is back: it may have forgotten messages, replies and, for a heartbeat, the workers."""

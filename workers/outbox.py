@@ -39,7 +39,8 @@ class _Message:
 class Waiting:
     """A call whose caller waits. Times are on `time.monotonic()`'s clock; `attempts` counts the messages that it went in.
 
-    `refusal` is what a worker said that had no time for it; it is not sent again before `not_before`.
+    `given_back` counts those whose worker could not do it; `refusal` is what the last of them said that had no time for it, and
+    it is not sent again before `not_before`.
     """
 
     call: Call
@@ -51,6 +52,7 @@ class Waiting:
     message: _Message | None = None
     sent_at: float = 0.0
     attempts: int = 0
+    given_back: int = 0
     refusal: QAError | None = None
     not_before: float = 0.0
 
@@ -137,13 +139,19 @@ class Outbox:
             self._put_first(entry)
         return True
 
+    def give_back(self, entry: Waiting) -> bool:
+        """A worker could not do the call. Returns whether another copy of it is queued, or with another worker."""
+        with self._changed:
+            entry.given_back += 1
+            return entry.message is None or entry.given_back < entry.attempts
+
     def send_later(self, entry: Waiting, refusal: QAError) -> bool:
         """Puts a call that its worker had no time for at the head of the queue once `retry_after_s` is over; False where it is not under way."""
         with self._changed:
             if entry.message is None:
                 return False
             self._release(entry)
-            entry.attempts -= 1
+            entry.attempts = entry.given_back = 0
             entry.refusal = refusal
             entry.not_before = time.monotonic() + float(str(refusal.details.get("retry_after_s", RETRY_AFTER_S[entry.priority])))
             self._resting.append(entry)
