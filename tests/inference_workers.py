@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,14 @@ def database_url() -> str:
         return f"sqlite:///{settings['NAME']}"
     host = f"{settings['HOST']}:{settings['PORT']}"
     return f"postgres://{quote(settings['USER'])}:{quote(settings['PASSWORD'])}@{host}/{settings['NAME']}"
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """Returns once it is true; fails the test where it does not come true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)

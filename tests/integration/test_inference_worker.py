@@ -19,7 +19,7 @@ from core.config import get_settings
 from core.errors import ConfigurationError, InvalidRequest, ModelUnavailable
 from core.types import Priority, Role
 from core.worker_registry import queue_name, read_workers
-from tests.inference_workers import redis_url
+from tests.inference_workers import redis_url, wait_for
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
 from workers.dispatch import CANCELS
 from workers.pending import Pending
@@ -186,8 +186,7 @@ def test_more_texts_than_may_wait_are_refused_at_once(environ: pytest.MonkeyPatc
     web = Conversation(get_settings().redis_url)
     (refused,) = web.ask(call("a", *["reset"] * 50))
     assert code(refused) == "overloaded" and refused["error"]["details"]["retry_after_s"] > 0
-    while REGISTRY.get_sample_value("wenlu_batch_waiting", {"model": "encoder"}):
-        time.sleep(0.01)  # until what was refused midway has left the queue
+    wait_for(lambda: not REGISTRY.get_sample_value("wenlu_batch_waiting", {"model": "encoder"}))  # what was refused midway has left it
     assert "vectors" in web.ask(call("b", "reset"))[0]
     web.close()
 
@@ -250,8 +249,7 @@ def test_a_role_that_no_worker_alive_serves_is_refused_at_once(environ: pytest.M
     environ.setenv("QA_WORKER_ROLES", "encoder")
     get_settings.cache_clear()
     web = Conversation(get_settings().redis_url)
-    while not read_workers(web.redis):  # until its first heartbeat
-        time.sleep(0.02)
+    wait_for(lambda: read_workers(web.redis))  # its first heartbeat
     reranker, began = RemoteReranker(), time.monotonic()
     for _ in range(2):
         with pytest.raises(ModelUnavailable, match="serves the role reranker"):

@@ -20,7 +20,7 @@ from prometheus_client import REGISTRY
 from core.config import get_settings
 from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded, QAError
 from core.types import Role
-from tests.inference_workers import WorkerProcess, redis_url, start_worker
+from tests.inference_workers import WorkerProcess, redis_url, start_worker, wait_for
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
 from workers.local import LocalEncoder
 from workers.remote import RemoteEncoder
@@ -103,9 +103,10 @@ def test_callers_share_messages_and_forward_passes(worker: WorkerProcess, remote
     with ThreadPoolExecutor(64) as callers:
         queries = list(callers.map(lambda number: remote.encode_query(f"reset {number}"), range(256)))
     assert len({query.vector.tobytes() for query in queries}) == 256
-    time.sleep(2.5)  # until the next heartbeat
+    asked = time.time()
+    wait_for(lambda: (record := worker.record()) is not None and record.heartbeat_at > asked and not record.running)
     record = worker.record()
-    assert record is not None and record.running == 0
+    assert record is not None
     model = record.model("encoder")
     assert model.mean_batch > 2 and model.requests < 256 and model.waiting == 0
 
@@ -133,7 +134,7 @@ def test_more_callers_than_may_wait_are_told_when_to_come_back(worker: WorkerPro
     encoder = RemoteEncoder()
     with ThreadPoolExecutor(2) as callers, worker.paused():
         waiting = [callers.submit(encoder.encode_query, f"patient {number}") for number in range(2)]
-        time.sleep(0.3)
+        wait_for(lambda: len(encoder._dispatcher._outbox) == 2)
         with pytest.raises(Overloaded) as refused:
             encoder.encode_query("one too many")
         assert refused.value.details["retry_after_s"] == 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from core.config import get_settings
 from core.errors import ModelUnavailable
 from core.protocols import GenerationRequest
 from core.types import FinishReason, Role
-from tests.inference_workers import WorkerProcess, redis_url, start_worker
+from tests.inference_workers import WorkerProcess, redis_url, start_worker, wait_for
 from tests.language_models import write_language_model
 from tests.unit.workers.conftest import e5_file, tiny_folder, unigram  # noqa: F401 - fixtures
 from workers.dispatch import Dispatcher
@@ -42,13 +42,6 @@ def serving(url: str, **environ: str) -> Iterator[tuple[WorkerProcess, Dispatche
         dispatcher = Dispatcher(get_settings().model_copy(update={"redis_url": url}))
         yield worker, dispatcher
         dispatcher.close()
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_stop_frees_the_place_and_the_heartbeat_says_how_soon(url: str, folder: Path) -> None:
