@@ -12,6 +12,14 @@ _MEANING = frozenset("+#%&$€£¥°")
 _SPACE = re.compile(r"\s+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _LATIN = re.compile(r"[A-Za-z]+")
+# Radicals that fonts of PDF files pass off as characters. Those of Kangxi have an NFKC form, those of the supplement (simplified) none.
+_RADICALS = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0x2F00, 0x2FD6)} | {
+    ord(radical): char
+    for radical, char in zip(
+        "⺟⺠⻁⻄⻅⻆⻉⻋⻓⻔⻘⻙⻚⻛⻜⻝⻢⻣⻤⻥⻦⻨⻩⻬⻮⻰⻳", "母民虎西见角贝车长门青韦页风飞食马骨鬼鱼鸟麦黄齐齿龙龟", strict=True
+    )
+}
+_RADICAL = re.compile(r"[\u2e80-\u2fd5]")
 
 
 def clean_text(text: str) -> str:
@@ -22,6 +30,11 @@ def clean_text(text: str) -> str:
 def clean_answer(text: str) -> str:
     """Like `clean_text`, but line breaks and tabs stay: what a curator wrote is shown word for word."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def plain_han(text: str) -> str:
+    """The text with characters where a PDF's font left radicals that look the same: `员⼯` becomes `员工`. Its length stays."""
+    return text.translate(_RADICALS) if _RADICAL.search(text) else text
 
 
 def normalize(text: str) -> str:

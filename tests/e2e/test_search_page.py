@@ -67,6 +67,14 @@ def search(page: Page, words: str) -> None:
     page.keyboard.press("Enter")
 
 
+def test_results_that_have_none_of_the_words_are_said_to_be_near_in_meaning(page: Page) -> None:
+    page.goto("/search/news/?q=zzxqv")
+    expect(page.get_by_text("没有文档含有这些字词，以下是意思最接近的文档。")).to_be_visible()
+    page.goto("/search/news/?q=暴雨")
+    expect(page.locator(".hit mark").first).to_be_visible()
+    expect(page.locator("#only-meaning")).to_be_hidden()
+
+
 def test_words_are_searched_marked_and_read_in_their_document(page: Page) -> None:
     page.locator("body").click(position={"x": 5, "y": 400})
     search(page, "暴雨")

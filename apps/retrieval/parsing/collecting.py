@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from apps.retrieval.parsing.parsed import Block, BlockKind
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from core.text import plain_han
 
 MAX_WARNINGS = 20
 _SPACE = re.compile(r"[^\S\n]+")
@@ -34,7 +35,7 @@ class BlockCollector:
 
     def item(self, text: str, page: int | None = None) -> None:
         """One more item of the list that ends the blocks, or the first of a new one."""
-        item = _ANY_SPACE.sub(" ", text).strip()
+        item = plain_han(_ANY_SPACE.sub(" ", text).strip())
         last = self.blocks[-1] if self.blocks else None
         if item and last is not None and last.kind is BlockKind.LIST and last.page == page and len(last.text) < 2_000:
             self._count(len(item) + 1)
@@ -68,7 +69,7 @@ class BlockCollector:
     def _add(self, kind: BlockKind, text: str, page: int | None, level: int = 0) -> None:
         if text and not text.isspace():
             self._count(len(text))
-            self.blocks.append(Block(kind=kind, text=text, level=level, page=page))
+            self.blocks.append(Block(kind=kind, text=plain_han(text), level=level, page=page))
 
     def _count(self, chars: int) -> None:
         self._chars += chars

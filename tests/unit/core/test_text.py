@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.text import clean_answer, clean_text, guess_locale, has_letters, normalize
+from core.text import clean_answer, clean_text, guess_locale, has_letters, normalize, plain_han
 from core.types import Locale
 
 
@@ -88,3 +88,8 @@ def test_symbols_and_digits_have_no_language() -> None:
 def test_letters_and_digits_are_never_lost(text: str) -> None:
     kept = [char for char in unicodedata.normalize("NFKC", text).casefold() if unicodedata.category(char)[0] in "LN"]
     assert [char for char in normalize(text) if unicodedata.category(char)[0] in "LN"] == kept
+
+
+def test_radicals_that_look_like_characters_become_them() -> None:
+    assert plain_han("普通员⼯的⻓度、⻔⻛") == "普通员工的长度、门风"
+    assert plain_han("Rule ⿰ stays, 员工 too") == "Rule ⿰ stays, 员工 too"
