@@ -89,7 +89,10 @@ def check_url(url: str, private: PrivateHosts, *, needs_tls: bool = False) -> Ta
 
 def check_redirect(url: str, location: str, private: PrivateHosts, *, needs_tls: bool = False) -> str:
     """Where a redirect leads, checked like any address. Raises AddressRefused also for one from https to http."""
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError as error:
+        raise AddressRefused("The address leads to what is no URL.", field="url") from error
     check_url(target, private, needs_tls=needs_tls)
     if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
         raise AddressRefused("The address leads from https to http.", field="url")
@@ -115,7 +118,8 @@ def is_public(address: IPAddress) -> bool:
     wrapped = _wrapped(address)
     if wrapped is not None:
         return is_public(wrapped)
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local  # global to Python, private to routers (RFC 3879)
+    return address.is_global and not address.is_multicast and not address.is_reserved and not site_local
 
 
 def _wrapped(address: IPAddress) -> ipaddress.IPv4Address | None:

@@ -33,6 +33,8 @@ class Rules:
     def delay_s(self) -> float:
         """Seconds between two requests that the site asks for, `MAX_DELAY_S` at most; 0 where it asks for none."""
         rate = self.parsed.request_rate(self.user_agent)
+        if rate and rate.seconds // rate.requests >= MAX_DELAY_S:  # whole numbers of any length: their quotient may be no float
+            return MAX_DELAY_S
         asked = max(self.parsed.crawl_delay(self.user_agent) or 0.0, rate.seconds / rate.requests if rate else 0.0)
         return min(asked, MAX_DELAY_S)
 

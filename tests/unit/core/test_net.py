@@ -22,7 +22,7 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
     "address",
     [
         "127.0.0.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "255.255.255.255",
-        "240.0.0.1", "192.0.2.1", "::", "::1", "fe80::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
+        "240.0.0.1", "192.0.2.1", "::", "::1", "fe80::1", "fec0::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
         "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::", "2001:0:4136:e378:8000:63bf:80ff:fffe",
     ],
 )  # fmt: skip
@@ -87,7 +87,15 @@ def test_an_unknown_name_is_unavailable() -> None:
 
 def test_a_redirect_is_checked_like_any_address() -> None:
     assert check_redirect("https://example.com/a/b", "../c?d=1", NOBODY) == "https://example.com/c?d=1"
-    for location in ("http://127.0.0.1/", "//10.0.0.1/", "http://example.com/", "file:///etc/passwd"):
+    for location in (
+        "http://127.0.0.1/",
+        "//10.0.0.1/",
+        "http://example.com/",
+        "file:///etc/passwd",
+        "http://[",
+        "//[::1",
+        "https://a@example.com/",
+    ):
         with pytest.raises(AddressRefused):
             check_redirect("https://example.com/a", location, NOBODY)
 

@@ -48,6 +48,11 @@ def test_a_delay_is_bounded_and_a_rate_is_one_too() -> None:
     assert parse_rules(b"User-agent: *\nRequest-rate: 10/1m", "wenlu").delay_s == 6.0
 
 
+@pytest.mark.parametrize(("rate", "delay_s"), [(b"1/" + b"9" * 400, MAX_DELAY_S), (b"9" * 400 + b"/1", 0.0), (b"0/5", 0.0), (b"1/0", 0.0)])
+def test_a_rate_may_have_numbers_of_any_length(rate: bytes, delay_s: float) -> None:
+    assert parse_rules(b"User-agent: *\nRequest-rate: " + rate, "wenlu").delay_s == delay_s
+
+
 def test_no_rules_odd_bytes_and_endless_files_do_no_harm() -> None:
     assert parse_rules(b"", "wenlu").allow("https://example.com/x")
     assert parse_rules(b"\xef\xbb\xbfUser-agent: *\nDisallow: /\xff\x00", "wenlu").allow("https://example.com/x")

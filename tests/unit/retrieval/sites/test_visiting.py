@@ -62,6 +62,9 @@ def test_a_version_that_is_known_is_not_sent_again(site: Site) -> None:
         "http://[::1]/",
         "file:///etc/passwd",
         "http://localhost.localdomain:1/",
+        "http://[",
+        "http://..",
+        "http://me:secret@127.0.0.1/",
     ],
 )
 def test_a_redirect_into_the_own_network_is_not_followed(site: Site, location: str, monkeypatch: pytest.MonkeyPatch) -> None:
