@@ -69,7 +69,7 @@ class FAQListView(ContentListView[FAQ]):
 
     filters = ("status", "category", "locale")
 
-    def rows(self, kb: KnowledgeBase, *, text: str, **wanted: str) -> QuerySet[FAQ]:
+    def rows(self, kb: KnowledgeBase, caller: Caller, *, text: str, **wanted: str) -> QuerySet[FAQ]:
         return faqs_of(kb, text=text, **wanted)
 
     def listed(self, item: FAQ) -> JSONDict:
@@ -94,7 +94,7 @@ class FAQView(ContentView[FAQ]):
 
     kind = "faq"
 
-    def find(self, kb: KnowledgeBase, id: str) -> FAQ:
+    def find(self, kb: KnowledgeBase, id: str, caller: Caller) -> FAQ:
         return faq_of(kb, id)
 
     def given(self, item: FAQ) -> JSONDict:

@@ -103,7 +103,7 @@ class LifeCycleAdmin(ScopedAdmin):
     def status_tabs(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The steps of the life cycle with their counts, each a link that keeps the other filters."""
         kept = {name: value for name, value in request.GET.items() if name not in ("status", "p", "all")}
-        rows = ScopedAdmin.get_queryset(self, request)
+        rows = self.get_queryset(request).prefetch_related(None)
         if kept.get("kb"):
             rows = rows.filter(kb__slug=kept["kb"])
         counts = dict(rows.order_by().values_list("status").annotate(Count("pk")))

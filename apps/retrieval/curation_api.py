@@ -49,8 +49,8 @@ class ContentListView(ABC, APIView, Generic[M]):
     """Query parameters that name the one value of a field to show."""
 
     @abstractmethod
-    def rows(self, kb: KnowledgeBase, *, text: str, **wanted: str) -> QuerySet[M]:
-        """What the list shows, newest change first."""
+    def rows(self, kb: KnowledgeBase, caller: Caller, *, text: str, **wanted: str) -> QuerySet[M]:
+        """What the list shows this caller, newest change first."""
 
     @abstractmethod
     def listed(self, item: M) -> JSONDict:
@@ -62,9 +62,10 @@ class ContentListView(ABC, APIView, Generic[M]):
 
     def get(self, request: Request, kb: str) -> Response:
         """One page, newest change first; `next` is the cursor of the following one."""
-        base, params = kb_for(kb, caller_of(request), Permission.READ), request.query_params
+        caller, params = caller_of(request), request.query_params
+        base = kb_for(kb, caller, Permission.READ)
         wanted = {name: params.get(name, "") for name in self.filters}
-        page: Page[M] = page_of(self.rows(base, text=params.get("q", ""), **wanted), params)
+        page: Page[M] = page_of(self.rows(base, caller, text=params.get("q", ""), **wanted), params)
         return Response({"results": [self.listed(item) for item in page.items], "total": page.total, "next": page.next})
 
     def post(self, request: Request, kb: str) -> Response:
@@ -79,8 +80,8 @@ class ContentView(ABC, APIView, Generic[M]):
     kind: ClassVar[str]
 
     @abstractmethod
-    def find(self, kb: KnowledgeBase, id: str) -> M:
-        """The stored one. Raises NotFound."""
+    def find(self, kb: KnowledgeBase, id: str, caller: Caller) -> M:
+        """The stored one. Raises NotFound, also for one that the caller may not see."""
 
     @abstractmethod
     def given(self, item: M) -> JSONDict:
@@ -100,7 +101,8 @@ class ContentView(ABC, APIView, Generic[M]):
 
     def get(self, request: Request, kb: str, **named: str) -> Response:
         """As it is stored."""
-        return Response(self.given(self.find(kb_for(kb, caller_of(request), Permission.READ), named[self.kind])))
+        caller = caller_of(request)
+        return Response(self.given(self.find(kb_for(kb, caller, Permission.READ), named[self.kind], caller)))
 
     def put(self, request: Request, kb: str, **named: str) -> Response:
         """Replaces all fields."""
@@ -114,12 +116,12 @@ class ContentView(ABC, APIView, Generic[M]):
         """Deletes it for good."""
         caller = caller_of(request)
         base = kb_for(kb, caller, Permission.EDIT)
-        self.remove(base, self.find(base, named[self.kind]), caller)
+        self.remove(base, self.find(base, named[self.kind], caller), caller)
         return Response(status=204)
 
     def _change(self, request: Request, kb: str, id: str, *, whole: bool) -> Response:
         caller = caller_of(request)
         base = kb_for(kb, caller, Permission.EDIT)
-        item = self.find(base, id)
+        item = self.find(base, id, caller)
         fields = {**({} if whole else self.fields(item)), **object_of(request)}
         return Response(self.given(self.change(base, item, fields, caller)))

@@ -32,7 +32,7 @@ from apps.retrieval.documents.admin_filters import LanguageFilter, TagFilter
 from apps.retrieval.documents.admin_forms import MOST_EDITED_CHARS, DocumentForm
 from apps.retrieval.documents.admin_passages import passages_shown, save_questions_of_form
 from apps.retrieval.documents.admin_sources import TakesSources
-from apps.retrieval.documents.selectors import copies_of
+from apps.retrieval.documents.selectors import copies_of, visible_to
 from apps.retrieval.documents.services import delete_documents, forget_sources, set_status
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.errors import QAError
@@ -75,7 +75,7 @@ class DocumentAdmin(TakesSources, LifeCycleAdmin):
     actions: ClassVar[Sequence[str]] = (*LifeCycleAdmin.actions, "read_again")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Document]:
-        return super().get_queryset(request).defer("text")
+        return visible_to(caller_of(request), super().get_queryset(request)).defer("text")
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Document], search_term: str) -> tuple[QuerySet[Document], bool]:
         """Rows where each word occurs in the title or the id."""
@@ -159,7 +159,7 @@ class DocumentAdmin(TakesSources, LifeCycleAdmin):
 
     def _below(self, request: HttpRequest, document: Document) -> dict[str, Any]:
         """What stands under the form: copies, and the passages with their questions."""
-        same, near = copies_of(document)
+        same, near = copies_of(document, caller_of(request))
         return {
             "document": document,
             "same": same,

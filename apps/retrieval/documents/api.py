@@ -131,8 +131,8 @@ class DocumentListView(ContentListView[Document]):
 
     filters = ("status", "category", "language", "author")
 
-    def rows(self, kb: KnowledgeBase, *, text: str, **wanted: str) -> QuerySet[Document]:
-        return documents_of(kb, text=text, **wanted)
+    def rows(self, kb: KnowledgeBase, caller: Caller, *, text: str, **wanted: str) -> QuerySet[Document]:
+        return documents_of(kb, caller, text=text, **wanted)
 
     def listed(self, item: Document) -> JSONDict:
         return summary(item)
@@ -167,8 +167,8 @@ class DocumentView(ContentView[Document]):
 
     kind = "document"
 
-    def find(self, kb: KnowledgeBase, id: str) -> Document:
-        return document_of(kb, id)
+    def find(self, kb: KnowledgeBase, id: str, caller: Caller) -> Document:
+        return document_of(kb, id, caller)
 
     def given(self, item: Document) -> JSONDict:
         return as_dict(item)
@@ -194,8 +194,9 @@ class PassageListView(APIView):
     )
     def get(self, request: Request, kb: str) -> Response:
         """One page in the order of the text."""
-        base = kb_for(kb, caller_of(request), Permission.READ)
-        document = document_of(base, request.query_params.get("document", ""))
+        caller = caller_of(request)
+        base = kb_for(kb, caller, Permission.READ)
+        document = document_of(base, request.query_params.get("document", ""), caller)
         limit, first = limit_of(request.query_params), _number(request.query_params.get("cursor", "0"))
         passages = list(passages_of(document).filter(number__gte=first)[: limit + 1])
         following = str(passages[limit].number) if len(passages) > limit else None

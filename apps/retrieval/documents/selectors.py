@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from django.db import connection
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast, Lower
 
+from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.fingerprints import BANDS, MAX_BITS, bands_of, bits_apart
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.errors import NotFound
@@ -17,29 +18,47 @@ MAX_COPIES, MAX_COMPARED = 20, 10_000
 _NUL = "\x00"  # in no stored text, and PostgreSQL refuses to be asked for it
 
 
-def documents_of(kb: KnowledgeBase, *, text: str = "", **wanted: str) -> QuerySet[Document]:
-    """A knowledge base's documents without their texts, newest change first; `text` looks into titles and ids."""
-    documents = Document.objects.filter(kb=kb).defer("text").order_by("-updated_at", "-pk")
+def documents_of(kb: KnowledgeBase, caller: Caller, *, text: str = "", **wanted: str) -> QuerySet[Document]:
+    """A knowledge base's documents that the caller may see, without their texts, newest change first; `text` looks into titles and ids."""
+    documents = visible_to(caller, Document.objects.filter(kb=kb)).defer("text").order_by("-updated_at", "-pk")
     if _NUL in text + "".join(wanted.values()):
         return documents.none()
     documents = documents.filter(**{name: value for name, value in wanted.items() if value})
     return documents.filter(Q(title__icontains=text) | Q(external_id=text)) if text else documents
 
 
-def listing(documents: QuerySet[Document], name: str, values: Iterable[str], *, or_nothing: bool = False) -> QuerySet[Document]:
-    """Those of the documents whose list `name` (`tags`, `access`) has one of these values, or with `or_nothing` is empty.
+def visible_to(caller: Caller, documents: QuerySet[Document]) -> QuerySet[Document]:
+    """Those of the documents that the caller may see: all where the caller may edit, elsewhere what access lists leave to the caller's groups.
+
+    Whether the caller may read their knowledge bases at all is not asked here.
+    """
+    if caller.may(Permission.EDIT):
+        return documents
+    edited = [kb_id for kb_id in caller.kb_roles if caller.may(Permission.EDIT, kb_id)]
+    return listing(documents, "access", caller.groups, or_nothing=True, or_bases=edited)
+
+
+def listing(
+    documents: QuerySet[Document], name: str, values: Iterable[str], *, or_nothing: bool = False, or_bases: Collection[int] = ()
+) -> QuerySet[Document]:
+    """Those of the documents whose list `name` (`tags`, `access`) has one of these values, or with `or_nothing` is empty, and those of `or_bases`.
 
     Case makes no difference, as in a search; on SQLite, that of letters beyond ASCII does.
     """
-    wanted = Q(**{name: []}) if or_nothing else Q(pk__in=())
+    wanted = Q(kb__in=or_bases) | (Q(**{name: []}) if or_nothing else Q(pk__in=()))
     if not connection.features.supports_json_field_contains:  # SQLite, whose LIKE does not look at case and whose JSON is ASCII
         for value in values:
-            wanted |= Q(**{f"{name}_as_text__contains": json.dumps(value)})
+            wanted |= _in_json(name, json.dumps(value))
         return documents.alias(**{f"{name}_as_text": Cast(name, TextField())}).filter(wanted)
     for value in values:
         lowered = json.dumps(value.lower(), ensure_ascii=False)
-        wanted |= Q(**{f"{name}__contains": [value]}) | Q(**{f"{name}_as_text__contains": lowered})
+        wanted |= Q(**{f"{name}__contains": [value]}) | _in_json(name, lowered)
     return documents.alias(**{f"{name}_as_text": Lower(Cast(name, TextField()))}).filter(wanted)
+
+
+def _in_json(name: str, quoted: str) -> Q:
+    """Whether the text of a list has this value: after `[` or a blank, since a quote within another value follows a backslash."""
+    return Q(**{f"{name}_as_text__contains": f"[{quoted}"}) | Q(**{f"{name}_as_text__contains": f", {quoted}"})
 
 
 def having(documents: QuerySet[Document], name: str, values: Sequence[str]) -> QuerySet[Document]:
@@ -48,9 +67,9 @@ def having(documents: QuerySet[Document], name: str, values: Sequence[str]) -> Q
     return documents.alias(**{f"{name}_lowered": Lower(name)}).filter(lowered | Q(**{f"{name}__in": values}))
 
 
-def copies_of(document: Document) -> tuple[list[Document], list[Document]]:
-    """Other documents of the base with the same text, and with nearly the same; the first `MAX_COPIES` of each, without texts."""
-    others = Document.objects.filter(kb=document.kb_id).exclude(pk=document.pk).defer("text").order_by("pk")
+def copies_of(document: Document, caller: Caller) -> tuple[list[Document], list[Document]]:
+    """Other documents of the base that the caller may see, with the same text, and with nearly the same; `MAX_COPIES` of each, without texts."""
+    others = visible_to(caller, Document.objects.filter(kb=document.kb_id)).exclude(pk=document.pk).defer("text").order_by("pk")
     same = list(others.filter(text_sha256=document.text_sha256)[:MAX_COPIES]) if document.text_sha256 else []
     if document.simhash is None:
         return same, []
@@ -63,9 +82,10 @@ def copies_of(document: Document) -> tuple[list[Document], list[Document]]:
     return same, [found for found in near.values() if found.text_sha256 != document.text_sha256][:MAX_COPIES]
 
 
-def document_of(kb: KnowledgeBase, external_id: str) -> Document:
-    """One document by its id."""
-    document = Document.objects.filter(kb=kb, external_id=external_id).first() if _NUL not in external_id else None
+def document_of(kb: KnowledgeBase, external_id: str, caller: Caller) -> Document:
+    """One document by its id. Raises NotFound also for one that the caller may not see."""
+    named = Document.objects.filter(kb=kb, external_id=external_id)
+    document = visible_to(caller, named).first() if _NUL not in external_id else None
     if document is None:
         raise NotFound(f"No document {external_id[:200]!r} in this knowledge base.")
     return document

@@ -10,7 +10,6 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.documents.facts import facts_of, filters_for
 from apps.retrieval.documents.selectors import document_of
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.row_fields import count_of
@@ -116,9 +115,8 @@ class SearchSummaryView(APIView):
 
 def _readable(kb: KnowledgeBase, id: str, caller: Caller) -> Document:
     """The document, if a search of this caller could find it; else it looks as if it did not exist."""
-    document = document_of(kb, id)
-    may_see = filters_for(groups=caller.groups).admits(facts_of(document))
-    if caller.may(Permission.EDIT, kb.pk) or (document.status == Document.Status.PUBLISHED and may_see):
+    document = document_of(kb, id, caller)
+    if caller.may(Permission.EDIT, kb.pk) or document.status == Document.Status.PUBLISHED:
         return document
     raise NotFound(f"No document {id[:200]!r} in this knowledge base.")
 
