@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from apps.retrieval.parsing.held_folders import clear_lost_folders
 from apps.retrieval.parsing.readers import close_readers, readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
@@ -71,6 +75,47 @@ def test_a_hostile_file_is_refused_by_name_with_its_reason(name: str, reasons: s
     assert error.reason in reasons
     assert error.message.startswith(name)
     assert error.status == 400
+
+
+def written(folder: Path, data: bytes) -> Path:
+    path = folder / "a.zip"
+    path.write_bytes(data)
+    return path
+
+
+def zipped(**files: bytes) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def test_archives_in_an_archive_share_its_room(tmp_path: Path) -> None:
+    """Each of forty archives may be unpacked alone; together they would take forty times the limit."""
+    line = b"The canteen is open at noon. "
+    inner = zipped(**{f"{number}.txt": line * 9_000 + bytes(str(number), "ascii") for number in range(4)})
+    limits = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0, max_unpacked_mb=4, max_members=60)
+    archive = UnpackedArchive(written(tmp_path, zipped(**{f"{number}.zip": inner for number in range(40)})), limits=limits)
+    taken = sum(file.path.stat().st_size for file in archive.files if file.path)
+    refused = [file.error.reason for file in archive.files if file.error]
+    assert 1 << 20 < taken <= 4 << 20
+    assert len(refused) > 30 and set(refused) == {Reason.BOMB}
+
+
+def test_what_a_killed_process_had_unpacked_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = (
+        "import os; from apps.retrieval.parsing.held_folders import held_folder as h; o = {1}; h(o)[0].joinpath('a').touch(); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False, timeout=60)
+    (left,) = tmp_path.iterdir()
+    mine = UnpackedArchive(written(tmp_path, zipped(a=b"text")))
+    assert not left.exists()
+    assert [folder.exists() for folder in {file.path.parents[1] for file in mine.files if file.path}] == [True]
+    assert clear_lost_folders() == 0
+    mine.close()
+    assert not list(tmp_path.glob("wenlu-unpacked-*"))
 
 
 def test_names_that_leave_an_archive_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -10,15 +10,14 @@ import dataclasses
 import datetime
 import json
 import os
-import shutil
 import stat
 import tempfile
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from apps.retrieval.parsing.held_folders import held_folder
 from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
 from apps.retrieval.parsing.readers import readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
@@ -81,14 +80,13 @@ class UnpackedArchive:
     """The files of an archive and of the archives in it. They lie in a folder that goes when nobody holds this object any more.
 
     A file that cannot be unpacked is there with its error. Raises UnreadableFile where the archive itself cannot be read. The
-    limits on unpacked size and number hold for each archive; `max_nesting` says how deep archives may lie.
+    limits on unpacked size and number hold for an archive with all archives in it; `max_nesting` says how deep these may lie.
     """
 
     def __init__(self, path: Path, *, name: str = "", limits: ParseLimits | None = None) -> None:
         self._limits = limits or parse_limits()
-        self._folder = Path(tempfile.mkdtemp(prefix="wenlu-unpacked-"))
-        self._number = 0
-        self.close = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder, self.close = held_folder(self)
+        self._number = self._taken = self._members = 0
         try:
             _check_size(path, name or path.name, self._limits)
             self.files = tuple(self._unpack(path, name or path.name, nesting=1))
@@ -96,15 +94,25 @@ class UnpackedArchive:
             self.close()
             raise
 
+    def _left(self) -> ParseLimits:
+        """The limits without what was unpacked so far."""
+        return dataclasses.replace(
+            self._limits,
+            max_unpacked_mb=max(0, self._limits.max_unpacked_mb - -(-self._taken // _MIB)),
+            max_members=max(0, self._limits.max_members - self._members),
+        )
+
     def _unpack(self, path: Path, name: str, *, nesting: int) -> Iterator[UnpackedFile]:
         if nesting > self._limits.max_nesting:
             raise UnreadableFile(Reason.BOMB, f"it lies in more than {self._limits.max_nesting - 1} other archives", name=name)
         self._number += 1
         folder = self._folder / str(self._number)
         folder.mkdir()
-        members = json.loads(_ask({"do": "unpack", "path": str(path.resolve()), "folder": str(folder)}, name, self._limits)[1])
+        members = json.loads(_ask({"do": "unpack", "path": str(path.resolve()), "folder": str(folder)}, name, self._left())[1])
         if not members:
             raise UnreadableFile(Reason.EMPTY, "the archive holds no file", name=name)
+        self._taken += sum(file.stat().st_size for file in folder.iterdir())
+        self._members += len(members)
         for member, file, reason, problem in members:
             inner = f"{name}/{clean_text(member)}"
             if reason:
