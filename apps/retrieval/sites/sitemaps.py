@@ -19,6 +19,7 @@ from core.net import MAX_URL_CHARS
 MAX_SITEMAPS = 1000
 MAX_NESTING = 3  # the protocol forbids indexes of indexes; they are found nevertheless
 MAX_DEPTH = 20
+MAX_REFUSED = 1000  # addresses that are named one by one among what is left out: a sitemap may hold millions of any kind
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?(?:urlset|sitemapindex)[\s>/]")
 _HEAD_BYTES = 4096
 _ITEMS = {"urlset": "url", "sitemapindex": "sitemap"}
@@ -54,7 +55,7 @@ def parse_sitemap(data: bytes) -> Sitemap:
     reading = _Reading()
     try:
         reading.parser.Parse(data, True)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:  # LookupError: it declares an encoding that there is not
         raise PageRefused(Problem.BAD_SITEMAP, f"The sitemap is not well-formed XML: {str(error)[:120]}.") from error
     if reading.root not in _ITEMS:
         raise PageRefused(Problem.BAD_SITEMAP, "It is no sitemap.")
@@ -117,6 +118,9 @@ def pages_of_sitemap(first: Page, data: bytes, asked: str, visitor: Visitor) -> 
             yield from found.take(_fetched(url, visitor, sites), url, waiting, nesting)
         except PageRefused as refusal:
             yield NotTaken(url, refusal)
+    if found.unnamed:
+        problem = f"{found.unnamed} more addresses that it names were left out, as the {MAX_REFUSED} before them."
+        yield NotTaken(first.url, PageRefused(Problem.TOO_MANY, problem))
 
 
 def _fetched(url: str, visitor: Visitor, sites: frozenset[str]) -> Sitemap:
@@ -128,12 +132,12 @@ def _fetched(url: str, visitor: Visitor, sites: frozenset[str]) -> Sitemap:
 
 
 class _Found:
-    """The pages so far: how many, and which not again."""
+    """The pages so far: how many, and which not again. `unnamed` counts what was left out beyond `MAX_REFUSED`."""
 
     def __init__(self, sites: frozenset[str]) -> None:
         self._sites = sites
         self._seen: set[str] = set()
-        self._sitemaps = 0
+        self._sitemaps = self._refused = self.unnamed = 0
         self._most = get_settings().site_max_pages
 
     def take(self, sitemap: Sitemap, at: str, waiting: deque[tuple[str, int]], nesting: int) -> Iterator[str | NotTaken]:
@@ -142,7 +146,11 @@ class _Found:
             try:
                 url = self._checked(raw, at)
             except PageRefused as refusal:
-                yield NotTaken(raw[:MAX_URL_CHARS], refusal)
+                self._refused += 1
+                if self._refused > MAX_REFUSED:
+                    self.unnamed += 1
+                else:
+                    yield NotTaken(raw[:MAX_URL_CHARS], refusal)
                 continue
             if url in self._seen:
                 continue

@@ -7,7 +7,8 @@ import tracemalloc
 import pytest
 
 from apps.retrieval.sites.refusal import PageRefused, Problem
-from apps.retrieval.sites.sitemaps import parse_sitemap
+from apps.retrieval.sites.sitemaps import MAX_REFUSED, NotTaken, pages_of_sitemap, parse_sitemap
+from apps.retrieval.sites.visiting import Page, Validators, Visitor
 from tests.web_site import sitemap, sitemap_index
 
 LAUGHS = b"""<?xml version="1.0"?><!DOCTYPE urlset [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
@@ -37,6 +38,9 @@ def test_addresses_of_images_and_translations_are_not_pages() -> None:
         b"",
         b"<a>" * 1000,
         b"<urlset/>\xff\x00",
+        b'<?xml version="1.0" encoding="no-such"?><urlset/>',
+        b'<?xml version="1.0" encoding="hex"?><urlset/>',
+        b'<?xml version="1.0" encoding="undefined"?><urlset/>',
     ],
 )
 def test_bombs_and_broken_ones_are_refused(data: bytes) -> None:
@@ -51,3 +55,12 @@ def test_a_very_long_address_takes_no_memory() -> None:
     assert len(parse_sitemap(data).addresses[0]) < 10_000
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
+
+
+def test_of_millions_of_addresses_that_cannot_be_taken_the_first_are_named() -> None:
+    data = sitemap(*(f"http://y/{number}" for number in range(3 * MAX_REFUSED)), "http://x/a").body
+    page = Page(url="http://x/sitemap.xml", content_type="application/xml", charset="", body=data, validators=Validators())
+    found = list(pages_of_sitemap(page, data, page.url, Visitor()))
+    refused = [one for one in found if isinstance(one, NotTaken)]
+    assert [one for one in found if not isinstance(one, NotTaken)] == ["http://x/a"]
+    assert len(refused) == MAX_REFUSED + 1 and refused[-1].refusal.message.startswith(f"{2 * MAX_REFUSED} more addresses")
