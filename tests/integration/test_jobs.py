@@ -71,6 +71,25 @@ def test_a_base_with_many_jobs_has_no_more_turns_than_one_with_a_single_job(
     assert [title for title, _ in counting.seen].index("a3") > counting.seen.index(("b", 2))
 
 
+def test_jobs_that_wait_for_others_never_have_all_threads(kb: KnowledgeBase, other: KnowledgeBase, counting: Counting) -> None:
+    """While one of two slow sites is waited for, another thread reads files, and does not go to wait for the second."""
+    slow = kinds.JobKind(name="slow", label="Slow", work=counting.work, waits_for_others=True)
+    kinds.register_kind(slow)
+    for base, title in ((kb, "site"), (other, "second site"), (KnowledgeBase.objects.create(slug="law", name="Law"), "files")):
+        queued(base, title, to=1)
+    Job.objects.exclude(title="files").update(kind="slow")
+    one, meanwhile = runner(), list[bool]()
+
+    def wait(run: JobRun, step: int) -> None:
+        if run.job.title == "site":
+            meanwhile.extend(one.run_one_slice() for _ in range(3))
+
+    counting.on_step = wait
+    run_to_the_end(one)
+    kinds._kinds.pop("slow")
+    assert meanwhile[-1] is False and [title for title, _ in counting.seen] == ["files", "site", "second site"]
+
+
 def test_whoever_is_lost_is_followed_by_another_at_the_last_checkpoint(kb: KnowledgeBase, other: KnowledgeBase, counting: Counting) -> None:
     queued(kb, "a", to=3)
     queued(other, "b", to=1)

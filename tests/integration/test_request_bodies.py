@@ -10,6 +10,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from apps.dialogue.models import Bot
+from apps.retrieval.models import KnowledgeBase
 from qa_project.parsers import MAX_JSON_BYTES
 from qa_project.threads import ThreadedHandler
 
@@ -33,6 +34,12 @@ def post(bot: Bot, body: str) -> Any:
 )
 def test_what_is_no_usable_json_is_an_invalid_request(bot: Bot, body: str) -> None:
     response = post(bot, body)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("body", ['{"urls":' + "[" * 100_000, '{"urls": ["http://\\ud800/"]}', '{"urls": [NaN]}', "[]", ""])
+def test_a_route_that_takes_files_too_reads_json_no_less_carefully(kb: KnowledgeBase, client_with_role: Any, body: str) -> None:
+    response = client_with_role("editor").generic("POST", "/api/v1/kbs/hr/ingestions/", body, content_type="application/json")
     assert (response.status_code, response.json()["error"]["code"]) == (400, "invalid_request")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -105,7 +105,7 @@ class AddressesSchema(serializers.Serializer):
 class IngestionListView(APIView):
     """The runs of a knowledge base."""
 
-    parser_classes = (MultiPartParser, JSONParser)
+    parser_classes = (MultiPartParser, *APIView.parser_classes)
 
     @extend_schema(responses=IngestionPageSchema, summary="List ingestions", tags=["documents"])
     def get(self, request: Request, kb: str) -> Response:

@@ -41,7 +41,7 @@ _LIST = "pages.jsonl"
 
 def register_site_job() -> None:
     """Makes the kind known."""
-    register_kind(JobKind(name=KIND, label=_("Fetching pages"), work=work, report=report_of))
+    register_kind(JobKind(name=KIND, label=_("Fetching pages"), work=work, report=report_of, waits_for_others=True))
 
 
 def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], gone: Gone, caller: Caller) -> Job:

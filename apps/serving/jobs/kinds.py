@@ -44,7 +44,9 @@ class JobKind:
     `work` is a generator that goes on from `run.position`. It calls `run.checkpoint(…)` after each piece, in the transaction that
     writes the piece, and yields after it, outside any transaction: there it may rest while others have their turn and go on in another
     thread, or meet Cancelled, Stopping or LeaseLost. Pieces of about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
-    again later. A kind that changes no content `has_own_line`: its jobs do not wait for those that do. `permission` is what queueing, cancelling and retrying takes in the job's knowledge base.
+    again later. A kind that changes no content `has_own_line`: its jobs do not wait for those that do.
+    One that `waits_for_others`, such as slow web sites, never has all threads of a process. `permission` is what queueing,
+    cancelling and retrying takes in the job's knowledge base.
     """
 
     name: str
@@ -52,6 +54,7 @@ class JobKind:
     work: Work
     permission: Permission = Permission.EDIT
     has_own_line: bool = False
+    waits_for_others: bool = False
     report: Callable[[Job], JobReport] = no_report
 
 
@@ -70,6 +73,6 @@ def kind_named(name: str) -> JobKind:
     return _kinds[name]
 
 
-def known_kinds() -> list[str]:
-    """The names of all kinds that this process can work on."""
-    return sorted(_kinds)
+def known_kinds(*, patient: bool = True) -> list[str]:
+    """The names of all kinds that this process can work on; where it is not to be `patient`, without those that wait for others."""
+    return sorted(name for name, kind in _kinds.items() if patient or not kind.waits_for_others)

@@ -137,13 +137,20 @@ class JobRunner:
     def _next(self) -> _Held | None:
         """The job to work on now: one that rests here or one that nobody holds, whichever line was served longer ago."""
         with self._choosing:
-            resting = min((held for held in list(self._held.values()) if not held.busy), key=lambda held: held.served_at, default=None)
-            new = leases.next_claimable(known_kinds())
+            kinds = self._kinds_now()
+            able = (held for held in list(self._held.values()) if not held.busy and held.run.job.kind in kinds)
+            resting = min(able, key=lambda held: held.served_at, default=None)
+            new = leases.next_claimable(kinds)
             if new is not None and (resting is None or leases.served_before(new, resting.served_at)) and leases.claim(new, self.owner):
                 return self._begin(new)
             if resting is not None:
                 resting.busy = True
             return resting
+
+    def _kinds_now(self) -> list[str]:
+        """The kinds that may have a thread now: where there are several, one is kept from those that wait for others."""
+        waiting = sum(held.busy and kind_named(held.run.job.kind).waits_for_others for held in list(self._held.values()))
+        return known_kinds(patient=waiting < max(1, len(self._threads) - 1))
 
     def _begin(self, job: Job) -> _Held:
         run = JobRun(job, self.owner)
