@@ -16,6 +16,8 @@ from apps.retrieval.raw_rows import Found, RawRow, unusable
 MAX_LINE_CHARS = 4 * MAX_RECORD_CHARS
 _SAMPLE_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 20
+# What a spreadsheet would calculate, call or fetch (OWASP, "CSV Injection"): text in cells is not its author's program on another's machine.
+_FORMULA = re.compile(r"'*(?:[=@\uff1d\uff20\t\r]|[+\uff0b\uff0d-][^|(!]*[|(!])")
 _SURROGATE = re.compile("[\udc80-\udcff]")
 
 csv.field_size_limit(MAX_RECORD_CHARS)
@@ -32,14 +34,14 @@ def read_csv(file: BinaryIO, found: Found) -> Iterator[RawRow]:
 
 
 def write_csv(file: BinaryIO, rows: Iterable[FAQRow]) -> int:
-    """Writes all rows, with the mark that makes Excel read UTF-8. Returns how many."""
+    """Writes all rows, with the mark that makes Excel read UTF-8; before what would be a formula there stands a `'`. Returns how many."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
     try:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
         count = 0
         for row in rows:
-            writer.writerow(cells_of(row))
+            writer.writerow([f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells_of(row)])
             count += 1
         return count
     finally:
@@ -80,13 +82,18 @@ def _csv_row(number: int, cells: list[str], columns: list[str | None]) -> RawRow
             None,
             f"It has {len(cells)} cells, but the first row names {len(columns)} columns: a delimiter or a quote is missing or too many.",
         )
-    data = {column: cell for column, cell in zip(columns, cells, strict=False) if column}
+    data = {column: _without_guard(cell) for column, cell in zip(columns, cells, strict=False) if column}
     for column, cell in data.items():
         if "\x00" in cell:
             return RawRow(number, None, f"`{column}` holds a NUL byte.")
         if _SURROGATE.search(cell):
             return RawRow(number, None, f"`{column}` holds bytes that are not text in UTF-8.")
     return RawRow(number, data)
+
+
+def _without_guard(cell: str) -> str:
+    """The cell without the `'` that `write_csv` puts before what would be a formula."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _quoting_problem(error: csv.Error, lines: int) -> str:

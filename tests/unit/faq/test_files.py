@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import zipfile
@@ -198,6 +199,33 @@ def test_a_workbook_that_is_of_no_use_is_refused(content: bytes, says: str) -> N
     with pytest.raises(InvalidRequest) as refused:
         list(read_rows(io.BytesIO(content), XLSX, Found()))
     assert says in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", '=HYPERLINK("https://evil.example","x")', "@SUM(1)", "-2+3+cmd|' /C calc'!A0", "+WEBSERVICE(A1)", "'=1", "''=1", "\uff1dA1"],
+)
+def test_no_cell_of_a_csv_is_a_formula_and_each_reads_back_as_it_was(text: str) -> None:
+    file = io.BytesIO()
+    write_rows(file, CSV, [FAQRow(id="a", questions=(text,), answer=text, category="")])
+    cells = next(csv.reader(io.StringIO(file.getvalue().decode("utf-8-sig").split("\n", 1)[1])))
+    assert all(cell[:1] in ("", "'") or cell == "a" for cell in cells)
+    (raw,) = rows_of(file.getvalue(), CSV)
+    assert isinstance(raw.data, dict) and (raw.data["questions"], raw.data["answer"]) == (text, text)
+
+
+@pytest.mark.parametrize("text", ["- one\n- two", "-5 degrees", "'quoted' words", "+49 30 1234"])
+def test_what_is_no_formula_stands_in_a_csv_as_it_is(text: str) -> None:
+    file = io.BytesIO()
+    write_rows(file, CSV, [FAQRow(id="a", questions=("q",), answer=text)])
+    assert f",{text}," in file.getvalue().decode("utf-8-sig").replace('"', "")
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_of_cells_is_refused() -> None:
+    content = with_sheet(bytes(200 << 20))
+    assert len(content) < 1 << 20
+    with pytest.raises(InvalidRequest, match="unpacks to 200 MiB; at most 128"):
+        rows_of(content, XLSX)
 
 
 def test_a_workbook_that_would_unpack_to_too_much_is_refused_unopened(monkeypatch: pytest.MonkeyPatch) -> None:
