@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +212,11 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Where an answer comes from, as the reader sees it."""
+    """Where an answer comes from, as the reader sees it.
+
+    `text` of a passage is the document's text from `start` to `end`, on the page `page` where the document has pages; `marks` are the
+    spans in it (end exclusive) that the answer says word for word.
+    """
 
     kind: str
     id: str
@@ -221,15 +225,22 @@ class Source:
     score: float
     document: str | None = None
     url: str | None = None
+    start: int | None = None
+    end: int | None = None
+    page: int | None = None
+    marks: tuple[tuple[int, int], ...] = ()
 
     def as_dict(self) -> JSONDict:
         """The `sources[]` object of the contract; absent parts are left out."""
         row: JSONDict = {"kind": self.kind, "id": self.id, "title": self.title, "text": self.text, "score": round(self.score, 4)}
-        if self.document is not None:
-            row["document"] = self.document
-        if self.url is not None:
-            row["url"] = self.url
-        return row
+        parts: JSONDict = {name: getattr(self, name) for name in ("document", "url", "start", "end", "page")}
+        row |= {name: value for name, value in parts.items() if value is not None}
+        return {**row, "marks": [list(mark) for mark in self.marks]} if self.marks else row
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Source:
+        """The source whose `as_dict` this is."""
+        return cls(**{**row, "marks": tuple((start, end) for start, end in row.get("marks", ()))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,14 @@ class SourceSchema(serializers.Serializer):
     text = serializers.CharField()
     url = serializers.CharField(required=False)
     score = serializers.FloatField()
+    start = serializers.IntegerField(required=False, help_text="Of a passage: where its text begins in the document's text.")
+    end = serializers.IntegerField(required=False)
+    page = serializers.IntegerField(required=False)
+    marks = serializers.ListField(
+        child=serializers.ListField(child=serializers.IntegerField(), min_length=2, max_length=2),
+        required=False,
+        help_text="Spans of `text` that the answer says word for word.",
+    )
 
 
 class AnswerSchema(serializers.Serializer):

@@ -129,7 +129,7 @@ def _logged(turn: Turn, after: int) -> Iterator[JSONDict]:
 
 def rebuild_frames(turn: Turn) -> Iterator[JSONDict]:
     """The frames of a stored turn, numbered as when it ran: stored answers are always cut in the same places."""
-    sources = tuple(Source(**source) for source in turn.sources)
+    sources = tuple(map(Source.from_dict, turn.sources))
     events: list[object] = [TurnStarted(conversation=turn.conversation_id)]
     if turn.skill:
         events.append(SkillChosen(skill=turn.skill, confidence=turn.confidence))

@@ -102,23 +102,27 @@ def answer_of(reading: Reading) -> str:
 
 def sources_of(reading: Reading) -> tuple[Source, ...]:
     """The passages that the sentences come from, in their order."""
-    firsts: dict[int, Sentence] = {}
+    by_passage: dict[int, list[Sentence]] = {}
     for sentence in reading.sentences:
-        firsts.setdefault(sentence.hit.passage.id, sentence)
-    return tuple(_source_shown(sentence, reading.confidence) for sentence in firsts.values())
+        by_passage.setdefault(sentence.hit.passage.id, []).append(sentence)
+    return tuple(_source_shown(sentences, reading.confidence) for sentences in by_passage.values())
 
 
 def _source_read(source: PromptSource, confidence: float) -> Source:
     """A passage that a generator read."""
-    return _source(source.hit.passage, source.hit.passage.text[:SNIPPET_CHARS], confidence)
+    return _source(source.hit.passage, 0, confidence)
 
 
-def _source_shown(sentence: Sentence, confidence: float) -> Source:
-    """The passage of a sentence, with a snippet that holds its end."""
-    return _source(sentence.hit.passage, sentence.hit.passage.text[max(0, sentence.end - SNIPPET_CHARS) :][:SNIPPET_CHARS], confidence)
+def _source_shown(sentences: Sequence[Sentence], confidence: float) -> Source:
+    """The passage of some sentences, with a snippet that holds the first and whichever else fits, and the sentences marked in it."""
+    fitting = [one.end for one in sentences if one.end - sentences[0].start <= SNIPPET_CHARS]
+    begin = max(0, max(fitting, default=sentences[0].end) - SNIPPET_CHARS)
+    spans = ((max(one.start - begin, 0), min(one.end - begin, SNIPPET_CHARS)) for one in sentences)
+    return _source(sentences[0].hit.passage, begin, confidence, marks=tuple((start, end) for start, end in spans if start < end))
 
 
-def _source(passage: StoredPassage, text: str, confidence: float) -> Source:
+def _source(passage: StoredPassage, begin: int, confidence: float, marks: tuple[tuple[int, int], ...] = ()) -> Source:
+    text = passage.text[begin:][:SNIPPET_CHARS]
     return Source(
         kind="passage",
         id=str(passage.id),
@@ -127,6 +131,10 @@ def _source(passage: StoredPassage, text: str, confidence: float) -> Source:
         score=confidence,
         document=passage.document,
         url=passage.url or None,
+        start=passage.start + begin,
+        end=passage.start + begin + len(text),
+        page=passage.page,
+        marks=marks,
     )
 
 

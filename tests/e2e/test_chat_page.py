@@ -116,6 +116,16 @@ def test_an_answer_streams_and_shows_its_sources(page: Page, script: ScriptedBot
     assert wait_for(page, script, text="病假呢？")["conversation"] == script.conversation.pk
 
 
+def test_what_an_answer_says_word_for_word_is_marked_in_its_source(page: Page, script: ScriptedBot) -> None:
+    ask(page, script, "年假？")
+    source = {**SOURCE, "kind": "passage", "text": "😀 满一年五天。满十年十天。", "marks": [[2, 8]], "page": 3, "start": 0, "end": 14}
+    script.finish("满一年五天。", sources=[source])
+    page.locator(".source summary").click()
+    expect(page.locator(".source-text mark")).to_have_text("满一年五天。")
+    expect(page.locator(".source-text")).to_have_text(source["text"])
+    expect(page.locator(".source-body")).to_contain_text("第 3 页")
+
+
 def test_a_dropped_socket_loses_nothing(page: Page, script: ScriptedBot) -> None:
     ask(page, script, "年假？")
     script.say("text_delta", text="满一年")

@@ -60,6 +60,15 @@ def test_the_source_names_document_address_and_text(bot: Bot, kb: KnowledgeBase)
     assert source.text in LEAVE and 0 < source.score <= 1
 
 
+def test_the_sentences_of_an_answer_are_marked_in_their_source_at_its_place(bot: Bot, kb: KnowledgeBase) -> None:
+    document = put_document(kb, "leave", f"𠮷野家 {'Soup and fish, then cheese. ' * 30}\n\n{LEAVE}", title="Handbook")
+    end = ask(bot, "When do unused days expire?")
+    (source,) = end.sources
+    assert document.text[source.start : source.end] == source.text
+    said = [source.text[start:stop] for start, stop in source.marks]
+    assert "Unused days expire in March." in said and all(sentence in end.answer for sentence in said)
+
+
 def test_a_question_that_no_sentence_meets_is_not_answered(bot: Bot, kb: KnowledgeBase) -> None:
     put_documents(kb, leave=LEAVE)
     end = ask(bot, "Who painted the ceiling of the chapel?")

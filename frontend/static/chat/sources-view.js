@@ -3,6 +3,7 @@
 import { element } from "./dom.js";
 import { icon } from "./icons.js";
 import { safeUrl } from "./markdown.js";
+import { marked } from "./marks.js";
 import { hasMessage, t } from "./messages.js";
 
 const SHOWN_AT_FIRST = 3;
@@ -50,7 +51,7 @@ function drawSource(source, index, preview) {
         element("span", { class: "badge" }, kindName(source.kind)),
         icon("chevron"),
       ),
-      element("div", { class: "source-body" }, element("p", { class: "source-text" }, source.text), documentLine(source, title), originalLink(source)),
+      element("div", { class: "source-body" }, element("p", { class: "source-text" }, ...marked(source)), documentLine(source, title), originalLink(source)),
     ),
   );
 }
@@ -61,8 +62,9 @@ function snippet(text) {
 }
 
 function documentLine(source, title) {
-  if (!source.document || source.document === title) return null;
-  return element("p", { class: "faint" }, `${t("sources.document")}: ${source.document}`);
+  const name = source.document && source.document !== title ? `${t("sources.document")}: ${source.document}` : "";
+  const parts = [name, source.page && t("sources.page", { page: source.page })].filter(Boolean);
+  return parts.length ? element("p", { class: "faint" }, parts.join(" · ")) : null;
 }
 
 function originalLink(source) {

@@ -3,6 +3,7 @@
 import { element } from "../chat/dom.js";
 import { icon } from "../chat/icons.js";
 import { safeUrl } from "../chat/markdown.js";
+import { marked } from "../chat/marks.js";
 import { t } from "../chat/messages.js";
 
 const BEGINNING = 200;
@@ -52,18 +53,6 @@ function textOf(hit) {
 function shortened(text) {
   const line = text.replace(/\s+/g, " ").trim();
   return [...line].length > BEGINNING ? `${[...line].slice(0, BEGINNING).join("")}…` : line;
-}
-
-/** The server counts in characters, JavaScript in UTF-16 units: the text is cut as the server sees it. */
-function* marked({ text, marks }) {
-  const characters = [...text];
-  let done = 0;
-  for (const [start, end] of marks) {
-    yield characters.slice(done, start).join("");
-    yield element("mark", {}, characters.slice(start, end).join(""));
-    done = end;
-  }
-  yield characters.slice(done).join("");
 }
 
 function footOf(hit, page, state, onToggle, box) {

@@ -89,5 +89,13 @@ def test_a_source_shows_its_document_and_address_only_where_it_has_them() -> Non
     assert {"document", "url"}.isdisjoint(SOURCE.as_dict())
 
 
+def test_a_source_comes_back_from_what_is_stored_of_it() -> None:
+    source = Source(
+        kind="passage", id="1", title="", text="Ten days.", score=0.5, document="a", start=7, end=16, page=2, marks=((0, 3), (4, 8))
+    )
+    assert Source.from_dict(orjson.loads(orjson.dumps(source.as_dict()))) == source
+    assert Source.from_dict(SOURCE.as_dict()).as_dict() == SOURCE.as_dict()
+
+
 def test_every_frame_is_json() -> None:
     assert orjson.loads(orjson.dumps(as_wire(FINISHED, turn="t", seq=1)))["sources"][0]["id"] == "leave"
