@@ -44,6 +44,7 @@ def test_a_hit_has_what_the_contract_says(api: APIClient) -> None:
     page = get(api, q="new bridge item 3")
     hit = page["hits"][0]
     assert set(page) >= {"hits", "total", "facets", "next"} and page["total"] == 5 and page["next"] is None
+    assert page["words_found"] is True
     assert set(hit) >= {"id", "document", "title", "text", "score", "highlights", "start", "end"}
     assert (hit["title"].split()[0], hit["start"], hit["end"]) == ("Bridge", 0, len(hit["text"]))
     piece = hit["highlights"][0]

@@ -26,6 +26,7 @@ PARTS = {
     "cosine": gettext_lazy("meaning"),
     "bm25": gettext_lazy("words"),
     "met": gettext_lazy("words by meaning"),
+    "near": gettext_lazy("words by meaning, close together"),
     "reranked": gettext_lazy("reranker"),
 }
 MODES = {"hybrid": gettext_lazy("both"), "lexical": gettext_lazy("words alone"), "vector": gettext_lazy("vectors alone")}
@@ -59,6 +60,7 @@ def _explained(request: HttpRequest, base: KnowledgeBase, document: str) -> dict
     search, scope = read_search(request.GET), scope_of([base], groups=None)
     answer: dict[str, Any] = explain_search(search, encode_search(search, scope), base, scope, document)
     named = answer.get("document") or {}
+    named = {**named, "says": in_words(named.get("says", ""))} if named else {}
     ids = [hit["document"] for hit in answer["hits"]] + [document]
     titles = {one.external_id: one for one in Document.objects.filter(kb=base, external_id__in=ids).defer("text")}
     most = max((abs(float(value)) for hit in answer["hits"] for value in hit["counts"].values()), default=1.0) or 1.0

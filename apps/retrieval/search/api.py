@@ -64,6 +64,7 @@ class SearchPageSchema(serializers.Serializer):
     facets = serializers.DictField(child=serializers.ListField())
     next = serializers.CharField(allow_null=True)
     degraded = serializers.BooleanField()
+    words_found = serializers.BooleanField(required=False)
 
 
 class ArchivePageSchema(SearchPageSchema):

@@ -88,7 +88,10 @@ class Params(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchPage:
-    """One page. `total` and `facets` count all hits of the search, `WINDOW` at most; `next` is the cursor of the next page."""
+    """One page. `total` and `facets` count all hits of the search, `WINDOW` at most; `next` is the cursor of the next page.
+
+    `words_found` says whether any of these hits has a word of the question, as typed or as the query layer reads it.
+    """
 
     text: str
     hits: tuple[PassageHit, ...]
@@ -96,6 +99,7 @@ class SearchPage:
     facets: Mapping[str, Mapping[str, int]]
     next: str | None
     degraded: bool
+    words_found: bool
 
     def as_dict(self) -> JSONDict:
         """The answer on the wire."""
@@ -103,7 +107,8 @@ class SearchPage:
             name: [{"value": value, "count": count} for value, count in counts.items()] for name, counts in self.facets.items()
         }
         hits: list[JSONValue] = [_hit(hit, self.text) for hit in self.hits]
-        return {"hits": hits, "total": self.total, "facets": facets, "next": self.next, "degraded": self.degraded}
+        page: JSONDict = {"hits": hits, "total": self.total, "facets": facets, "next": self.next, "degraded": self.degraded}
+        return {**page, "words_found": self.words_found}
 
 
 def read_search(params: Params) -> Search:
@@ -154,6 +159,7 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
         facets=_facets([found.facts[one.scored.id] for one in ranked]),
         next=_cursor(page[-1][0]) if len(following) > len(page) else None,
         degraded=found.degraded,
+        words_found=any(one.scored.bm25 > 0 for one in ranked),
     )
 
 

@@ -18,7 +18,7 @@ const PAGE = 10;
  * @param {string} kb
  * @param {import("./state.js").SearchState} state
  * @param {{cursor?: string | null, signal?: AbortSignal}} [more]
- * @returns {Promise<{hits: Hit[], total: number, facets: Record<string, {value: string, count: number}[]>, next: string | null, degraded: boolean}>}
+ * @returns {Promise<{hits: Hit[], total: number, facets: Record<string, {value: string, count: number}[]>, next: string | null, degraded: boolean, words_found?: boolean}>}
  */
 export async function readHits(kb, state, { cursor = null, signal } = {}) {
   const query = new URLSearchParams(writeState(state));

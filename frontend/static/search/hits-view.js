@@ -33,13 +33,9 @@ export function documentAddress(hit, kb) {
   return `/search/${encodeURIComponent(kb)}/documents/${encodeURIComponent(hit.document)}/${at}`;
 }
 
-/** Whether none of the words that were typed stands in what was found. */
-export function isByMeaning(hit) {
-  return hit.highlights.length > 0 && hit.highlights.every((snippet) => !snippet.marks.length);
-}
-
 function metaOf(hit) {
-  const parts = [hit.date, hit.category, hit.author, hit.page && t("search.page", { page: hit.page }), hit.heading, isByMeaning(hit) && t("search.by_meaning")];
+  const isByMeaning = hit.highlights.length > 0 && hit.highlights.every((snippet) => !snippet.marks.length);
+  const parts = [hit.date, hit.category, hit.author, hit.page && t("search.page", { page: hit.page }), hit.heading, isByMeaning && t("search.by_meaning")];
   return parts.filter(Boolean).map((part) => element("span", {}, part));
 }
 

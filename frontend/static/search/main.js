@@ -6,7 +6,7 @@ import { icon, mark } from "../chat/icons.js";
 import { beginLanguage, hasMessage, onLanguageChange, switchLanguage, t, translatePage } from "../chat/messages.js";
 import { readHits } from "./api.js";
 import { FacetsView, valueName } from "./facets-view.js";
-import { drawHit, isByMeaning } from "./hits-view.js";
+import { drawHit } from "./hits-view.js";
 import "./messages.js";
 import { chosen, cleared, readState, toggled, writeState } from "./state.js";
 import { SummaryBox } from "./summary-view.js";
@@ -105,7 +105,7 @@ class SearchPage {
     for (const box of this.boxes.values()) box.draw();
     byId("hits").replaceChildren(...hits.map((hit) => drawHit(hit, this.page, this.state, (name, value) => this.go(toggled(this.state, name, value)), this.#box(hit.document))));
     this.#drawSummary();
-    byId("only-meaning").hidden = !this.state.q || !hits.length || !hits.every(isByMeaning);
+    byId("only-meaning").hidden = !this.state.q || !hits.length || this.answer.degraded || this.answer.words_found !== false;
     byId("after").replaceChildren(...this.#after(hits).filter(Boolean));
   }
 

@@ -154,6 +154,8 @@ def test_why_a_document_was_found_and_another_was_not(sign_in: SignIn, kb: Knowl
     page = client.get("/admin/retrieval/explain/hr/?q=canteen&document=library")
     assert page.context["hits"][0]["document"] == "canteen"
     assert page.context["named"]["rule"] == "status"
+    missing = client.get("/admin/retrieval/explain/hr/?q=canteen&document=nowhere", headers={"accept-language": "zh-hans"})
+    assert missing.context["named"]["says"] == "这个知识库没有这个编号的文档。"
     found = client.get("/admin/retrieval/explain/hr/?q=canteen&document=canteen").context
     assert [place for _name, place in found["places"]] == [1, 1, 1]
     assert client.get("/admin/retrieval/explain/hr/?q=canteen&mode=none").status_code == 200
