@@ -45,7 +45,8 @@ from apps.retrieval.models import Document, Entry, EntryVector, IndexGeneration,
 from apps.retrieval.outbox.follower import follower  # noqa: E402
 from apps.retrieval.outbox.indexing import pack_vector  # noqa: E402
 from apps.retrieval.search.hybrid import search_passages  # noqa: E402
-from apps.retrieval.search.page import Search, search_gate, search_in_turn  # noqa: E402
+from apps.retrieval.search.page import search_gate, search_in_turn  # noqa: E402
+from apps.retrieval.search.params import Search  # noqa: E402
 from apps.retrieval.selectors import scope_of  # noqa: E402
 from apps.retrieval.vectors.token_vectors import load_projection  # noqa: E402
 from bench.vector_search import DIM, question_vectors  # noqa: E402

@@ -11,7 +11,8 @@ from apps.retrieval.indexes.elastic_connection import ElasticConnection, open_cl
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.nearest import encode_question
-from apps.retrieval.search.page import Search, Sort, search_in_turn
+from apps.retrieval.search.page import search_in_turn
+from apps.retrieval.search.params import Search, Sort
 from apps.retrieval.selectors import scope_of
 from core.config import Settings
 from core.types import SearchMode

@@ -13,7 +13,8 @@ from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.search.nearest import encode_question
-from apps.retrieval.search.page import Search, read_search, search_in_turn
+from apps.retrieval.search.page import search_in_turn
+from apps.retrieval.search.params import Search, read_search
 from apps.retrieval.search.stored_passages import forget_kinds, passages_of_questions, read_facts, read_passages
 from apps.retrieval.selectors import scope_of, stored_tokens
 from core.types import EntryKind, Scope

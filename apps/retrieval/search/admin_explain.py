@@ -17,7 +17,8 @@ from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.search.explain import explain_search
-from apps.retrieval.search.page import encode_search, read_search
+from apps.retrieval.search.page import encode_search
+from apps.retrieval.search.params import read_search
 from apps.retrieval.selectors import kb_for, scope_of
 from core.errors import Forbidden, NotFound, QAError
 from core.text import clean_text

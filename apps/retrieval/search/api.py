@@ -15,7 +15,8 @@ from apps.accounts.permissions import Permission
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.explain import explain_search
-from apps.retrieval.search.page import encode_search, read_search, search_in_turn
+from apps.retrieval.search.page import encode_search, search_in_turn
+from apps.retrieval.search.params import read_search
 from apps.retrieval.selectors import kb_for, readable_scope, scope_of, searchable_kb
 from core.text import clean_text
 from core.types import Scope, SearchMode

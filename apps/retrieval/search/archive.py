@@ -18,7 +18,7 @@ from django.db.models.functions import Substr
 from apps.retrieval.documents.selectors import having, listing
 from apps.retrieval.models import Document
 from apps.retrieval.search.facets import most_frequent
-from apps.retrieval.search.page import DEFAULT_K, Params, day_param, k_param, month_param, values_param
+from apps.retrieval.search.params import DEFAULT_K, Params, day_param, k_param, month_param, values_param
 from core.errors import InvalidRequest
 from core.types import JSONDict, JSONValue, Scope
 

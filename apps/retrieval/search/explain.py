@@ -10,7 +10,7 @@ from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
 from apps.retrieval.query_layer.layer import asked_words
 from apps.retrieval.search.fusion import Scored, load_fusion, weighted_parts
 from apps.retrieval.search.hybrid import POOL, PassageHit, search_passages
-from apps.retrieval.search.page import Search
+from apps.retrieval.search.params import Search
 from core.types import EncodedQuery, EntryKind, Facts, JSONDict, JSONValue, Scope, SearchMode
 
 EXPLAINED = 10

@@ -14,7 +14,8 @@ from apps.retrieval.documents.selectors import document_of
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.row_fields import count_of
 from apps.retrieval.search.api import searched
-from apps.retrieval.search.page import Params, encode_search, read_search
+from apps.retrieval.search.page import encode_search
+from apps.retrieval.search.params import Params, read_search
 from apps.retrieval.summaries.asking import writer_for
 from apps.retrieval.summaries.documents import summarize_document
 from apps.retrieval.summaries.results import summarize_results

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.search.hybrid import search_passages
-from apps.retrieval.search.page import Search, search_gate
+from apps.retrieval.search.page import search_gate
+from apps.retrieval.search.params import Search
 from apps.retrieval.search.stored_passages import StoredPassage
 from apps.retrieval.summaries.candidates import Candidate, candidates_of, joined
 from apps.retrieval.summaries.writing import By, Ranked, Writer, Written
