@@ -2,8 +2,9 @@
 
 `python -m bench.saturation --redis redis://host:port [--minutes 10]` empties and uses database 13 there, starts two workers and asks
 from 64 threads of this process, which stands for a web process: half of the callers ask questions, the others rerank or give up halfway.
-What workers remember of passages is filled before the clock starts. It prints a line a sample, and at the end how much each figure grew a minute (least
-squares over what comes after the first two minutes); writes `bench/results/saturation.json`. It ends with status 1 where something grew.
+What workers remember of passages is filled before the clock starts. It prints a line a sample, and at the end how much each figure grew
+a minute (least squares over what comes after the first two minutes); writes `bench/results/saturation.json`. It ends with status 1 where
+something grew.
 """
 
 from __future__ import annotations
