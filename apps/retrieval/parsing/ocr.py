@@ -8,7 +8,7 @@ from typing import Any
 
 import pypdfium2
 
-from apps.retrieval.parsing.page_lines import Line
+from apps.retrieval.parsing.page_lines import Line, join_boxes
 from apps.retrieval.parsing.refusal import Reason, UnreadableFile
 
 DOTS_PER_INCH = 200
@@ -39,7 +39,7 @@ def recognise_page(page: pypdfium2.PdfPage) -> list[Line]:
         if float(confidence) >= MIN_CONFIDENCE:
             xs, ys = [x / scale for x, _ in corners], [height - y / scale for _, y in corners]
             lines.append(Line(text, min(xs), min(ys), max(xs), max(ys)))
-    return lines
+    return join_boxes(lines)
 
 
 @cache

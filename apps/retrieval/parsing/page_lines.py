@@ -14,6 +14,8 @@ import pypdfium2.raw as pdfium
 MAX_CHARS_A_PAGE = 200_000
 # A gap above this many line heights, a change of size beyond this share, an end this many characters before the edge: a new paragraph.
 GAP, SIZE_CHANGE, SHORT = 1.8, 0.15, 2.5
+# Boxes of one recognised line are at most this many line heights apart; columns are farther.
+BLANK = 1.0
 # A line that comes back at the edge of this share of the pages belongs to the frame.
 RUNNING_SHARE = 0.5
 EDGE_LINES = 2
@@ -105,6 +107,26 @@ def running_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
 def starts_item(text: str) -> bool:
     """Whether a paragraph begins as items of lists do."""
     return bool(_ITEM.match(text))
+
+
+def join_boxes(boxes: Sequence[Line]) -> list[Line]:
+    """Recognised boxes as lines: those beside each other, no more than a wide blank apart, are one. In the order of their tops, then from the left."""
+    lines: list[Line] = []
+    for box in sorted(boxes, key=lambda one: one.left):
+        place = next((number for number, line in enumerate(lines) if _goes_on_with(line, box)), None)
+        if place is None:
+            lines.append(box)
+        else:
+            line = lines[place]
+            lower, upper = min(line.bottom, box.bottom), max(line.top, box.top)
+            lines[place] = Line(_joined(line.text, box.text), line.left, lower, box.right, upper)
+    return sorted(lines, key=lambda line: (-line.top, line.left))
+
+
+def _goes_on_with(line: Line, box: Line) -> bool:
+    shared = min(line.top, box.top) - max(line.bottom, box.bottom)
+    size = min(line.size, box.size)
+    return shared > size / 2 and -size / 2 < box.left - line.right <= BLANK * size
 
 
 def join_lines(lines: Sequence[Line]) -> list[str]:

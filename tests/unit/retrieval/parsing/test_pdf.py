@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.retrieval.parsing import pdf
-from apps.retrieval.parsing.page_lines import Line, join_lines, running_lines
+from apps.retrieval.parsing.page_lines import Line, join_boxes, join_lines, running_lines
 from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from tests import sample_files
@@ -106,6 +106,16 @@ def test_latin_words_keep_their_blank_and_broken_words_lose_their_hyphen() -> No
 def test_a_gap_a_new_size_or_a_bullet_begins_a_paragraph() -> None:
     lines = [line("one", y=100), line("two", y=60), line("three", y=46, size=14), line("• four", y=30)]
     assert join_lines(lines) == ["one", "two", "three", "• four"]
+
+
+def test_recognised_boxes_beside_each_other_are_one_line_and_columns_are_not() -> None:
+    boxes = [
+        Line("costs", 95, 700.4, 130, 710), Line("Travel", 50, 700, 90, 710.3), Line("差旅", 50, 680, 90, 690), Line("费用", 92, 680.2, 130, 690.1),
+        Line("another column", 300, 700, 400, 710), Line("are refunded.", 134, 699.8, 200, 710),
+    ]  # fmt: skip
+    assert [(line.text, line.left, line.right) for line in join_boxes(boxes)] == [
+        ("Travel costs are refunded.", 50, 200), ("another column", 300, 400), ("差旅费用", 50, 130),
+    ]  # fmt: skip
 
 
 def test_lines_that_come_back_only_twice_are_content() -> None:
