@@ -174,8 +174,10 @@ class FaissIndex:
     def _maintain_if_due(self, kb: _KnowledgeBaseVectors) -> None:
         if not (kb.is_too_large() or kb.needs_snapshot()):
             return
-        self._due.put(kb)
         with self._mutex:
+            if not kb.is_due:
+                kb.is_due = True
+                self._due.put(kb)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._maintain, name="vector-maintenance", daemon=True)
                 self._thread.start()
@@ -186,6 +188,7 @@ class FaissIndex:
 
     def _build_what_is_due(self) -> None:
         while (kb := self._due.get()) is not None:
+            kb.is_due = False  # what changes from now on is for the next time
             try:
                 kb.enlarge()
                 kb.save_if_due()
@@ -210,6 +213,7 @@ class _KnowledgeBaseVectors:
         self.kb_id = kb_id
         self.exclusive = threading.RLock()
         self.depth = 0
+        self.is_due = False
         self.view: VectorView | None = None
         self.state = _NOTHING
         self.stop_building = threading.Event()

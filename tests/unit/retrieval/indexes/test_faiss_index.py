@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apps.retrieval.indexes import faiss_index
 from apps.retrieval.indexes.enlarging import enlarged
+from apps.retrieval.indexes.fact_table import Mask
 from apps.retrieval.indexes.faiss_index import FaissIndex
-from apps.retrieval.indexes.vector_view import empty_view
+from apps.retrieval.indexes.large_part import LargePart
+from apps.retrieval.indexes.vector_view import VectorView, empty_view
 from core.types import NO_FACTS, Facts, Filters, FloatArray, IndexState, Scope
 
 KB = Scope(kb_ids=(1,))
@@ -102,6 +105,27 @@ def test_clear_during_a_build_wins(tmp_path: Path) -> None:
     assert index.search(unit_rows(1)[0], 5, KB) == []
     fill(index, [5], unit_rows(1))
     assert best(index, unit_rows(1)[0]) == 5
+    index.close()
+
+
+def test_a_build_is_due_once_however_often_entries_change_during_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    building, may_end = threading.Event(), threading.Event()
+
+    def slowly(view: VectorView, clusters_min: int, stop: threading.Event) -> tuple[LargePart, Mask]:
+        building.set()
+        assert may_end.wait(10)
+        return enlarged(view, clusters_min, stop)
+
+    monkeypatch.setattr(faiss_index, "enlarged", slowly)
+    index = FaissIndex(folder=tmp_path, exact_max=100)
+    fill(index, list(range(200)), unit_rows(200))
+    assert building.wait(10)
+    for revision in range(2, 12):
+        fill(index, [200 + revision], unit_rows(1, seed=revision), revision=revision)
+    assert index._due.qsize() == 1
+    may_end.set()
+    index.wait_for_maintenance()
+    assert best(index, unit_rows(1, seed=11)[0]) == 211
     index.close()
 
 
