@@ -14,6 +14,7 @@ from core.errors import ConfigurationError
 from core.net import parse_private_hosts
 
 PREFIX = "QA_"
+WORKER_ROLES = ("encoder", "reranker", "tagger", "generator", "search")
 
 
 class Settings(BaseSettings):
@@ -228,6 +229,8 @@ class Settings(BaseSettings):
         for name in ("encoder_backend", "generator_backend", "reranker_backend", "tagger_backend", "nearest_search"):
             if is_remote(getattr(self, name)) and not self.redis_url:
                 raise ValueError(f"{PREFIX}{name.upper()} asks for inference workers, but QA_REDIS_URL is empty: set both or neither.")
+        if unknown := [role for role in self.worker_role_names if role not in WORKER_ROLES]:
+            raise ValueError(f"QA_WORKER_ROLES names {', '.join(unknown)}; a worker serves {', '.join(WORKER_ROLES)}.")
         if self.searches_remotely and not is_remote(self.encoder_backend):
             raise ValueError("QA_NEAREST_SEARCH searches beside the encoder of inference workers: QA_ENCODER_BACKEND must be remote too.")
         for name, path in (("QA_LEXICAL_INDEX", self.lexical_index), ("QA_VECTOR_INDEX", self.vector_index)):

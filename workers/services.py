@@ -12,7 +12,7 @@ import numpy as np
 import redis
 
 from core.config import Settings
-from core.errors import ConfigurationError, ModelUnavailable, QAError
+from core.errors import ModelUnavailable, QAError
 from core.types import JSONDict, Priority
 from workers.batching import results_of
 from workers.broker import ENCODER, GENERATOR, RERANKER, SEARCH, TAGGER
@@ -111,10 +111,10 @@ class GeneratorService:
 
     role = GENERATOR
 
-    def __init__(self, generator: LocalGenerator, settings: Settings) -> None:
+    def __init__(self, generator: LocalGenerator, settings: Settings, cancels: Cancels) -> None:
         self.model = generator
         self._redis = redis.Redis.from_url(settings.redis_url, socket_timeout=10, socket_connect_timeout=2)
-        self._cancels = Cancels(settings.redis_url)
+        self._cancels = cancels
         self._sender = TokenSender(self._redis)
 
     def load(self) -> None:
@@ -123,7 +123,6 @@ class GeneratorService:
     def close(self) -> None:
         self.model.close()
         self._sender.close()
-        self._cancels.close()
         self._redis.close()
 
     def begin(self, body: Mapping[str, Any], *, priority: Priority, deadline: float, cancel: threading.Event) -> Pending[JSONDict]:
@@ -154,20 +153,14 @@ class GeneratorService:
         self._sender.send(asked.text_id, stream, flag, on_end=lambda: self._cancels.forget(asked.text_id))
 
 
-def make_services(settings: Settings) -> list[Service]:
-    """The services of `QA_WORKER_ROLES`, which share what they can: late interaction uses the encoder of the same process.
-
-    Raises ConfigurationError for a role that no worker serves.
-    """
+def make_services(settings: Settings, cancels: Cancels) -> list[Service]:
+    """The services of `QA_WORKER_ROLES`, which share what they can: late interaction uses the encoder of the same process."""
     encoder = LocalEncoder()
     known: dict[str, Callable[[], Service]] = {
         ENCODER: lambda: EncoderService(encoder),
         RERANKER: lambda: RerankerService(LocalReranker(encoder), encoder),
         TAGGER: lambda: TaggerService(LocalTagger()),
-        GENERATOR: lambda: GeneratorService(LocalGenerator(), settings),
+        GENERATOR: lambda: GeneratorService(LocalGenerator(), settings, cancels),
         SEARCH: lambda: SearchService(encoder, settings),
     }
-    unknown = [role for role in settings.worker_role_names if role not in known]
-    if unknown:
-        raise ConfigurationError(f"QA_WORKER_ROLES names {', '.join(unknown)}; a worker serves {', '.join(known)}.")
     return [known[role]() for role in settings.worker_role_names]

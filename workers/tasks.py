@@ -45,12 +45,12 @@ class InferenceWorker:
         self._redis = redis.Redis.from_url(
             settings.redis_url, retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3), socket_timeout=10, socket_connect_timeout=2
         )
-        self._services = {service.role: service for service in make_services(settings)}
+        self._cancels = Cancels(settings.redis_url)
+        self._services = {service.role: service for service in make_services(settings, self._cancels)}
         for service in self._services.values():
             service.load()
         self._bulk = threading.Semaphore(max(1, int(settings.worker_concurrency * BULK_SHARE)))
         self._load = Load()
-        self._cancels = Cancels(settings.redis_url)
         self._heartbeat = Heartbeat(
             self._redis,
             models={role: service.model.model_id for role, service in self._services.items()},
@@ -62,9 +62,9 @@ class InferenceWorker:
     def close(self) -> None:
         """Says that the worker is gone, and frees the models."""
         self._heartbeat.close()
-        self._cancels.close()
         for service in self._services.values():
             service.close()
+        self._cancels.close()
         self._redis.close()
 
     def serve(self, message: JSONDict) -> None:

@@ -78,6 +78,12 @@ def test_a_redis_turn_log_without_redis_is_a_contradiction(monkeypatch: pytest.M
         get_settings()
 
 
+def test_a_role_that_no_worker_serves_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QA_WORKER_ROLES", "encoder, painter")
+    with pytest.raises(ConfigurationError, match="QA_WORKER_ROLES names painter; a worker serves encoder, reranker"):
+        get_settings()
+
+
 def test_a_database_of_an_unknown_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QA_DATABASE_URL", "mysql://localhost/wenlu")
     with pytest.raises(ConfigurationError, match="postgres://"):
@@ -97,10 +103,6 @@ def test_models_lie_in_the_data_folder_unless_a_folder_is_named(tmp_path: Path) 
 
 def test_skills_are_paths_separated_by_commas() -> None:
     assert Settings(skills=" a.B , c.D,,").skill_paths == ("a.B", "c.D")
-
-
-def test_the_secret_key_is_never_printed() -> None:
-    assert "hunter2" not in repr(Settings(secret_key="hunter2"))
 
 
 def test_vectors_are_searched_by_workers_only_where_they_encode_too(monkeypatch: pytest.MonkeyPatch) -> None:
