@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.retrieval.parsing.held_folders import clear_lost_folders
+from apps.retrieval.parsing.held_folders import PREFIX, clear_lost_folders
 from apps.retrieval.parsing.readers import close_readers, readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
@@ -103,19 +103,21 @@ def test_archives_in_an_archive_share_its_room(tmp_path: Path) -> None:
     assert len(refused) > 30 and set(refused) == {Reason.BOMB}
 
 
-def test_what_a_killed_process_had_unpacked_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "begun", ["owner = {1}; held_folder(owner)[0].joinpath('a').touch()", "held = held_file(b'text'); held.__enter__()"]
+)
+def test_what_a_killed_process_was_reading_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: str) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    script = (
-        "import os; from apps.retrieval.parsing.held_folders import held_folder as h; o = {1}; h(o)[0].joinpath('a').touch(); os._exit(9)"
-    )
+    script = f"import os; from apps.retrieval.parsing.held_folders import held_file, held_folder; {begun}; os._exit(9)"
     subprocess.run([sys.executable, "-c", script], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False, timeout=60)
     (left,) = tmp_path.iterdir()
+    assert any(file.name != ".held" for file in left.iterdir())
     mine = UnpackedArchive(written(tmp_path, zipped(a=b"text")))
     assert not left.exists()
     assert [folder.exists() for folder in {file.path.parents[1] for file in mine.files if file.path}] == [True]
     assert clear_lost_folders() == 0
     mine.close()
-    assert not list(tmp_path.glob("wenlu-unpacked-*"))
+    assert not list(tmp_path.glob(f"{PREFIX}*"))
 
 
 def test_names_that_leave_an_archive_are_refused_and_nothing_is_written(tmp_path: Path) -> None:

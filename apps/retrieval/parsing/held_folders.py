@@ -1,4 +1,4 @@
-"""Where do unpacked files lie? In a folder that goes with whoever holds it, also where its process is killed: the next one clears it away."""
+"""Where do files lie while they are read? In a folder that goes with whoever holds it, also where its process is killed: the next one clears it away."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PREFIX = "wenlu-unpacked-"
+PREFIX = "wenlu-held-"
 _LOCK = ".held"
 
 
@@ -27,6 +27,22 @@ def held_folder(owner: object) -> tuple[Path, Callable[[], object]]:
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / "new").rename(folder / _LOCK)  # under this name it was never seen unlocked
     return folder, weakref.finalize(owner, _delete, folder, lock)
+
+
+class _Holder:
+    """Holds a folder as long as it lives."""
+
+
+@contextmanager
+def held_file(data: bytes) -> Iterator[Path]:
+    """A file with these bytes, in a folder of its own, while the block runs."""
+    holder = _Holder()
+    folder, delete = held_folder(holder)
+    try:
+        (folder / "0").write_bytes(data)
+        yield folder / "0"
+    finally:
+        delete()
 
 
 def clear_lost_folders() -> int:

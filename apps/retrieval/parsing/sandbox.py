@@ -11,13 +11,12 @@ import datetime
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apps.retrieval.parsing.held_folders import held_folder
+from apps.retrieval.parsing.held_folders import held_file, held_folder
 from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
 from apps.retrieval.parsing.readers import readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
@@ -46,10 +45,8 @@ def parse_file(source: Path | bytes, *, name: str = "", limits: ParseLimits | No
     """
     limits = limits or parse_limits()
     if isinstance(source, bytes):
-        with tempfile.NamedTemporaryFile(prefix="wenlu-parse-") as file:
-            file.write(source)
-            file.flush()
-            return _parse(Path(file.name), name, limits)
+        with held_file(source) as path:
+            return _parse(path, name, limits)
     return _parse(source, name or source.name, limits)
 
 
