@@ -149,3 +149,10 @@ def test_a_viewer_reads_and_changes_nothing(kb: KnowledgeBase, admin_caller: Cal
     assert client.get(f"{PAGE}{layer.pk}/change/").status_code == 200
     assert client.post(f"{PAGE}{layer.pk}/change/", {"words": "x1"}).status_code == 403
     assert client.get(f"{PAGE}add/").status_code == 403
+
+
+def test_the_form_says_when_a_change_counts_and_shows_two_switches_a_row(kb: KnowledgeBase) -> None:
+    page = browser(kb, "reviewer").get(f"{PAGE}add/")
+    assert "counts from the next question on" in page.content.decode()
+    switches = [line for line in page.context["adminform"].fieldsets[0][1]["fields"] if isinstance(line, tuple)]
+    assert switches and all(len(line) <= 2 for line in switches)

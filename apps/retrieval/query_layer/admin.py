@@ -114,7 +114,13 @@ class QueryLayerAdmin(ScopedAdmin):
     search_fields = ("kb__name", "kb__slug")
     list_select_related = ("kb",)
     fieldsets = (
-        (None, {"fields": ("kb", ("uses_words", "uses_synonyms"), ("uses_typos", "uses_numbers"))}),
+        (
+            None,
+            {
+                "fields": ("kb", ("uses_words", "uses_synonyms"), ("uses_typos", "uses_numbers")),
+                "description": gettext_lazy("What is saved here counts from the next question on, in searches and answers."),
+            },
+        ),
         (gettext_lazy("Dictionary"), {"fields": ("words", "words_file")}),
         (gettext_lazy("Synonyms"), {"fields": ("synonyms", "synonyms_file")}),
     )
