@@ -81,7 +81,6 @@ class Settings(BaseSettings):
     turn_deadline_s: float = Field(60.0, gt=0, description="Longest time from a question to the end of its turn.")
     turn_log_keep_s: float = Field(600.0, gt=0, description="How long the events of a finished turn can be replayed from the turn log.")
     ask_rate_per_minute: int = Field(0, ge=0, description="Questions a minute that one caller (key, or address) may ask; 0 sets no limit.")
-
     remember_s: float = Field(
         1.0,
         ge=0,
