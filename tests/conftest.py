@@ -106,6 +106,13 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
+def near_sites(configure: Callable[..., None]) -> Callable[..., None]:
+    """Sites on this machine may be visited, and nobody waits between their pages; gives `configure` on."""
+    configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5, site_page_mb=1)
+    return configure
+
+
+@pytest.fixture
 def add_skills(configure: Callable[..., None]) -> Iterator[Callable[..., None]]:
     """Puts skills beside the one that ships: `add_skills(skill, another)`."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from core.errors import QAError
 from core.protocols import GenerationRequest, Generator
+from tests.servers import answering
 
 Answer = Callable[["Exchange"], None]
 
@@ -141,20 +141,6 @@ def hangs_up(exchange: Exchange) -> None:
 def upstream(*answers: Answer, certificate: tuple[Path, Path] | None = None) -> Iterator[Script]:
     """The server while the block runs, over TLS where it has a certificate; its address is `script.url`."""
     script = Script(list(answers))
-    ThreadingHTTPServer.request_queue_size = 64
-    handler = type("Scripted", (Exchange,), {"script": script})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    if certificate:
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.load_cert_chain(*certificate)
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    script.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with answering(type("Scripted", (Exchange,), {"script": script}), certificate) as address:
+        script.url = f"http://{address}/v1"
         yield script
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

@@ -1,12 +1,15 @@
-"""A real web server for tests: the application on a free port, in a thread of this process."""
+"""Real web servers for tests, on free ports, in threads of this process: the application, or a handler that answers as a test says."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -30,3 +33,26 @@ def serving(application: Any) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(START_S)
+
+
+@contextmanager
+def answering(handler: Callable[..., BaseHTTPRequestHandler], certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+    """The address, `127.0.0.1:PORT`, of a server whose requests `handler` answers while the block runs; over TLS where it has a certificate."""
+    server = _Answering(("127.0.0.1", 0), handler)
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+class _Answering(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64

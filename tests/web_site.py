@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.servers import answering
 
 SENTENCES = "It says more about that than anybody would want to know, and it says so in whole sentences. "
 
@@ -103,15 +104,6 @@ def _xml(root: str, item: str, addresses: tuple[str, ...]) -> At:
 def web_site(**pages: Answer) -> Iterator[Site]:
     """A site while the block runs, at 127.0.0.1; its address is `site.root`."""
     site = Site(dict(pages))
-    handler = type("Page", (Exchange,), {"site": site})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    site.root = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with answering(type("Page", (Exchange,), {"site": site})) as address:
+        site.root = f"http://{address}"
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)

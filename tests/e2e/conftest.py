@@ -1,12 +1,13 @@
-"""What do browser tests share? A headless Chromium for each module."""
+"""What do browser tests share? A headless Chromium for each module, its pages on a desktop and on a phone, and how people sign in."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +25,31 @@ def chromium() -> Iterator[Browser]:
             pytest.skip(f"needs Chromium (`playwright install chromium`, or a package of the system): {error.message.splitlines()[0]}")
         yield browser
         browser.close()
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: object) -> None:
+    """Nobody waits for a slow hash."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=[(1440, 900), (390, 844)], ids=["desktop", "phone"])
+def screen(request: pytest.FixtureRequest, chromium: Browser, live_server: LiveServer) -> Iterator[Page]:
+    """An empty page in Chinese, once as wide as a desktop's and once as a phone's."""
+    width, height = request.param
+    context = chromium.new_context(base_url=live_server.url, locale="zh-CN", viewport={"width": width, "height": height})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def sign_in() -> Callable[[Page, str, str], None]:
+    """Opens a page of the panel as somebody whose password is `secret`: `sign_in(page, "/admin/", "rita")`."""
+
+    def type_in(page: Page, path: str, name: str) -> None:
+        page.goto(path)
+        page.get_by_label("用户名").fill(name)
+        page.locator("#id_password").fill("secret")
+        page.get_by_role("button", name="登录").click()
+
+    return type_in

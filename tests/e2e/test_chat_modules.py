@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
+
+from tests.servers import answering
 
 FRONTEND = Path(__file__).parents[2] / "frontend"
 MODULES = sorted((FRONTEND / "static" / "chat").glob("*.js"))
@@ -55,10 +56,8 @@ class QuietFiles(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def files() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=str(FRONTEND / "static"))) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with answering(partial(QuietFiles, directory=str(FRONTEND / "static"))) as address:
+        yield f"http://{address}/"
 
 
 @pytest.fixture(scope="module")

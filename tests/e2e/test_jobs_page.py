@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocketRoute, expect
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from apps.accounts.commands import command_caller
 from apps.accounts.models import User
@@ -31,23 +30,14 @@ def sockets() -> list[WebSocketRoute]:
     return []
 
 
-@pytest.fixture(params=[(1440, 900), (390, 844)], ids=["desktop", "phone"])
-def page(
-    request: pytest.FixtureRequest, job: Job, sockets: list[WebSocketRoute], settings: object, chromium: Browser, live_server: LiveServer
-) -> Iterator[Page]:
+@pytest.fixture
+def page(job: Job, sockets: list[WebSocketRoute], screen: Page, sign_in: Callable[[Page, str, str], None]) -> Page:
     """The page of jobs, opened by an administrator; its socket ends here."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
     User.objects.create_user("ada", password="secret", is_staff=True, role="admin")
-    width, height = request.param
-    page = chromium.new_context(base_url=live_server.url, locale="zh-CN", viewport={"width": width, "height": height}).new_page()
-    page.route_web_socket("**/ws/jobs/", lambda socket: sockets.append(socket))  # a function of ours: Playwright marks it
-    page.goto("/admin/serving/jobs/")
-    page.get_by_label("用户名").fill("ada")
-    page.locator("#id_password").fill("secret")
-    page.get_by_role("button", name="登录").click()
-    expect(page.get_by_text("年假.txt", exact=True)).to_be_visible()
-    yield page
-    page.context.close()
+    screen.route_web_socket("**/ws/jobs/", lambda socket: sockets.append(socket))  # a function of ours: Playwright marks it
+    sign_in(screen, "/admin/serving/jobs/", "ada")
+    expect(screen.get_by_text("年假.txt", exact=True)).to_be_visible()
+    return screen
 
 
 def tell(page: Page, sockets: list[WebSocketRoute], **changed: object) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import redis
-from playwright.sync_api import Browser, Page, expect
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import Page, expect
 
 from apps.accounts.models import User
 from core.worker_registry import ServedModel, WorkerRecord, write_worker
@@ -41,22 +40,13 @@ def url(configure: Callable[..., None]) -> str:
     return own
 
 
-@pytest.fixture(params=[(1440, 900), (390, 844)], ids=["desktop", "phone"])
-def page(
-    request: pytest.FixtureRequest, url: str, transactional_db: None, settings: object, chromium: Browser, live_server: LiveServer
-) -> Iterator[Page]:
+@pytest.fixture
+def page(url: str, transactional_db: None, screen: Page, sign_in: Callable[[Page, str, str], None]) -> Page:
     """The page of models, opened by an administrator."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
     User.objects.create_user("ada", password="secret", is_staff=True, role="admin")
-    width, height = request.param
-    page = chromium.new_context(base_url=live_server.url, locale="zh-CN", viewport={"width": width, "height": height}).new_page()
-    page.goto("/admin/serving/models/")
-    page.get_by_label("用户名").fill("ada")
-    page.locator("#id_password").fill("secret")
-    page.get_by_role("button", name="登录").click()
-    expect(page.get_by_role("heading", name="模型与工作进程")).to_be_visible()
-    yield page
-    page.context.close()
+    sign_in(screen, "/admin/serving/models/", "ada")
+    expect(screen.get_by_role("heading", name="模型与工作进程")).to_be_visible()
+    return screen
 
 
 def test_a_worker_that_comes_is_seen_without_a_reload(page: Page, url: str) -> None:

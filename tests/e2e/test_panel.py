@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,12 @@ from apps.retrieval.models import KnowledgeBase
 from apps.serving.models import Job
 from tests.documents import put_document
 
+SignIn = Callable[[Page, str, str], None]
+
 
 @pytest.fixture
-def base(transactional_db: None, admin_caller: object, settings: object) -> KnowledgeBase:
+def base(transactional_db: None, admin_caller: object) -> KnowledgeBase:
     """A knowledge base with one published FAQ, a bot, and a reviewer who signs in with `secret`."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
     kb = KnowledgeBase.objects.create(slug="hr", name="人事")
     Bot.objects.create(slug="helper", name="小助手", public=True).kbs.set([kb])
     save_faqs(kb, [FAQRow(id="parking", questions=("哪里停车？", "停车场在哪"), answer="地下二层。")], admin_caller)  # type: ignore[arg-type]
@@ -33,16 +34,13 @@ def base(transactional_db: None, admin_caller: object, settings: object) -> Know
 
 
 @pytest.fixture
-def page(base: KnowledgeBase, chromium: Browser, live_server: LiveServer) -> Iterator[Page]:
+def page(base: KnowledgeBase, chromium: Browser, live_server: LiveServer, sign_in: SignIn) -> Iterator[Page]:
     """The panel's first page after signing in, in Chinese; at the end no script has failed and no other host was asked."""
     page = chromium.new_context(base_url=live_server.url, locale="zh-CN").new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: problems.append(request.url) if not request.url.startswith((live_server.url, "data:")) else None)
-    page.goto("/admin/")
-    page.get_by_label("用户名").fill("rita")
-    page.locator("#id_password").fill("secret")
-    page.get_by_role("button", name="登录").click()
+    sign_in(page, "/admin/", "rita")
     expect(page.get_by_role("link", name="知识库")).to_be_visible()
     yield page
     page.context.close()

@@ -22,14 +22,8 @@ from tests.encoders import HashingEncoder
 from tests.web_site import At, Site, html, leads_to, sitemap, sitemap_index, web_site
 
 Read = Callable[..., IngestReport]
+pytestmark = pytest.mark.usefixtures("near_sites")
 ANIMALS = ("walrus", "heron", "badger")
-
-
-@pytest.fixture(autouse=True)
-def near(configure: Callable[..., None]) -> Callable[..., None]:
-    """Loopback is allowed, and nobody waits."""
-    configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5, site_page_mb=1)
-    return configure
 
 
 @pytest.fixture
@@ -227,8 +221,8 @@ def test_who_may_not_publish_may_not_have_pages_taken_out(read: Read, site: Site
     assert site.asked == []
 
 
-def test_so_many_pages_and_no_more(read: Read, site: Site, near: Callable[..., None]) -> None:
-    near(site_max_pages=2)
+def test_so_many_pages_and_no_more(read: Read, site: Site, near_sites: Callable[..., None]) -> None:
+    near_sites(site_max_pages=2)
     report = read(f"{site.root}/sitemap.xml")
     assert (counts(report), told(report)) == ((2, 0, 0, 1), {"sitemap.xml": "too_many"})
 

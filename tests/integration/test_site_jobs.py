@@ -32,9 +32,8 @@ INGESTIONS = "/api/v1/kbs/hr/ingestions/"
 
 
 @pytest.fixture(autouse=True)
-def near(configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loopback is allowed, nobody waits, and each page is a piece of its own."""
-    configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5)
+def small_pieces(near_sites: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page is a piece of its own."""
     monkeypatch.setattr(site_jobs, "PIECE_S", 0.0)
     shutil.rmtree(jobs_folder(), ignore_errors=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from django.test import Client
@@ -17,13 +17,7 @@ from tests.panel import SignIn
 from tests.web_site import Site, html, sitemap, web_site
 
 PAGE = "/admin/retrieval/document/addresses/"
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def near(configure: Callable[..., None]) -> None:
-    """Loopback is allowed, and nobody waits."""
-    configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("near_sites")]
 
 
 @pytest.fixture

@@ -14,12 +14,7 @@ from apps.retrieval.sites.visiting import MAX_FAILURES, Validators, Visitor
 from core.errors import Cancelled
 from tests.web_site import At, Exchange, Site, html, leads_to, web_site
 
-
-@pytest.fixture(autouse=True)
-def near(configure: Callable[..., None]) -> Callable[..., None]:
-    """Loopback is allowed, and nobody waits."""
-    configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5, site_page_mb=1)
-    return configure
+pytestmark = pytest.mark.usefixtures("near_sites")
 
 
 @pytest.fixture
@@ -74,8 +69,8 @@ def test_a_redirect_into_the_own_network_is_not_followed(site: Site, location: s
     assert site.paths == ["/a"]
 
 
-def test_without_the_setting_loopback_is_refused(site: Site, near: Callable[..., None]) -> None:
-    near(private_hosts="")
+def test_without_the_setting_loopback_is_refused(site: Site, near_sites: Callable[..., None]) -> None:
+    near_sites(private_hosts="")
     assert problem_of(Visitor(), f"{site.root}/a") is Problem.REFUSED_ADDRESS
     assert site.asked == []
 
@@ -163,8 +158,8 @@ def test_endless_answers_and_bombs_are_left(site: Site) -> None:
     assert {problem_of(Visitor(), f"{site.root}{path}") for path in site.pages} == {Problem.TOO_LARGE}
 
 
-def test_an_answer_that_drips_is_left_when_its_time_is_over(site: Site, near: Callable[..., None]) -> None:
-    near(site_page_s=1)
+def test_an_answer_that_drips_is_left_when_its_time_is_over(site: Site, near_sites: Callable[..., None]) -> None:
+    near_sites(site_page_s=1)
     site.pages = {"/a": dripping}
     began = time.monotonic()
     assert problem_of(Visitor(), f"{site.root}/a") is Problem.TIMED_OUT
@@ -191,8 +186,10 @@ def test_a_host_that_is_away_is_not_tried_for_ever(site: Site) -> None:
     assert len(site.paths) == MAX_FAILURES
 
 
-def test_a_host_whose_pages_never_end_counts_as_away_too(site: Site, near: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    near(site_page_s=1)
+def test_a_host_whose_pages_never_end_counts_as_away_too(
+    site: Site, near_sites: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near_sites(site_page_s=1)
     monkeypatch.setattr("apps.retrieval.sites.visiting.MAX_FAILURES", 1)
     visitor = Visitor()
     site.pages = {"/a": dripping, "/b": html("B", "b")}
@@ -209,8 +206,8 @@ def test_who_stops_does_not_wait_for_a_slow_page(site: Site, path: str) -> None:
         Visitor(cancel=stop).fetch(f"{site.root}/a")
 
 
-def test_a_redirect_to_another_site_is_refused_where_only_one_is_wanted(site: Site, near: Callable[..., None]) -> None:
-    near(private_hosts="127.0.0.1,localhost")
+def test_a_redirect_to_another_site_is_refused_where_only_one_is_wanted(site: Site, near_sites: Callable[..., None]) -> None:
+    near_sites(private_hosts="127.0.0.1,localhost")
     elsewhere = site.root.replace("127.0.0.1", "localhost")
     site.pages = {"/a": leads_to(f"{elsewhere}/b"), "/b": html("B", "b")}
     own = frozenset({site.root.removeprefix("http://")})
