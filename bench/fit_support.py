@@ -36,17 +36,8 @@ import numpy as np  # noqa: E402
 
 django.setup()
 
-from apps.retrieval.grounding.support import (  # noqa: E402
-    Place,
-    SupportFit,
-    content_terms,
-    dump_support,
-    features_of,
-    is_denial,
-    names_in,
-    numbers_in,
-    places_of_text,
-)
+from apps.retrieval.grounding.places import Place, content_terms, is_denial, names_in, numbers_in, places_of_text  # noqa: E402
+from apps.retrieval.grounding.support import SupportFit, dump_support, features_of  # noqa: E402
 from apps.retrieval.indexes.analysis import chinese_words, simplify  # noqa: E402
 from apps.retrieval.vectors.encoding import encoder  # noqa: E402
 from core.sentences import sentence_spans  # noqa: E402
