@@ -14,10 +14,11 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.limits import Account, take_request
+from apps.dialogue.pump import iterate_in_thread
 from apps.dialogue.schema import AnswerSchema, AskSchema, ConversationSchema, ExplanationSchema, FeedbackSchema
 from apps.dialogue.selectors import bot_for, conversation_for, history_of, require_trace, turn_as_dict, turn_for
 from apps.dialogue.services import vote_on
-from apps.dialogue.streaming import ask, iterate_in_thread, run_turn
+from apps.dialogue.streaming import ask, run_turn
 from apps.dialogue.turns import TurnRequest, require_conversation
 from apps.dialogue.understanding import check_question
 from core.errors import InvalidRequest, QAError

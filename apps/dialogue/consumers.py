@@ -14,8 +14,9 @@ from apps.accounts.limits import Account, take_request
 from apps.accounts.permissions import ANYBODY, Caller
 from apps.accounts.sockets import CLOSE_REFUSED, CLOSE_UNKNOWN, caller_of_socket, check_origin
 from apps.dialogue.models import Bot
+from apps.dialogue.pump import in_thread, iterate_in_thread
 from apps.dialogue.selectors import bot_for, turn_for
-from apps.dialogue.streaming import in_thread, iterate_in_thread, replay_turn, run_turn, turn_log
+from apps.dialogue.streaming import replay_turn, run_turn, turn_log
 from apps.dialogue.turns import TurnRequest
 from apps.dialogue.understanding import check_question
 from core.config import get_settings

@@ -1,19 +1,11 @@
-"""How the events of a turn, made in a thread, reach whoever listens: the pump between synchronous turns and sockets."""
+"""What is told of a turn? Its events as frames: while it runs, in one piece, and again from the log or from what was stored."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from threading import BoundedSemaphore, Event
-from typing import TypeVar
-
-from django.db import close_old_connections
+from collections.abc import Iterator
+from threading import Event
 
 from apps.dialogue.gate import gate
 from apps.dialogue.interrupted import interrupt_turn
@@ -21,7 +13,7 @@ from apps.dialogue.models import Turn
 from apps.dialogue.turns import TurnRequest, answer_turn
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import DeadlineExceeded, Interrupted, NotFound, Overloaded, QAError
+from core.errors import DeadlineExceeded, Interrupted, NotFound, QAError
 from core.events import SkillChosen, SourcesFound, TurnFailed, TurnFinished, TurnStarted, as_answer, as_wire, split_into_deltas
 from core.protocols import TurnLog
 from core.types import JSONDict, Source
@@ -30,9 +22,6 @@ log = logging.getLogger(__name__)
 
 LOST_S = 3.0
 LOST_POLL_S = 0.2
-
-T = TypeVar("T")
-_END = object()
 
 
 def turn_log() -> TurnLog:
@@ -153,79 +142,3 @@ def _finished(turn: Turn, sources: tuple[Source, ...]) -> TurnFinished:
         stopped=turn.state == Turn.State.STOPPED,
         timings_ms=turn.timings_ms,
     )
-
-
-@cache
-def _threads() -> tuple[ThreadPoolExecutor, BoundedSemaphore]:
-    count = get_settings().http_threads
-    return ThreadPoolExecutor(count, thread_name_prefix="turn"), BoundedSemaphore(4 * count)
-
-
-async def in_thread(function: Callable[..., T], *args: object) -> T:
-    """Runs a function that may query the database in one of the turn threads."""
-    context = contextvars.copy_context()
-
-    def run() -> T:
-        try:
-            return context.run(function, *args)
-        finally:
-            close_old_connections()
-
-    return await asyncio.get_running_loop().run_in_executor(_threads()[0], run)
-
-
-def finish_in_thread(events: Iterator[object]) -> None:
-    """Lets what was begun, and has no listener any more, come to its own end in one of the turn threads."""
-
-    def run() -> None:
-        try:
-            deque(events, maxlen=0)
-        except QAError as error:
-            log.info("unheard error=%s", error.code)
-        finally:
-            close_old_connections()
-
-    _threads()[0].submit(contextvars.copy_context().run, run)
-
-
-async def iterate_in_thread(make: Callable[[], Iterator[JSONDict]], *, to_the_end: bool) -> AsyncIterator[JSONDict]:
-    """Iterates `make()` in a thread. When the listener leaves, the iteration stops, or goes on unheard `to_the_end`.
-
-    Raises Overloaded at once where too many iterations wait already.
-    """
-    threads, permits = _threads()
-    if not permits.acquire(blocking=False):
-        raise Overloaded("Too many answers are under way; try again in a moment.", retry_after_s=1)
-    loop, frames, left = asyncio.get_running_loop(), asyncio.Queue(), Event()  # type: ignore[var-annotated]
-    context = contextvars.copy_context()
-
-    def pump() -> None:
-        try:
-            for frame in make():
-                if not left.is_set():
-                    loop.call_soon_threadsafe(frames.put_nowait, frame)
-                elif not to_the_end:
-                    break
-            end: object = _END
-        except QAError as error:
-            end = error
-        except Exception:  # the listener must hear of it, whatever it is
-            log.exception("pump broke")
-            end = QAError("Something went wrong on our side; it has been logged.")
-        finally:
-            permits.release()
-            close_old_connections()
-        if not left.is_set() and not loop.is_closed():
-            loop.call_soon_threadsafe(frames.put_nowait, end)
-
-    threads.submit(context.run, pump)
-    try:
-        while True:
-            frame = await frames.get()
-            if frame is _END:
-                return
-            if isinstance(frame, QAError):
-                raise frame
-            yield frame
-    finally:
-        left.set()

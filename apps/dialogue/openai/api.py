@@ -24,7 +24,7 @@ from apps.dialogue.openai.completions import answer_as_pieces, charged, generate
 from apps.dialogue.openai.parameters import ChatRequest, EmbeddingsRequest, parse_chat, parse_embeddings
 from apps.dialogue.openai.schema import ChatSchema, CompletionSchema, EmbeddingsSchema, ModelSchema, ModelsSchema, VectorsSchema
 from apps.dialogue.openai.wire import Completion, Piece, embeddings_as_dict, error_as_dict, model_as_dict, models_as_dict
-from apps.dialogue.streaming import finish_in_thread, iterate_in_thread
+from apps.dialogue.pump import finish_in_thread, iterate_in_thread
 from apps.retrieval.vectors.encoding import encoder
 from apps.serving.model_places import departure_of, model_place
 from core.errors import InvalidRequest, QAError
