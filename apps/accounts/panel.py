@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.admin.utils import NestedObjects, model_ngettext
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
@@ -174,6 +175,26 @@ class ReadOnlyAdmin(ScopedAdmin):
     """A page of what was recorded: nothing is added or changed by hand."""
 
     needs: ClassVar[Mapping[str, Permission | None]] = {"view": Permission.MANAGE, "add": None, "change": None, "delete": None}
+
+
+class ReportAdmin(ReadOnlyAdmin):
+    """Records whose page is a report of its own, `report_template`, in place of a form."""
+
+    report_template: ClassVar[str]
+
+    def report(self, request: HttpRequest, record: Any) -> dict[str, Any]:
+        """What the template shows of a record, its `title` among it."""
+        raise NotImplementedError
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The report; who may not see the record is told that there is none."""
+        record = self.get_object(request, object_id or "")
+        if record is None or not self.has_view_permission(request, record):
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "original": record}
+        return TemplateResponse(request, self.report_template, {**context, **self.report(request, record)})
 
 
 def _or_refuse(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.line_charts import RunPoint, draw_lines
-from apps.accounts.panel import ReadOnlyAdmin, caller_of, within
+from apps.accounts.panel import ReportAdmin, caller_of, within
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
 from apps.dialogue.evaluations import SIGNIFICANT, Comparison, compare, same_questions
@@ -65,10 +65,11 @@ class GoldSetForm(forms.Form):
 
 
 @admin.register(EvaluationRun)
-class EvaluationRunAdmin(ReadOnlyAdmin):
+class EvaluationRunAdmin(ReportAdmin):
     """Hit tests and what `manage.py evaluate` measured, for who edits the knowledge base."""
 
     kb_lookup = "kb_id"
+    report_template = "admin/dialogue/hit_test.html"
     needs: ClassVar[Mapping[str, Permission | None]] = {"view": Permission.EDIT, "add": None, "change": None, "delete": None}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[EvaluationRun]:
@@ -150,21 +151,13 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
 
     # The page of a run
 
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def report(self, request: HttpRequest, run: EvaluationRun) -> dict[str, Any]:
         """One run: measures by mode, the comparison with another run (`against`), and the misses."""
-        run = self.get_object(request, object_id or "")
-        if run is None or not self.has_view_permission(request, run):
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         others = [one for one in same_questions(run)[: SHOWN_RUNS + 1] if one.pk != run.pk][:SHOWN_RUNS]
         earlier = next((one for one in others if one.pk < run.pk), None)
         against = next((one for one in others if str(one.pk) == request.GET.get("against")), earlier)
         page = Paginator(run.misses, MISSES_A_PAGE).get_page(request.GET.get("page", "1"))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": run,
+        return {
             "title": f"{run.data_name} · {_when(run)}",
             "run": run,
             "modes": _modes_of([run]),
@@ -176,7 +169,6 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
             "misses": _misses(run.kb, list(page)),
             "missed": len(run.misses),
         }
-        return TemplateResponse(request, "admin/dialogue/hit_test.html", context)
 
 
 def _busiest(bases: Sequence[KnowledgeBase]) -> KnowledgeBase | None:

@@ -11,9 +11,8 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.template.defaultfilters import date as format_date
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.text import capfirst
@@ -21,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
-from apps.accounts.panel import ReadOnlyAdmin
+from apps.accounts.panel import ReportAdmin
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.admin_filters import KnowledgeBaseFilter
@@ -88,11 +87,12 @@ class ReasonBar:
 
 
 @admin.register(Ingestion)
-class IngestionAdmin(ReadOnlyAdmin):
+class IngestionAdmin(ReportAdmin):
     """Runs of ingestions, the last hundred of each knowledge base."""
 
     kb_lookup = "kb_id"
     actor_field = "actor"
+    report_template = "admin/retrieval/ingestion.html"
     needs: ClassVar[Mapping[str, Permission | None]] = {"view": Permission.READ, "add": None, "change": None, "delete": None}
     list_display = ("started", "kb", "outcome", "created", "updated", "unchanged", "dropped", "bad", "noted", "who")
     list_display_links = ("started",)
@@ -119,20 +119,12 @@ class IngestionAdmin(ReadOnlyAdmin):
     def who(self, obj: Ingestion) -> str:
         return self.actor_of(obj)
 
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def report(self, request: HttpRequest, run: Ingestion) -> dict[str, Any]:
         """The report of one run; `code` narrows its items to one reason."""
-        run = self.get_object(request, object_id or "")
-        if run is None or not self.has_view_permission(request, run):
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         code = request.GET.get("code", "")
         listed = [item for item in run.items if not code or item["code"] == code]
         page = Paginator(listed, ITEMS_A_PAGE).get_page(request.GET.get("page", "1"))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": run,
+        return {
             "title": _("Ingestion of %(day)s") % {"day": self.started(run)},
             "run": run,
             "error": in_words(run.error),
@@ -147,7 +139,6 @@ class IngestionAdmin(ReadOnlyAdmin):
             "unlisted": max(0, run.bad + run.dropped + run.noted - len(run.items)),
             "most": MAX_ITEMS,
         }
-        return TemplateResponse(request, "admin/retrieval/ingestion.html", context)
 
 
 def reason_bars(run: Ingestion, chosen: str) -> list[ReasonBar]:
