@@ -44,18 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     folder = tempfile.TemporaryDirectory(prefix="wenlu-bench-")
-    os.environ.setdefault("QA_MODEL_DIR", str(Path(os.environ.get("QA_DATA_DIR") or ROOT / "var") / "models"))
-    os.environ["QA_DATA_DIR"] = folder.name
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qa_project.settings")
-    os.environ.update(QA_ANSWER_DEADLINE_S=str(options.deadline_s), QA_TURN_DEADLINE_S=str(4 * options.deadline_s))
-    if options.generator:
-        os.environ["QA_GENERATOR"] = options.generator
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-
-    call_command("migrate", verbosity=0)
+    set_up_django(folder.name, options.generator, options.deadline_s)
     bench = Bench()
     if options.replay:
         replay(options.replay)
@@ -76,6 +65,22 @@ def main() -> None:
     )
     if options.out:
         options.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def set_up_django(folder: str, generator: str, deadline_s: float) -> None:
+    """Settings of this process, Django, and an empty database in the folder."""
+    os.environ.setdefault("QA_MODEL_DIR", str(Path(os.environ.get("QA_DATA_DIR") or ROOT / "var") / "models"))
+    os.environ["QA_DATA_DIR"] = folder
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "qa_project.settings")
+    os.environ.update(QA_ANSWER_DEADLINE_S=str(deadline_s), QA_TURN_DEADLINE_S=str(4 * deadline_s))
+    if generator:
+        os.environ["QA_GENERATOR"] = generator
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
 
 
 class Bench:

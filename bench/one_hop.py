@@ -109,28 +109,31 @@ def serve(way: str, environ: dict[str, str], orders: Connection) -> None:
         indexes_for(EntryKind.FAQ).vector.wait_for_maintenance()  # type: ignore[attr-defined]
     orders.send(None)
     while (texts := orders.recv()) is not None:
-        alone, together = texts[: len(texts) // 4], texts[len(texts) // 4 :]
-        times = [timed_ms(lambda text=text: ask(text)) for text in alone]
-        shared: list[float] = []
-        lock = threading.Lock()
-
-        def call(number: int, texts: list[str] = together, shared: list[float] = shared, lock: threading.Lock = lock) -> None:
-            own = [timed_ms(lambda text=text: ask(text)) for text in texts[number::CALLERS]]
-            with lock:
-                shared.extend(own)
-
-        seconds = from_threads(CALLERS, call)
-        orders.send(
-            {
-                "alone_p50_ms": statistics.median(times),
-                "alone_p95_ms": percentile(times, 0.95),
-                "callers_p50_ms": statistics.median(shared),
-                "callers_p95_ms": percentile(shared, 0.95),
-                "callers_per_s": len(shared) / seconds,
-            }
-        )
+        orders.send(asked(ask, texts))
     after = memory_mb()
     orders.send({f"{name}_mb": after[name] for name in after} | {f"{name}_for_the_index_mb": after[name] - before[name] for name in after})
+
+
+def asked(ask: Callable[[str], None], texts: list[str]) -> Figures:
+    """How long questions take: a quarter of them one after another, the others from many callers at once."""
+    alone, together = texts[: len(texts) // 4], texts[len(texts) // 4 :]
+    times = [timed_ms(lambda text=text: ask(text)) for text in alone]
+    shared: list[float] = []
+    lock = threading.Lock()
+
+    def call(number: int) -> None:
+        own = [timed_ms(lambda text=text: ask(text)) for text in together[number::CALLERS]]
+        with lock:
+            shared.extend(own)
+
+    seconds = from_threads(CALLERS, call)
+    return {
+        "alone_p50_ms": statistics.median(times),
+        "alone_p95_ms": percentile(times, 0.95),
+        "callers_p50_ms": statistics.median(shared),
+        "callers_p95_ms": percentile(shared, 0.95),
+        "callers_per_s": len(shared) / seconds,
+    }
 
 
 def memory_mb() -> Figures:
