@@ -15,8 +15,9 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.documents.incoming import BadSource
 from apps.retrieval.documents.ingest_report import IngestReport
-from apps.retrieval.documents.ingesting import BadSource, ingest
+from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase
 from core.errors import NotFound

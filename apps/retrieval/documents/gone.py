@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from apps.accounts.permissions import Caller
+from apps.retrieval.documents.incoming import GoneSource
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.services import delete_documents, drafts_of, save_documents
 from apps.retrieval.models import Document, KnowledgeBase, SitePage
@@ -17,16 +18,6 @@ class Gone(StrEnum):
     KEEP = "keep"
     ARCHIVE = "archive"
     DELETE = "delete"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GoneSource:
-    """A source that is no longer there (its server says 404 or 410)."""
-
-    place: str
-    id: str
-    problem: str
-    size: int = 0
 
 
 def settle_gone(kb: KnowledgeBase, source: GoneSource, gone: Gone, caller: Caller, report: IngestReport) -> None:

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.documents.ingesting import AnySource, ingest_pieces
+from apps.retrieval.documents.incoming import AnySource
+from apps.retrieval.documents.ingesting import ingest_pieces
 from apps.retrieval.documents.ingestions import StoredRun
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase

@@ -10,10 +10,10 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.documents.gone import Gone, GoneSource, settle_gone
+from apps.retrieval.documents.gone import Gone, settle_gone
+from apps.retrieval.documents.incoming import AnySource, BadSource, GoneSource, Source
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
@@ -28,33 +28,6 @@ READ_S, PIECE_S = 5.0, 2.0
 FEWEST_PASSAGES, FIRST_PASSAGES, MOST_PASSAGES = 16, 32, 512
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """One document to come in. `place` is what a person calls it (`row 12 of news.jsonl`), `size` its share of the work, in bytes.
-
-    `sha256` covers whatever its document is made from. `read` raises QAError where it cannot.
-    """
-
-    place: str
-    id: str
-    sha256: str
-    read: Callable[[], Reading]
-    size: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BadSource:
-    """What could not become a source, and why."""
-
-    place: str
-    problem: str
-    size: int = 0
-    code: str = "unusable"
-
-
-AnySource: TypeAlias = Source | BadSource | GoneSource
 Settled = Callable[[int, int], None]
 
 

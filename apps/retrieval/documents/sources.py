@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import orjson
 
-from apps.retrieval.documents.ingesting import BadSource, Source
+from apps.retrieval.documents.incoming import BadSource, Source
 from apps.retrieval.documents.readings import Reading, reading_of_row
 from apps.retrieval.documents.rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
 from apps.retrieval.parsing.refusal import UnreadableFile

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import unquote
 
-from apps.retrieval.documents.gone import GoneSource
-from apps.retrieval.documents.ingesting import AnySource, BadSource, Source
+from apps.retrieval.documents.incoming import AnySource, BadSource, GoneSource, Source
 from apps.retrieval.documents.readings import Reading
 from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.documents.sources import KEPT_BY_FILES, MAX_AUTHOR_CHARS, MAX_TITLE_CHARS, file_id, source_digest

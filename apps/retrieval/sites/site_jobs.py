@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.gone import Gone
+from apps.retrieval.documents.incoming import AnySource
 from apps.retrieval.documents.ingest_jobs import report_of, result_of
-from apps.retrieval.documents.ingesting import LOOK_UP_BYTES, AnySource, ingest_pieces
+from apps.retrieval.documents.ingesting import LOOK_UP_BYTES, ingest_pieces
 from apps.retrieval.documents.ingestions import StoredRun
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.sites.naming import judge_names

@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.accounts.permissions import Caller
-from apps.retrieval.documents.ingesting import BadSource, ingest
+from apps.retrieval.documents.incoming import BadSource
+from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Passage
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.selectors import scope_of
