@@ -10,7 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from apps.retrieval.documents.services import drafts_of, save_documents
+from apps.retrieval.documents.drafts import drafts_of
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.retrieval.summaries.documents import MAX_PASSAGES
 from tests.documents import WRITER, put_document

@@ -12,10 +12,11 @@ from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget, UnfoldAdmin
 from apps.accounts.refusals import in_words
 from apps.retrieval.admin_bases import offer_bases
 from apps.retrieval.admin_life_cycle import LifeCycleForm
+from apps.retrieval.documents.drafts import Draft
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import parse_document
-from apps.retrieval.documents.services import Draft, save_documents
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import Document
 from core.errors import InvalidRequest, QAError
 

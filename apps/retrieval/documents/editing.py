@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from apps.retrieval.documents.drafts import Draft, drafts_of
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import parse_document
-from apps.retrieval.documents.services import Draft, drafts_of
 from apps.retrieval.models import Document
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from enum import StrEnum
 
 from apps.accounts.permissions import Caller
+from apps.retrieval.documents.drafts import drafts_of
 from apps.retrieval.documents.incoming import GoneSource
 from apps.retrieval.documents.ingest_report import IngestReport
-from apps.retrieval.documents.services import delete_documents, drafts_of, save_documents
+from apps.retrieval.documents.services import delete_documents, save_documents
 from apps.retrieval.models import Document, KnowledgeBase, SitePage
 
 

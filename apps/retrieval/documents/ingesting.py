@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.documents.drafts import Draft
 from apps.retrieval.documents.gone import Gone, settle_gone
 from apps.retrieval.documents.incoming import AnySource, BadSource, GoneSource, Source
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
 from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
-from apps.retrieval.documents.services import Draft, SavedDocuments, save_documents, set_status
+from apps.retrieval.documents.services import SavedDocuments, save_documents, set_status
 from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from core.errors import Cancelled, Forbidden, QAError

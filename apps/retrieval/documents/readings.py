@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.retrieval.documents.chunking import chunk_document
+from apps.retrieval.documents.drafts import Draft
 from apps.retrieval.documents.fingerprints import simhash
 from apps.retrieval.documents.rows import DocumentRow
-from apps.retrieval.documents.services import Draft
 from apps.retrieval.documents.text_blocks import blocks_of_text
 from apps.retrieval.parsing.parsed import Block
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 
 import ftfy
 
+from apps.retrieval.documents.drafts import Draft, text_digest
 from apps.retrieval.documents.fingerprints import BANDS, MAX_BITS, bands_of, bits_apart
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.readings import Reading
-from apps.retrieval.documents.services import Draft, text_digest
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from core.quality import find_flaw
 from core.word_list import WordList

@@ -1,0 +1,60 @@
+"""What is a document that is to be saved? Its row, its text cut into passages, and what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from apps.retrieval.documents.chunking import Chunk, ChunkedDocument
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.models import Document, Passage
+
+ROW_FIELDS = ("title", "text", "url", "media_type", "language", "author", "category", "date", "status")
+SPAN_FIELDS = ("start", "end", "page", "section_start", "section_end")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A document to be saved: what is known of it, its text cut into passages, its fingerprint, and the hash of what it was made from.
+
+    Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say.
+    """
+
+    row: DocumentRow
+    chunked: ChunkedDocument
+    simhash: int | None = None
+    source_sha256: str = ""
+    kept: frozenset[str] = frozenset()
+
+
+def drafts_of(documents: Sequence[Document]) -> list[Draft]:
+    """The stored documents as drafts, cut as they are: saving one as it is changes nothing."""
+    passages: dict[int, list[Chunk]] = defaultdict(list)
+    for passage in Passage.objects.filter(document__in=documents).order_by("document", "number"):
+        passages[passage.document_id].append(
+            Chunk(heading=passage.heading, text=passage.text, **{name: getattr(passage, name) for name in SPAN_FIELDS})
+        )
+    return [
+        Draft(
+            row=row_of(document),
+            chunked=ChunkedDocument(document.text, tuple(passages[document.pk])),
+            simhash=document.simhash,
+            source_sha256=document.source_sha256,
+        )
+        for document in documents
+    ]
+
+
+def row_of(document: Document, *, text: str | None = None) -> DocumentRow:
+    """The document as a row; with another text, its own need not be read."""
+    said: dict[str, Any] = {name: getattr(document, name) for name in ROW_FIELDS if name != "text"}
+    said["text"] = document.text if text is None else text
+    return DocumentRow(id=document.external_id, tags=tuple(document.tags), access=tuple(document.access), **said)
+
+
+def text_digest(text: str) -> str:
+    """The key under which the same text is found exactly."""
+    return hashlib.sha256(text.encode()).hexdigest()
