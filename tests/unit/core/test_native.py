@@ -17,4 +17,4 @@ def test_every_entrance_bounds_what_native_libraries_keep_unless_the_operator_di
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
     environment |= {"QA_REDIS_URL": "redis://127.0.0.1:1/0", "LRU_CACHE_CAPACITY": "99"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["256", "99", "1"]
+    assert done.stdout.split() == ["512", "99", "1"]
