@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.retrieval.indexes import faiss_index
+from apps.retrieval.indexes import knowledge_base_vectors
 from apps.retrieval.indexes.enlarging import enlarged
 from apps.retrieval.indexes.fact_table import Mask
 from apps.retrieval.indexes.faiss_index import FaissIndex
@@ -116,7 +116,7 @@ def test_a_build_is_due_once_however_often_entries_change_during_another(tmp_pat
         assert may_end.wait(10)
         return enlarged(view, clusters_min, stop)
 
-    monkeypatch.setattr(faiss_index, "enlarged", slowly)
+    monkeypatch.setattr(knowledge_base_vectors, "enlarged", slowly)
     index = FaissIndex(folder=tmp_path, exact_max=100)
     fill(index, list(range(200)), unit_rows(200))
     assert building.wait(10)
