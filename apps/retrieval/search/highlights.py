@@ -45,7 +45,8 @@ def matching_spans(question: str, text: str) -> list[tuple[int, int]]:
     folded, places = _folded(text, by_words=terms.has_regional)
     found = [run.span(1) for run in terms.chinese.finditer(folded)] if terms.chinese else []
     found += _word_spans(folded, terms.words) if terms.words else []
-    return _joined(found if places is None else [(places[start][0], places[end - 1][1]) for start, end in found])
+    spans = found if places is None else [(places[start][0], places[end - 1][1]) for start, end in found]
+    return _joined(spans if text.isascii() else [(start, _whole(text, end)) for start, end in spans])
 
 
 def snippets(question: str, text: str) -> list[Snippet]:
@@ -114,6 +115,13 @@ def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield start, stop
         start = stop
     yield start, end
+
+
+def _whole(text: str, end: int) -> int:
+    """`end`, moved behind the marks of its last letter: é with a second accent is a letter and a mark even where all is composed."""
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return end
 
 
 def _joins(character: str) -> bool:

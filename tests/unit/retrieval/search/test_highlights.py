@@ -75,6 +75,10 @@ def test_a_snippet_ends_with_a_whole_character(seen: str) -> None:
         assert pieces and all(piece.removeprefix("年" * lead).replace(seen, "") == "" for piece in pieces)
 
 
+def test_a_letter_is_marked_with_all_its_accents() -> None:
+    assert matching_spans("a é", "\u00e9\u0301 b") == [(0, 2)]
+
+
 @settings(deadline=None)
 @given(
     st.text(alphabet="軟體記憶網際網路程式公車很好，。 aéE\u0301ﬁＡ硬碟物件伺服器資訊的了𠮷😀\n", max_size=60),
