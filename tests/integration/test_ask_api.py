@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from apps.accounts.keys import create_key
 from apps.accounts.permissions import AccessRole, Caller
-from apps.dialogue import streaming
+from apps.dialogue import pump
 from apps.dialogue.models import Bot, Feedback, new_id
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
@@ -248,7 +248,7 @@ async def test_what_is_refused_is_no_stream(body: JSONDict, status: int) -> None
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_stream_says_why_its_turn_cannot_start() -> None:
-    permits = streaming._threads()[1]
+    permits = pump._threads()[1]
     taken = 0
     while permits.acquire(blocking=False):
         taken += 1
