@@ -231,9 +231,10 @@ class Source:
     marks: tuple[tuple[int, int], ...] = ()
 
     def as_dict(self) -> JSONDict:
-        """The `sources[]` object of the contract; absent parts are left out."""
-        row: JSONDict = {"kind": self.kind, "id": self.id, "title": self.title, "text": self.text, "score": round(self.score, 4)}
-        parts: JSONDict = {name: getattr(self, name) for name in ("document", "url", "start", "end", "page")}
+        """The `sources[]` object of the contract: `url` is null where there is none, other absent parts are left out."""
+        row: JSONDict = {name: getattr(self, name) for name in ("kind", "id", "title", "text", "url")}
+        row["score"] = round(self.score, 4)
+        parts: JSONDict = {name: getattr(self, name) for name in ("document", "start", "end", "page")}
         row |= {name: value for name, value in parts.items() if value is not None}
         return {**row, "marks": [list(mark) for mark in self.marks]} if self.marks else row
 

@@ -16,7 +16,7 @@ class SourceSchema(serializers.Serializer):
     document = serializers.CharField(required=False)
     title = serializers.CharField()
     text = serializers.CharField()
-    url = serializers.CharField(required=False)
+    url = serializers.CharField(allow_null=True, help_text="Where the reader finds the source; null where it has no address.")
     score = serializers.FloatField()
     start = serializers.IntegerField(required=False, help_text="Of a passage: where its text begins in the document's text.")
     end = serializers.IntegerField(required=False)

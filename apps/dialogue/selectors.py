@@ -10,7 +10,7 @@ from core.config import get_settings
 from core.errors import Forbidden, NotAuthenticated, NotFound
 from core.remembered import Remembered
 from core.text import clean_text
-from core.types import JSONDict
+from core.types import JSONDict, Source
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -102,7 +102,7 @@ def turn_as_dict(turn: Turn) -> JSONDict:
         "skill": turn.skill or None,
         "confidence": round(turn.confidence, 4),
         "state": turn.state,
-        "sources": turn.sources,
+        "sources": [Source.from_dict(row).as_dict() for row in turn.sources],
         "suggestions": turn.suggestions,
         "degraded": turn.degraded,
         "stopped": turn.state == Turn.State.STOPPED,

@@ -17,7 +17,7 @@ from apps.retrieval.models import KnowledgeBase
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SOURCE = {"kind": "faq", "id": "7", "title": "年假有多少天？", "text": "满一年五天，满十年十天。", "score": 0.9}
+SOURCE = {"kind": "faq", "id": "7", "title": "年假有多少天？", "text": "满一年五天，满十年十天。", "url": None, "score": 0.9}
 
 
 class ScriptedBot:

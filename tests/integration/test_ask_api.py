@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+import yaml
 from rest_framework.test import APIClient
 
 from apps.accounts.keys import create_key
 from apps.accounts.permissions import AccessRole, Caller
 from apps.dialogue import pump
-from apps.dialogue.models import Bot, Feedback, new_id
+from apps.dialogue.models import Bot, Feedback, Turn, new_id
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.models import KnowledgeBase
@@ -53,7 +54,8 @@ def test_an_answer_has_all_that_the_contract_says(anybody: APIClient) -> None:
     names = ["turn", "conversation", "answer", "answered", "skill", "confidence", "sources", "suggestions", "degraded", "timings_ms"]
     assert sorted(answer) == sorted(names)
     assert (answer["answer"], answer["answered"], answer["skill"], answer["confidence"]) == (ANSWER, True, "faq", 1)
-    assert answer["sources"][0] | {"kind": "faq", "id": "rules", "title": "报销制度是什么？", "text": ANSWER[:400]} == answer["sources"][0]
+    source = {"kind": "faq", "id": "rules", "title": "报销制度是什么？", "text": ANSWER[:400], "url": None}
+    assert answer["sources"][0] | source == answer["sources"][0]
     assert {"total", "encode"} <= set(answer["timings_ms"])
 
 
@@ -164,6 +166,23 @@ def test_a_revoked_key_is_refused(api: APIClient) -> None:
     assert_error(ask(api), 401, "not_authenticated")
 
 
+def test_a_source_that_was_stored_without_an_address_is_shown_with_none(anybody: APIClient) -> None:
+    answer = ask(anybody).json()
+    turn = Turn.objects.get(pk=answer["turn"])
+    assert turn.sources == answer["sources"]
+    turn.sources = [{name: value for name, value in source.items() if name != "url"} for source in turn.sources]
+    turn.save()
+    (told,) = anybody.get(f"/api/v1/conversations/{answer['conversation']}").json()["turns"]
+    assert told["sources"] == answer["sources"]
+
+
+def test_the_api_describes_the_address_of_a_source_as_always_there(anybody: APIClient) -> None:
+    schema = yaml.load(anybody.get("/api/schema/").content, Loader=yaml.CSafeLoader)
+    source = schema["components"]["schemas"]["SourceSchema"]
+    assert "url" in source["required"] and "document" not in source["required"]
+    assert source["properties"]["url"]["nullable"] is True
+
+
 def test_a_history_is_its_owners(api: APIClient, anybody: APIClient) -> None:
     client = holder()
     first = ask(client).json()
@@ -236,6 +255,7 @@ async def test_server_sent_events_tell_the_same_answer() -> None:
     assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
     assert "".join(str(event.get("text", "")) for event in events) == ANSWER == events[-1]["answer"]
     assert (events[0]["type"], events[-1]["type"]) == ("turn_started", "turn_finished")
+    assert [source["url"] for event in events for source in event.get("sources", [])] == [None, None]
 
 
 @pytest.mark.django_db(transaction=True)

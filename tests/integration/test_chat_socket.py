@@ -78,6 +78,7 @@ async def test_a_question_is_answered_event_by_event(bot: Bot) -> None:
     assert [frame["type"] for frame in frames[:3]] == ["turn_started", "skill_chosen", "sources_found"]
     assert text_of(frames) == ANSWER == frames[-1]["answer"]
     assert frames[-1]["type"] == "turn_finished"
+    assert [source["url"] for frame in (frames[2], frames[-1]) for source in frame["sources"]] == [None, None]
 
 
 async def test_a_conversation_goes_on(bot: Bot) -> None:

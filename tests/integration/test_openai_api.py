@@ -113,7 +113,7 @@ def test_a_bot_answers_with_usage_and_sources(client: openai.OpenAI) -> None:
     assert (completion.choices[0].message.content, completion.choices[0].finish_reason) == (ANSWER, "stop")
     assert completion.usage and completion.usage.total_tokens == completion.usage.prompt_tokens + completion.usage.completion_tokens > 500
     facts = completion.model_extra["wenlu"]  # type: ignore[index]
-    assert (facts["turn"], facts["skill"], facts["sources"][0]["id"]) == (completion.id, "faq", "rules")
+    assert (facts["turn"], facts["skill"], facts["sources"][0]["id"], facts["sources"][0]["url"]) == (completion.id, "faq", "rules", None)
     assert Turn.objects.get(pk=completion.id).answer == ANSWER
 
 

@@ -1,7 +1,7 @@
 // What is a turn, and how does each event change it? Pure: no DOM, no network.
 
 /**
- * @typedef {{kind: string, id: string, title: string, text: string, score?: number, document?: string, url?: string, page?: number, marks?: [number, number][]}} Source
+ * @typedef {{kind: string, id: string, title: string, text: string, score?: number, document?: string, url?: string | null, page?: number, marks?: [number, number][]}} Source
  * @typedef {{code: string, message: string, retryable: boolean, details?: Record<string, unknown>}} TurnError
  * @typedef {"waiting" | "running" | "finished" | "failed"} Phase
  * @typedef {object} Turn
