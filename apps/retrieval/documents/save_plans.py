@@ -18,6 +18,7 @@ from apps.retrieval.documents.fingerprints import bands_of
 from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.retrieval.parsing.stated import stated_author
 from core.languages import guess_language
 
 PUBLISHED = Document.Status.PUBLISHED
@@ -76,6 +77,8 @@ def _completed(draft: Draft, document: Document | None, may_publish: bool) -> Do
     row = draft.row
     said: dict[str, Any] = {name: getattr(document, name) for name in draft.kept if not getattr(row, name)} if document else {}
     said |= {name: tuple(said[name]) for name in ("tags", "access") if name in said}
+    if "author" in said:  # read before such names were known as none
+        said["author"] = stated_author(said["author"])
     row = replace(row, **said)
     return replace(
         row,

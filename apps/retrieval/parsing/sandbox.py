@@ -20,6 +20,7 @@ from apps.retrieval.parsing.held_folders import held_file, held_folder
 from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
 from apps.retrieval.parsing.readers import readers
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from apps.retrieval.parsing.stated import stated_author
 from core.config import get_settings
 from core.text import clean_answer, clean_text
 
@@ -152,7 +153,7 @@ def _document(whole: dict[str, Any], media_type: str) -> ParsedDocument:
     return ParsedDocument(
         blocks=tuple(blocks),
         title=clean_text(whole["title"])[:MAX_FACT_CHARS],
-        author=clean_text(whole["author"])[:MAX_FACT_CHARS],
+        author=stated_author(clean_text(whole["author"]))[:MAX_FACT_CHARS],
         language=clean_text(whole["language"])[:8],
         date=datetime.date.fromisoformat(whole["date"]) if whole["date"] else None,
         media_type=media_type,

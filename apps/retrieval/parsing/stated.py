@@ -1,4 +1,4 @@
-"""How are the facts that a file states about itself put into form: its date, its language?"""
+"""How are the facts that a file states about itself put into form: its date, its language, its author?"""
 
 from __future__ import annotations
 
@@ -6,6 +6,56 @@ import datetime
 import re
 
 _DAY = re.compile(r"(\d{4})\s*[-/.年]?\s*(\d{1,2})\s*[-/.月]?\s*(\d{1,2})")
+# What programs write where nobody said who the author is. A company's own name (Microsoft, Lenovo) is not here: it may well be the author.
+_PROGRAMS = (  # libraries and converters that name themselves
+    "openpyxl",
+    "python-docx",
+    "python-pptx",
+    "XlsxWriter",
+    "Apache POI",
+    "docx4j",
+    "PptxGenJS",
+    "pandoc",
+    "calibre",
+    "LibreOffice",
+    "OpenOffice",
+    "OpenOffice.org",
+    "WPS Office",
+)
+_PLACEHOLDERS = (
+    "Un-named",  # docx for JavaScript
+    "Unknown Creator",  # PhpSpreadsheet and its kin
+    "anonymous",  # ReportLab writes (anonymous) and (unspecified)
+    "unspecified",
+    "匿名",
+    "佚名",
+    "Unknown",  # ExcelJS, calibre
+    "Unknown Author",
+    "未知",
+    "未知作者",
+    "Author",  # the words of a form that nobody filled in
+    "Author Name",
+    "Your Name",
+    "作者",
+    "None",  # an empty value, written as text
+    "null",
+    "undefined",
+    "N/A",
+    "Microsoft Office User",  # Office and Windows set up without a name
+    "Microsoft Office 用户",
+    "Windows User",
+    "Windows 用户",
+    "微软用户",
+    "User",
+    "用户",
+    "Administrator",  # accounts that are no person: of Windows, of Unix, of content systems such as WordPress
+    "管理员",
+    "系统管理员",
+    "admin",
+    "root",
+)
+_NO_AUTHORS = frozenset(name.casefold() for name in _PROGRAMS + _PLACEHOLDERS)
+_VERSION = re.compile(r"[\s/]+v?\d[\w.\-]*$")
 _LANGUAGE = re.compile(r"^([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8})*$")
 
 
@@ -24,3 +74,17 @@ def stated_language(text: str) -> str:
     """The primary tag of a language code: `zh` of `zh-Hans-CN`; empty for anything else."""
     found = _LANGUAGE.match(text.strip())
     return found[1].lower() if found is not None else ""
+
+
+def stated_author(text: str) -> str:
+    """Who wrote it; empty where that is the name of a program (`openpyxl 3.1.2`) or what stands where nobody was named (`Unknown`).
+
+    Of several names, one after a semicolon each as Office writes them, those of people stay.
+    """
+    names = [name.strip() for name in re.split("[;；]", text)]
+    people = [name for name in names if name and _without_version(name.strip("()[]<>（） ")).casefold() not in _NO_AUTHORS]
+    return text if len(people) == len(names) else "; ".join(people)
+
+
+def _without_version(name: str) -> str:
+    return _VERSION.sub("", name)
