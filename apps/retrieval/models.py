@@ -205,6 +205,16 @@ class SitePage(models.Model):
         return self.url
 
 
+class Withdrawal(models.Model):
+    """A document that the policy took out when its source came in again. It is gone once the document has another status, or a person archives it."""
+
+    document = models.OneToOneField(Document, primary_key=True, on_delete=models.CASCADE, related_name="withdrawal")
+    status_before = models.CharField(max_length=10, choices=Document.Status)
+
+    def __str__(self) -> str:
+        return str(self.document)
+
+
 class Ingestion(models.Model):
     """One run of an ingestion and what became of its sources. `items` name those that were not simply taken, `codes` count the reasons."""
 

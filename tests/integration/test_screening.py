@@ -18,8 +18,9 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.documents.incoming import BadSource
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.services import set_status
 from apps.retrieval.documents.sources import files_below, sources_in
-from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase
+from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Withdrawal
 from core.errors import NotFound
 
 Read = Callable[..., IngestReport]
@@ -115,7 +116,67 @@ def test_blocked_words_keep_documents_out_once_they_are_switched_on(read: Read, 
     assert stored() == {"b"}
     policy.blocked_words = "nothing"
     policy.save()
-    assert (told(read(texts)), Document.objects.get(external_id="a").status) == ([], "archived")
+    assert told(read(texts)) == [("1", "noted", "restored"), ("3", "noted", "restored")]
+    assert stored() == {"a", "b", "c"}
+
+
+def block(kb: KnowledgeBase, *words: str) -> None:
+    IngestPolicy.objects.update_or_create(kb=kb, defaults={"block_words": True, "blocked_words": "\n".join(words)})
+
+
+def test_what_the_policy_takes_out_is_said_each_time_and_comes_back_as_it_was(read: Read, kb: KnowledgeBase) -> None:
+    read({"a": "A casino night."})
+    Document.objects.update(status="in_review")
+    block(kb, "casino")
+    taken, again = read({"a": "A casino night."}), read({"a": "A casino night."})
+    assert taken.items[0].reason == "It holds 'casino', which the list of blocked words has. Its document was archived."
+    assert again.items[0].reason == "It holds 'casino', which the list of blocked words has."
+    block(kb)
+    back = read({"a": "A casino night."})
+    assert back.items[0].reason == "The policy that had archived it lets it in now: it is in_review again."
+    assert (back.updated, Document.objects.get().status) == (1, "in_review")
+    assert (read({"a": "A casino night."}).unchanged, Withdrawal.objects.count()) == (1, 0)
+
+
+def test_what_the_policy_took_out_comes_back_with_what_changed_meanwhile(read: Read, kb: KnowledgeBase) -> None:
+    block(kb, "casino")
+    read({"a": "A quiet night."})
+    read({"a": "A casino night."})
+    assert stored() == set()
+    assert told(read({"a": "Another quiet night."})) == [("1", "noted", "restored")]
+    assert (stored(), Document.objects.get().text) == ({"a"}, "Another quiet night.")
+
+
+def test_what_a_person_archived_stays_there_whatever_the_policy_says(read: Read, kb: KnowledgeBase, admin_caller: Caller) -> None:
+    read({"a": "A casino night.", "b": "A second casino."})
+    set_status(kb, [Document.objects.get(external_id="a")], Document.Status.ARCHIVED, admin_caller)
+    block(kb, "casino")
+    read({"a": "A casino night.", "b": "A second casino."})
+    set_status(kb, [Document.objects.get(external_id="b")], Document.Status.ARCHIVED, admin_caller)
+    block(kb)
+    assert told(read({"a": "A casino night.", "b": "A second casino."})) == []
+    assert stored() == set()
+
+
+def test_what_a_person_published_and_archived_since_does_not_come_back(read: Read, kb: KnowledgeBase, admin_caller: Caller) -> None:
+    read({"a": "A casino night."})
+    block(kb, "casino")
+    read({"a": "A casino night."})
+    for status in (Document.Status.PUBLISHED, Document.Status.ARCHIVED):
+        set_status(kb, [Document.objects.get()], status, admin_caller)
+    block(kb)
+    read({"a": "A casino night."})
+    assert stored() == set()
+
+
+def test_who_may_not_publish_brings_back_for_review(read: Read, kb: KnowledgeBase) -> None:
+    read({"a": "A casino night."})
+    block(kb, "casino")
+    read({"a": "A casino night."})
+    block(kb)
+    report = read({"a": "A casino night."}, caller=Caller(name="user:2", role=AccessRole.EDITOR))
+    assert report.items[0].reason == "The policy that had archived it lets it in now: it waits for a reviewer."
+    assert Document.objects.get().status == "in_review"
 
 
 def test_who_may_not_publish_withdraws_nothing_either(read: Read, kb: KnowledgeBase) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from core.types import JSONDict
@@ -72,6 +72,10 @@ class IngestReport:
         """Counts something worth knowing about a source that is in."""
         self.noted_count += 1
         self._list(ReportItem(place, Outcome.NOTED, code, reason), self.noted_count)
+
+    def say_more(self, sentence: str) -> None:
+        """Adds to the reason that was listed last."""
+        self.items[-1] = replace(self.items[-1], reason=f"{self.items[-1].reason} {sentence}")
 
     def add(self, other: IngestReport) -> None:
         """Counts and lists what another report does."""

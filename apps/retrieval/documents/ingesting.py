@@ -19,8 +19,9 @@ from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
 from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
-from apps.retrieval.documents.services import SavedDocuments, save_documents, set_status
+from apps.retrieval.documents.services import SavedDocuments, save_documents
 from apps.retrieval.documents.site_lines import without_site_lines
+from apps.retrieval.documents.withdrawals import restored, withdraw, withdrawn_ids
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from core.errors import Cancelled, Forbidden, QAError
 
@@ -146,9 +147,11 @@ class _Run:
                 begun, taken = time.monotonic(), []
 
     def _known(self, sources: Sequence[Source]) -> dict[str, str]:
-        """The hashes of what the knowledge base holds of these sources, by their ids; one query for all."""
-        rows = Document.objects.filter(kb=self._kb, external_id__in=[source.id for source in sources])
-        return dict(rows.order_by().values_list("external_id", "source_sha256"))
+        """The hashes of what the knowledge base holds of these sources, by their ids; what the policy took out is judged again each time."""
+        ids = [source.id for source in sources]
+        rows = Document.objects.filter(kb=self._kb, external_id__in=ids).order_by().values_list("external_id", "source_sha256")
+        withdrawn = withdrawn_ids(self._kb, ids)
+        return {id: sha256 for id, sha256 in rows if id not in withdrawn}
 
     def _look_at(self, source: AnySource, known: Mapping[str, str]) -> _Taken:
         """The source with what was read of it, if it changed and can be read."""
@@ -229,17 +232,17 @@ class _Run:
                 self._withdraw(one.source, one.report)
             if one.told:
                 self._report.add(one.told)
-        placed = [PlacedDraft(one.source.place, one.draft) for one in piece if one.draft]
+        placed = restored(self._kb, [PlacedDraft(one.source.place, one.draft) for one in piece if one.draft], self._caller, self._report)
         kept = without_copies(self._kb, placed, self._policy, self._report)
         self._save(kept, lambda: self._settled(len(piece), size))
         self._keep_pace(sum(one.passages for one in piece), time.monotonic() - begun)
         return size
 
     def _withdraw(self, source: Source, report: IngestReport) -> None:
-        """What was stored of a source that is kept out now goes to the archive."""
-        stored = Document.objects.filter(kb=self._kb, external_id=source.id).exclude(status=Document.Status.ARCHIVED)
+        """What was stored of a source that is kept out now goes to the archive, which the report says."""
         try:
-            set_status(self._kb, list(stored), Document.Status("archived"), self._caller)
+            if withdraw(self._kb, source.id, self._caller):
+                report.say_more("Its document was archived.")
         except QAError as error:
             report.refuse(source.place, error.message)
 

@@ -14,7 +14,7 @@ from apps.retrieval.documents.drafts import Draft, drafts_of
 from apps.retrieval.documents.passage_questions import hand_over_questions, hide_questions, put_questions, question_texts
 from apps.retrieval.documents.passages import entry_text, facts_by_passage
 from apps.retrieval.documents.save_plans import DOCUMENT_FIELDS, PLACE_FIELDS, PUBLISHED, SavePlan, plan_save
-from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.retrieval.models import Document, KnowledgeBase, Passage, Withdrawal
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries, retag_entries
 from apps.retrieval.vectors.encoding import EncodedTexts, encode_in_batches
@@ -69,7 +69,10 @@ def save_documents(
 def set_status(kb: KnowledgeBase, documents: Sequence[Document], status: Document.Status, caller: Caller) -> int:
     """Moves documents through their life cycle. Returns how many changed. Publishing and withdrawing need PUBLISH."""
     drafts = drafts_of([document for document in documents if document.status != status])
-    return save_documents(kb, [replace(draft, row=replace(draft.row, status=status.value)) for draft in drafts], caller).updated
+    changed = save_documents(kb, [replace(draft, row=replace(draft.row, status=status.value)) for draft in drafts], caller).updated
+    if status == Document.Status.ARCHIVED:  # a person's word: what the policy had taken out stays out now, whatever it lets in
+        Withdrawal.objects.filter(document__in=documents).delete()
+    return changed
 
 
 def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: Caller) -> None:
@@ -102,6 +105,9 @@ def forget_sources(kb: KnowledgeBase, documents: Sequence[Document], caller: Cal
 def _write(kb: KnowledgeBase, plan: SavePlan, encoded: EncodedTexts | None) -> None:
     Document.objects.bulk_create(plan.new)
     Document.objects.bulk_update(plan.changed, DOCUMENT_FIELDS, batch_size=50)
+    Withdrawal.objects.filter(
+        document__in=[document.pk for document in plan.changed if document.status != Document.Status.ARCHIVED]
+    ).delete()
     Document.objects.bulk_update(plan.touched, ["source_sha256"], batch_size=500)
     moving = [passage.pk for passage in plan.moved_passages + plan.dropped_passages]
     Passage.objects.filter(pk__in=moving).update(number=F("number") + _OUT_OF_THE_WAY)
