@@ -210,7 +210,11 @@ class Settings(BaseSettings):
         le=64,
         description="Jobs (such as reading documents) that one process works on at a time, each of another knowledge base; 0 leaves them to others.",
     )
-    jobs_max_mb: int = Field(4096, ge=1, description="Room for uploaded files that wait to be read, in MiB.")
+    jobs_max_mb: int = Field(
+        4096,
+        ge=1,
+        description="Room for uploaded files that wait to be read, in MiB; one knowledge base may take half of what others leave of it.",
+    )
 
     # Files
     parse_processes: int = Field(2, ge=1, le=64, description="Processes that read files for one process of the server, at most.")

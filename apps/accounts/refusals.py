@@ -63,7 +63,11 @@ _SENTENCES = (
     gettext_noop("Something went wrong on our side (%(error)s); it has been logged."),
     gettext_noop("A job takes at most %(most)s files: send a zip archive, or several jobs."),
     gettext_noop("A file needs a name of 1 to %(most)s characters that does not begin with a dot."),
-    gettext_noop("The files that wait to be read take all the room there is (QA_JOBS_MAX_MB): try again when some are done."),
+    gettext_noop("It is more than %(most)s MiB, half of QA_JOBS_MAX_MB: send it in parts."),
+    gettext_noop(
+        "The files of this knowledge base that wait to be read may take %(most)s MiB, half of what others leave of QA_JOBS_MAX_MB, and take "
+        "%(taken)s MiB by now. Try again when jobs are done, cancel jobs that are not needed, or send less at once."
+    ),
     gettext_noop("The knowledge base has no document of this id."),
     gettext_noop("It is draft: only what is published is found."),
     gettext_noop("It is in_review: only what is published is found."),
@@ -90,7 +94,6 @@ _SENTENCES = (
     gettext_noop("There are %(most)s gold sets already: delete one first."),
     gettext_noop("The file holds no question."),
     gettext_noop("A test over these questions waits or runs already."),
-    gettext_noop("The files that wait to be read take all the room there is (QA_JOBS_MAX_MB): try again when some are done."),
     gettext_noop("A file needs a name of 1 to %(most)s characters that does not begin with a dot."),
     gettext_noop("`%(field)s` must be a list of texts."),
     gettext_noop("`%(field)s` takes at most %(most)s texts of %(chars)s characters."),
@@ -110,6 +113,10 @@ _SENTENCES = (
     gettext_noop("It holds %(phrase)s, which the list of blocked words has."),
     gettext_noop("Its text is the same as that of %(id)s."),
     gettext_noop("Its text is nearly the same as that of %(id)s."),
+    gettext_noop("The policy that had archived it lets it in now: it waits for a reviewer."),
+    gettext_noop("The policy that had archived it lets it in now: it is published again."),
+    gettext_noop("The policy that had archived it lets it in now: it is in_review again."),
+    gettext_noop("The policy that had archived it lets it in now: it is draft again."),
     gettext_noop("%(problem)s. Remove it or upload the file again."),
     gettext_noop("%(problem)s. Save it as PDF, DOCX, PPTX, XLSX, CSV, HTML, Markdown, text, EPUB or JSONL."),
     gettext_noop("%(problem)s. Remove the password and try again."),

@@ -80,7 +80,7 @@ class CancelJobView(APIView):
 
     @extend_schema(request=None, responses=JobSchema, summary="Cancel a job", tags=["jobs"])
     def post(self, request: Request, kb: str, job: int) -> Response:
-        """Ends a job that waits at once, one that runs within seconds; what is in already stays. One that has ended stays as it is."""
+        """Ends a job that waits at once, one that runs within seconds, and gives a failed one up; what is in already stays. One that is done stays as it is."""
         caller = caller_of(request)
         return response_of(cancel_job(job_of(kb_for(kb, caller, Permission.READ), job), caller))
 

@@ -9,8 +9,10 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import openpyxl
 import pytest
 from django.core.management import call_command
+from django.utils.translation import override
 
 from apps.accounts.commands import command_caller
 from apps.accounts.permissions import AccessRole, Caller
@@ -19,6 +21,7 @@ from apps.retrieval.documents.ingest_jobs import queue_files, queue_paths
 from apps.retrieval.models import Document, Ingestion, KnowledgeBase, Passage
 from apps.retrieval.outbox.verification import find_drift
 from apps.serving.jobs.files import folder_of, jobs_folder
+from apps.serving.jobs.kinds import title_of
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.jobs.services import cancel_job, retry_job
 from apps.serving.models import Job
@@ -67,12 +70,24 @@ def test_uploads_become_documents_and_a_report_and_their_files_go(kb: KnowledgeB
     job = queue(kb, admin, rows_jsonl=rows(6) + b"\n{broken", a_txt=b"A heron lives here.", b_exe=b"MZ\x00")
     run_to_the_end(runner())
     assert counts(job) == (7, 0, 0, 2)
-    assert (job.state, job.done, job.step, job.title) == ("done", job.total, "finished", "rows.jsonl + 2")
+    assert (job.state, job.done, job.step, job.title) == ("done", job.total, "finished", "rows.jsonl and 2 more files")
     assert set(Document.objects.values_list("external_id", flat=True)) == {*(f"d{number}" for number in range(6)), "a.txt"}
     report = Ingestion.objects.get(pk=job.result["ingestion"])
     assert (report.created, report.bad, report.actor, report.error) == (7, 2, admin.name, "") and report.finished_at
     assert not folder_of(job).exists()
     assert not any(drift.count for drift in find_drift(kb))
+
+
+def test_the_program_that_made_a_file_is_not_its_author_even_where_it_was_read_as_such(kb: KnowledgeBase, admin: Caller) -> None:
+    for text in ("A walrus lives here.", "A heron lives here."):
+        file, book = io.BytesIO(), openpyxl.Workbook()
+        book.active.append(["animal", text])  # type: ignore[union-attr]
+        book.save(file)
+        queue(kb, admin, animals_xlsx=file.getvalue())
+        run_to_the_end(runner())
+        document = Document.objects.get()
+        assert (text in document.text, document.author) == (True, "")
+        Document.objects.update(author="openpyxl")  # as it was read before
 
 
 def test_a_job_that_is_taken_over_counts_every_source_once(kb: KnowledgeBase, admin: Caller) -> None:
@@ -125,6 +140,54 @@ def test_cancelling_keeps_what_is_in_and_leaves_the_rest(kb: KnowledgeBase, admi
     assert counts(job) == (4, 0, 0, 0) and job.state == "cancelled" and not folder_of(job).exists()
     assert Document.objects.filter(kb=kb).count() == 4
     assert Ingestion.objects.get(pk=job.result["ingestion"]).error == "The job was cancelled."
+
+
+def test_a_job_that_nobody_holds_is_cancelled_in_its_report_too(kb: KnowledgeBase, admin: Caller) -> None:
+    job = queue(kb, admin, rows_jsonl=rows(20))
+    queue(KnowledgeBase.objects.create(slug="it", name="IT"), admin, rows_jsonl=rows(1, "o"))
+    one = runner()
+    one.run_one_slice()
+    one.close()
+    assert cancel_job(job, admin).state == "cancelled"
+    report = Ingestion.objects.get(kb=kb)
+    assert (report.created, report.error) == (4, "The job was cancelled.") and report.finished_at
+
+
+def test_a_job_cancelled_after_its_worker_died_is_cancelled_in_its_report_too(kb: KnowledgeBase, admin: Caller) -> None:
+    job = queue(kb, admin, rows_jsonl=rows(20))
+    queue(KnowledgeBase.objects.create(slug="it", name="IT"), admin, rows_jsonl=rows(1, "o"))
+    runner().run_one_slice()
+    assert cancel_job(job, admin).state == "running"
+    age_leases()
+    run_to_the_end(runner())
+    report = Ingestion.objects.get(kb=kb)
+    assert (counts(job)[0], report.created, report.error) == (4, 4, "The job was cancelled.") and report.finished_at
+
+
+def test_a_job_that_is_given_up_is_so_in_its_report_too(kb: KnowledgeBase, admin: Caller) -> None:
+    job = queue(kb, admin, rows_jsonl=rows(20))
+    queue(KnowledgeBase.objects.create(slug="it", name="IT"), admin, rows_jsonl=rows(1, "o"))
+    runner().run_one_slice()
+    age_leases()
+    Job.objects.filter(pk=job.pk).update(attempts=9)
+    run_to_the_end(runner())
+    report = Ingestion.objects.get(kb=kb)
+    assert report.error.startswith("Whoever worked on it was lost") and report.finished_at
+
+
+def test_titles_say_how_many_more_there_are_in_the_readers_language(kb: KnowledgeBase, admin: Caller, tmp_path: Path) -> None:
+    two, three = queue(kb, admin, a_txt=b"A.", b_txt=b"B."), queue(kb, admin, a_txt=b"A.", b_txt=b"B.", c_txt=b"C.")
+    for name in ("x.txt", "y.txt"):
+        (tmp_path / name).write_text("X.")
+    paths = queue_paths(kb, [tmp_path / "x.txt", tmp_path / "y.txt"], admin)
+    assert [job.title for job in (two, three, paths)] == ["a.txt and 1 more file", "a.txt and 2 more files", "x.txt and 1 more"]
+    with override("zh-hans"):
+        assert [title_of(job) for job in (two, three, paths)] == ["a.txt 和另外 1 个文件", "a.txt 和另外 2 个文件", "x.txt 和另外 1 项"]
+
+
+def test_a_long_name_leaves_room_for_how_many_more_there_are(kb: KnowledgeBase, admin: Caller) -> None:
+    job = queue_files(kb, [(f"{'x' * 195}.txt", io.BytesIO(b"A.")), ("b.txt", io.BytesIO(b"B."))], admin)
+    assert job.title == f"{'x' * 149}… and 1 more file"
 
 
 def test_progress_counts_what_archives_unpack_to(kb: KnowledgeBase, admin: Caller) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 
@@ -15,7 +16,7 @@ from apps.accounts.models import User
 from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs import kinds, leases
-from apps.serving.jobs.files import folder_of, remove_files, store_files
+from apps.serving.jobs.files import folder_of, jobs_folder, remove_files, store_files, stored_bytes
 from apps.serving.jobs.run import JobRun, LeaseLost
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.jobs.services import cancel_job, enqueue_job, retry_job
@@ -166,6 +167,17 @@ def test_cancelling_what_waits_ends_it_and_what_runs_at_the_next_step(kb: Knowle
     assert (states()["running"], counting.seen) == (State.CANCELLED, [("running", 0), ("running", 1)])
 
 
+def test_a_job_whose_holder_let_its_lease_run_out_is_cancelled_at_once(kb: KnowledgeBase, counting: Counting, admin_caller: Caller) -> None:
+    job = queued(kb, "a")
+    lost = runner()
+    counting.on_step = lambda run, step: age_leases() if step == 1 else None
+    assert leases.claim(job, lost.owner)
+    assert cancel_job(job, admin_caller).state == State.RUNNING
+    age_leases()
+    assert (cancel_job(job, admin_caller).state, job.lease_owner) == (State.CANCELLED, "")
+    assert not leases.finish(job.pk, lost.owner, job.lease_token - 1, State.DONE)
+
+
 def test_a_failed_job_goes_on_where_it_ended_when_it_is_tried_again(kb: KnowledgeBase, counting: Counting, admin_caller: Caller) -> None:
     job = queued(kb, "a")
 
@@ -280,7 +292,7 @@ def test_a_job_ends_when_whoever_queued_it_may_no_longer_do_it(kb: KnowledgeBase
 
 
 def test_files_of_a_job_go_with_its_end_and_stay_for_another_try(kb: KnowledgeBase, counting: Counting, admin_caller: Caller) -> None:
-    folder, stored = store_files([("C:\\docs\\a.txt", io.BytesIO(b"hello"))])
+    folder, stored = store_files([("C:\\docs\\a.txt", io.BytesIO(b"hello"))], kb=kb)
     job = queued(kb, "a", folder=folder)
     assert stored == [("a.txt", 5)] and (folder_of(job) / "0").read_bytes() == b"hello"
 
@@ -296,15 +308,53 @@ def test_files_of_a_job_go_with_its_end_and_stay_for_another_try(kb: KnowledgeBa
     assert not folder_of(job).exists()
 
 
-def test_stored_files_have_limits(configure: Callable[..., None]) -> None:
-    configure(jobs_max_mb=1)
-    with pytest.raises(Overloaded):
-        store_files([("a", io.BytesIO(b"x" * 2**20)), ("b", io.BytesIO(b"y"))])
+def test_stored_files_have_names_without_folders(kb: KnowledgeBase) -> None:
     for name in ("", ".env", "..", "x" * 300):
         with pytest.raises(InvalidRequest):
-            store_files([(name, io.BytesIO(b"x"))])
-    folder, _ = store_files([("../../etc/passwd", io.BytesIO(b"x"))])
+            store_files([(name, io.BytesIO(b"x"))], kb=kb)
+    folder, stored = store_files([("../../etc/passwd", io.BytesIO(b"x"))], kb=kb)
     remove_files(folder)
+    assert stored == [("passwd", 1)]
+
+
+@pytest.fixture
+def room_for_8_mib(configure: Callable[..., None]) -> Iterator[None]:
+    shutil.rmtree(jobs_folder(), ignore_errors=True)
+    configure(jobs_max_mb=8)
+    yield
+    shutil.rmtree(jobs_folder(), ignore_errors=True)
+
+
+def store_mib(kb: KnowledgeBase, mib: float) -> str:
+    return store_files([("a", io.BytesIO(b"x" * int(mib * 2**20)))], kb=kb)[0]
+
+
+def test_a_base_may_have_half_of_what_others_leave_waiting(kb: KnowledgeBase, other: KnowledgeBase, room_for_8_mib: None) -> None:
+    """Of 8 MiB, one base may have 4 and then the next 2, so that no base can keep all others out."""
+    store_mib(kb, 3)
+    with pytest.raises(Overloaded, match=r"may take 4 MiB, half of what others leave of QA_JOBS_MAX_MB, and take 3 MiB by now\."):
+        store_mib(kb, 1.5)
+    first = store_mib(kb, 1)
+    with pytest.raises(Overloaded, match="may take 2 MiB"):
+        store_mib(other, 2.1)
+    store_mib(other, 2)
+    remove_files(first)
+    store_mib(other, 0.5)
+    assert stored_bytes() == {str(kb.pk): 3 * 2**20, str(other.pk): int(2.5 * 2**20)}
+
+
+def test_an_upload_that_never_fits_is_refused_for_good(kb: KnowledgeBase, room_for_8_mib: None) -> None:
+    with pytest.raises(InvalidRequest, match="It is more than 4 MiB, half of QA_JOBS_MAX_MB: send it in parts"):
+        store_mib(kb, 5)
+    assert not any(jobs_folder().iterdir())
+
+
+def test_giving_up_a_failed_job_makes_room(kb: KnowledgeBase, admin_caller: Caller) -> None:
+    folder, _ = store_files([("a.txt", io.BytesIO(b"hello"))], kb=kb)
+    job = queued(kb, "a", folder=folder, state=State.FAILED, error="It broke.")
+    assert (cancel_job(job, admin_caller).state, job.error, folder_of(job).exists()) == (State.CANCELLED, "It broke.", False)
+    with pytest.raises(InvalidRequest):
+        retry_job(job, admin_caller)
 
 
 def test_looking_for_work_takes_few_queries_however_much_waits(

@@ -32,7 +32,7 @@ def send(client: APIClient, *texts: str) -> tuple[int, dict[str, object]]:
 
 def test_files_are_taken_at_once_and_read_in_the_background(api: APIClient) -> None:
     status, job = send(api, "A walrus lives here.", "A heron lives here.", "")
-    assert (status, job["state"], job["title"], job["percent"]) == (202, "queued", "f0.txt + 2", 0.0)
+    assert (status, job["state"], job["title"], job["percent"]) == (202, "queued", "f0.txt and 2 more files", 0.0)
     run_to_the_end(JobRunner(0))
     after = api.get(f"{JOBS}{job['id']}/").json()
     assert (after["state"], after["percent"], after["result"]["created"], after["result"]["bad"]) == ("done", 100.0, 2, 1)

@@ -70,7 +70,7 @@ def test_pages_and_sitemaps_become_documents_and_a_report(kb: KnowledgeBase, sit
     run_to_the_end(runner())
     assert counts(job) == (COUNT + 1, 0, 0, 2)
     assert (job.state, job.step, job.done, job.total) == ("done", "finished", COUNT + 3, COUNT + 3)
-    assert job.title == f"{site.root}/alone + 2"
+    assert job.title == f"{site.root}/alone and 2 more addresses"
     report = Ingestion.objects.get(pk=job.result["ingestion"])
     assert (report.created, report.codes, report.error) == (COUNT + 1, {"not_found": 2}, "") and report.finished_at
     assert len(site.paths) == len(set(site.paths))

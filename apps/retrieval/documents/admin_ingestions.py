@@ -25,9 +25,11 @@ from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.admin_filters import KnowledgeBaseFilter
 from apps.retrieval.documents.ingest_report import MAX_ITEMS, Outcome
+from apps.retrieval.documents.withdrawals import RESTORED
 from apps.retrieval.models import Ingestion
 from apps.retrieval.parsing.refusal import Reason
 from apps.retrieval.sites.refusal import Problem
+from apps.serving.jobs.run import CANCELLED
 
 ITEMS_A_PAGE = 50
 OUTCOME_NAMES = {Outcome.BAD: gettext_lazy("unusable"), Outcome.DROPPED: gettext_lazy("left out"), Outcome.NOTED: gettext_lazy("noted")}
@@ -43,6 +45,7 @@ REASONS: dict[str, Promise] = {
     "site_lines": gettext_lazy("lines that every page of its site has were left out"),
     "warning": gettext_lazy("read with a warning"),
     "gone": gettext_lazy("the page is gone"),
+    RESTORED: gettext_lazy("brought back from the archive"),
     Reason.EMPTY: gettext_lazy("empty"),
     Reason.MISSING: gettext_lazy("cannot be opened"),
     Reason.UNSUPPORTED: gettext_lazy("a type that cannot be read"),
@@ -109,6 +112,8 @@ class IngestionAdmin(ReportAdmin):
 
     @display(description=gettext_lazy("outcome"), label={"done": "success", "part": "warning", "failed": "danger", "open": "info"})
     def outcome(self, obj: Ingestion) -> tuple[str, str]:
+        if obj.error == CANCELLED:
+            return "part", _("Cancelled")
         if obj.error:
             return "failed", _("Failed")
         if obj.finished_at is None:
@@ -128,6 +133,7 @@ class IngestionAdmin(ReportAdmin):
             "title": _("Ingestion of %(day)s") % {"day": self.started(run)},
             "run": run,
             "error": in_words(run.error),
+            "cancelled": run.error == CANCELLED,
             "outcome": self.outcome(run),
             "who": self.actor_of(run),
             "seconds": round((run.finished_at - run.started_at).total_seconds()) if run.finished_at else None,

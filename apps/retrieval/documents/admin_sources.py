@@ -20,6 +20,7 @@ from apps.accounts.refusals import in_words
 from apps.retrieval.documents.admin_upload import UploadForm, limits, queue_upload
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.sites.admin_addresses import AddressesForm, limits_of_fetching, queue_form
+from apps.serving.jobs.kinds import title_of
 from apps.serving.models import Job
 from core.errors import QAError
 
@@ -65,7 +66,7 @@ class TakesSources(ScopedAdmin):
         if request.method == "POST" and form.is_valid():
             try:
                 job = queue_upload(form, request)
-                messages.success(request, _("Sent: %(title)s. It is read in the background.") % {"title": job.title})
+                messages.success(request, _("Sent: %(title)s. It is read in the background.") % {"title": title_of(job)})
                 return _leads_to("jobs-page", kb=form.cleaned_data["kb"].slug)
             except QAError as error:
                 form.add_error(None, in_words(error.message))
@@ -79,7 +80,8 @@ class TakesSources(ScopedAdmin):
             try:
                 job = queue_form(form, request)
                 messages.success(
-                    request, _("%(title)s is fetched in the background; its report will name what was not taken.") % {"title": job.title}
+                    request,
+                    _("Fetched in the background: %(title)s. The report will name what was not taken.") % {"title": title_of(job)},
                 )
                 return _leads_to("jobs-page", kb=form.cleaned_data["kb"].slug)
             except QAError as error:
@@ -97,7 +99,7 @@ class TakesSources(ScopedAdmin):
             "opts": self.opts,
             "page_name": name,
             "kb_chosen": request.GET.get("kb", ""),
-            "waiting": jobs.filter(kb__isnull=False)[:MOST_SHOWN_JOBS],
+            "waiting": [(job, title_of(job)) for job in jobs.filter(kb__isnull=False)[:MOST_SHOWN_JOBS]],
         }
         return TemplateResponse(request, f"admin/retrieval/{name}.html", {**shared, **context})
 

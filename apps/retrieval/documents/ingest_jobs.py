@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from django.db import transaction
 from django.urls import reverse
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext, override
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.incoming import AnySource
 from apps.retrieval.documents.ingesting import ingest_pieces
-from apps.retrieval.documents.ingestions import StoredRun
+from apps.retrieval.documents.ingestions import StoredRun, end_run
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs.files import remove_files, store_files
-from apps.serving.jobs.kinds import JobCount, JobKind, JobReport, register_kind
-from apps.serving.jobs.run import JobRun
+from apps.serving.jobs.kinds import JobCount, JobKind, JobReport, register_kind, stored_title
+from apps.serving.jobs.run import CANCELLED, JobRun
 from apps.serving.jobs.services import enqueue_job
 from apps.serving.models import Job
 from core.errors import Cancelled, InvalidRequest, QAError
@@ -27,19 +28,22 @@ from core.types import JSONDict
 
 KIND = "ingest"
 COUNTS = (
-    ("created", _("new")),
-    ("updated", _("changed")),
-    ("unchanged", _("unchanged")),
-    ("bad", _("unusable")),
-    ("dropped", _("left out")),
-    ("noted", _("noted")),
+    ("created", gettext_lazy("new")),
+    ("updated", gettext_lazy("changed")),
+    ("unchanged", gettext_lazy("unchanged")),
+    ("bad", gettext_lazy("unusable")),
+    ("dropped", gettext_lazy("left out")),
+    ("noted", gettext_lazy("noted")),
 )
+MAX_NAME_IN_TITLE = 150
 FilesAndNames = Sequence[tuple[Path, str]]
 
 
 def register_ingest_job() -> None:
     """Makes the kind known."""
-    register_kind(JobKind(name=KIND, label=_("Reading documents"), work=work, report=report_of))
+    register_kind(
+        JobKind(name=KIND, label=gettext_lazy("Reading documents"), work=work, report=report_of, title=title_of, ended=settle_report)
+    )
 
 
 def queue_files(kb: KnowledgeBase, files: Iterable[tuple[str, IO[bytes]]], caller: Caller) -> Job:
@@ -48,15 +52,13 @@ def queue_files(kb: KnowledgeBase, files: Iterable[tuple[str, IO[bytes]]], calle
     Raises InvalidRequest where there is none or one has no usable name, Overloaded where there is no room, Forbidden.
     """
     caller.require(Permission.EDIT, kb.pk)
-    folder, stored = store_files(files)
+    folder, stored = store_files(files, kb=kb)
     try:
         if not stored:
             raise InvalidRequest("There is no file: send at least one as `files`.", field="files")
-        payload: JSONDict = {"files": [name for name, _ in stored]}
-        total = sum(size for _, size in stored)
-        return enqueue_job(
-            KIND, kb=kb, caller=caller, title=_title([name for name, _ in stored]), payload=payload, total=total, folder=folder
-        )
+        payload: JSONDict = {"files": [name for name, _size in stored]}
+        total = sum(size for _name, size in stored)
+        return enqueue_job(KIND, kb=kb, caller=caller, title=english(_title, payload), payload=payload, total=total, folder=folder)
     except BaseException:
         remove_files(folder)
         raise
@@ -68,15 +70,15 @@ def queue_paths(kb: KnowledgeBase, paths: Sequence[Path], caller: Caller) -> Job
     if not files:
         raise InvalidRequest("There is no file in these folders.", field="paths")
     payload: JSONDict = {"paths": [str(path.resolve()) for path in paths]}
-    total = sum(path.stat().st_size for path, _ in files)
-    return enqueue_job(KIND, kb=kb, caller=caller, title=_title([path.name for path in paths]), payload=payload, total=total)
+    total = sum(path.stat().st_size for path, _name in files)
+    return enqueue_job(KIND, kb=kb, caller=caller, title=english(_title, payload), payload=payload, total=total)
 
 
 def work(run: JobRun) -> Generator[None, None, None]:
     """Reads what the job names, from the source on that the last checkpoint tells."""
     files = _files(run)
     position = run.position if run.position.get("files") == _signature(files) else {}
-    growth = _Growth(sum(path.stat().st_size for path, _ in files))
+    growth = _Growth(sum(path.stat().st_size for path, _name in files))
     yield from ingest_from(run, sources_in(files, grown=growth.add), growth, {**position, "files": _signature(files)})
 
 
@@ -140,13 +142,23 @@ def report_of(job: Job) -> JobReport:
     return JobReport(counts=counts, url=reverse("admin:retrieval_ingestion_change", args=[id]))
 
 
+def settle_report(job: Job) -> None:
+    """Says in the report of a job that has ended why it did, where whoever worked on it could not: it keeps what was counted till then."""
+    end_run(_number(job.result.get("ingestion")), CANCELLED if job.state == Job.State.CANCELLED else job.error)
+
+
+def title_of(job: Job) -> str:
+    """What is read, in the language that is active: its first name, and how many more there are."""
+    return _title(job.payload) or stored_title(job)
+
+
 def _files(run: JobRun) -> FilesAndNames:
     """The files of the job with their names. Raises InvalidRequest where they are no longer there."""
     payload: dict[str, Any] = dict(run.payload)
     if "paths" in payload:
         return files_below(Path(path) for path in payload["paths"])
     files = [(run.folder / str(number), str(name)) for number, name in enumerate(payload.get("files", []))]
-    if not all(path.is_file() for path, _ in files):
+    if not all(path.is_file() for path, _name in files):
         raise InvalidRequest("The files of this job are no longer here: send them again.")
     return files
 
@@ -171,8 +183,26 @@ def result_of(stored: StoredRun) -> JSONDict:
     }
 
 
-def _title(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} + {len(names) - 1}"
+def _title(payload: Mapping[str, Any]) -> str:
+    """What the payload names, in the language that is active; empty where it names nothing."""
+    files, paths = payload.get("files", []), payload.get("paths", [])
+    if len(files) > 1:
+        text = ngettext("%(name)s and %(more)s more file", "%(name)s and %(more)s more files", len(files) - 1)
+        return text % {"name": shortened(files[0]), "more": len(files) - 1}
+    if len(paths) > 1:  # files and folders
+        return _("%(name)s and %(more)s more") % {"name": shortened(Path(paths[0]).name), "more": len(paths) - 1}
+    return shortened("".join(files or [Path(path).name for path in paths]))
+
+
+def english(title: Callable[[JSONDict], str], payload: JSONDict) -> str:
+    """The title as it is stored, for programs and logs."""
+    with override("en"):
+        return title(payload)
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room in a title for how many more there are."""
+    return name if len(name) <= MAX_NAME_IN_TITLE else f"{name[: MAX_NAME_IN_TITLE - 1]}…"
 
 
 def _number(value: object) -> int:

@@ -30,6 +30,11 @@ def stored_report(kb: KnowledgeBase, caller: Caller) -> Iterator[IngestReport]:
         run.finish(error)
 
 
+def end_run(id: int, error: str) -> None:
+    """Says that a run has ended, and why, unless it did already; what it had come to by its last checkpoint stays as it is."""
+    Ingestion.objects.filter(pk=id, finished_at=None).update(error=error, finished_at=timezone.now())
+
+
 class StoredRun:
     """One ingestion's row and its report; `id` of an earlier row takes up what that run had come to."""
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import orjson
 from django.db import transaction
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.incoming import AnySource
-from apps.retrieval.documents.ingest_jobs import report_of, result_of
+from apps.retrieval.documents.ingest_jobs import english, report_of, result_of, settle_report, shortened
 from apps.retrieval.documents.ingesting import LOOK_UP_BYTES, ingest_pieces
 from apps.retrieval.documents.ingestions import StoredRun
 from apps.retrieval.models import KnowledgeBase
@@ -24,8 +25,8 @@ from apps.retrieval.sites.page_sources import Listed, pages_at, source_of
 from apps.retrieval.sites.refusal import PageRefused, Problem
 from apps.retrieval.sites.visiting import Visitor
 from apps.serving.jobs.files import remove_files, store_files
-from apps.serving.jobs.kinds import JobKind, register_kind
-from apps.serving.jobs.run import JobRun
+from apps.serving.jobs.kinds import JobKind, register_kind, stored_title
+from apps.serving.jobs.run import CANCELLED, JobRun
 from apps.serving.jobs.services import enqueue_job
 from apps.serving.models import Job
 from core.errors import Cancelled, InvalidRequest, QAError
@@ -42,7 +43,17 @@ _LIST = "pages.jsonl"
 
 def register_site_job() -> None:
     """Makes the kind known."""
-    register_kind(JobKind(name=KIND, label=_("Fetching pages"), work=work, report=report_of, waits_for_others=True))
+    register_kind(
+        JobKind(
+            name=KIND,
+            label=gettext_lazy("Fetching pages"),
+            work=work,
+            report=report_of,
+            title=title_of,
+            ended=settle_report,
+            waits_for_others=True,
+        )
+    )
 
 
 def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], gone: Gone, caller: Caller) -> Job:
@@ -53,13 +64,27 @@ def queue_addresses(kb: KnowledgeBase, urls: Sequence[str], gone: Gone, caller: 
     caller.require(Permission.EDIT if gone is Gone.KEEP else Permission.PUBLISH, kb.pk)
     addresses = _checked(urls)
     payload: JSONDict = {"urls": list(addresses), "gone": gone.value}
-    title = addresses[0] if len(addresses) == 1 else f"{addresses[0]} + {len(addresses) - 1}"
-    folder, _none = store_files([])
+    title = english(_title, payload)
+    folder, _none = store_files([], kb=kb)
     try:
         return enqueue_job(KIND, kb=kb, caller=caller, title=title, payload=payload, total=len(addresses), folder=folder)
     except BaseException:
         remove_files(folder)
         raise
+
+
+def title_of(job: Job) -> str:
+    """What is fetched, in the language that is active: its first address, and how many more there are."""
+    return _title(job.payload) or stored_title(job)
+
+
+def _title(payload: Mapping[str, Any]) -> str:
+    """The addresses that the payload names, in the language that is active; empty where it names none."""
+    urls = payload.get("urls", [])
+    if len(urls) < 2:
+        return shortened("".join(urls))
+    text = ngettext("%(name)s and %(more)s more address", "%(name)s and %(more)s more addresses", len(urls) - 1)
+    return text % {"name": shortened(urls[0]), "more": len(urls) - 1}
 
 
 def _checked(urls: Sequence[str]) -> list[str]:
@@ -84,7 +109,7 @@ def work(run: JobRun) -> Generator[None, None, None]:
         if isinstance(error, Cancelled) and not run.cancelled.is_set():
             run.check()  # what made the visitor leave was not the person: the job is given back, or lost
         if not error.retryable or isinstance(error, Cancelled):
-            job.finish(error.message)
+            job.finish(CANCELLED if run.cancelled.is_set() else error.message)
         raise
     job.finish()
 

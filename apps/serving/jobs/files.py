@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from apps.serving.models import Job
 from core.config import get_settings
-from core.errors import InvalidRequest, Overloaded
+from core.errors import InvalidRequest, Overloaded, QAError
 from core.text import clean_text
 
 MAX_FILES = 1000
@@ -30,26 +32,57 @@ def folder_of(job: Job) -> Path:
     return jobs_folder() / (job.folder or "none")
 
 
-def store_files(files: Iterable[tuple[str, IO[bytes]]]) -> tuple[str, list[tuple[str, int]]]:
+def store_files(files: Iterable[tuple[str, IO[bytes]]], *, kb: Any) -> tuple[str, list[tuple[str, int]]]:
     """Writes the files to a new folder: its name, and the name and size in bytes of each file, which lies there as its number.
 
-    Raises InvalidRequest for a name that cannot be used or too many files, Overloaded where what waits would take too much room.
+    They count for `kb` (a KnowledgeBase). Raises InvalidRequest for a name that cannot be used, too many files, or more than the
+    base could ever have waiting; Overloaded where its share of the room is taken.
     """
-    folder = secrets.token_hex(16)
+    folder, share = f"{kb.pk}-{secrets.token_hex(12)}", share_of(kb)
     place, stored = jobs_folder() / folder, list[tuple[str, int]]()
     place.mkdir(parents=True, mode=0o700)
     try:
-        room = get_settings().jobs_max_mb * 2**20 - stored_bytes()
+        room = share.most - share.taken
         for number, (name, source) in enumerate(files):
             if number >= MAX_FILES:
                 raise InvalidRequest(f"A job takes at most {MAX_FILES} files: send a zip archive, or several jobs.", field="files")
             size = _write(source, place / str(number), room)
+            if size > room:
+                raise share.refusal()
             room -= size
             stored.append((usable_name(name), size))
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
     return folder, stored
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many bytes of files a knowledge base may have waiting, how many it has, and how many the others have."""
+
+    most: int
+    taken: int
+    others: int
+
+    def refusal(self) -> QAError:
+        """Why more cannot be taken, and what to do."""
+        most, taken = (f"{round(size / 2**20, 1):g}" for size in (self.most, self.taken))
+        if not self.taken and not self.others:
+            return InvalidRequest(f"It is more than {most} MiB, half of QA_JOBS_MAX_MB: send it in parts.", field="files")
+        return Overloaded(
+            f"The files of this knowledge base that wait to be read may take {most} MiB, half of what others leave of QA_JOBS_MAX_MB, and take "
+            f"{taken} MiB by now. Try again when jobs are done, cancel jobs that are not needed, or send less at once.",
+            retry_after_s=60,
+        )
+
+
+def share_of(kb: Any) -> Share:
+    """The share of a knowledge base: half of the room that the files of others leave, so that none can take all of it."""
+    sizes = stored_bytes()
+    taken = sizes.pop(str(kb.pk), 0)
+    others = sum(sizes.values())
+    return Share(most=max(0, get_settings().jobs_max_mb * 2**20 - others) // 2, taken=taken, others=others)
 
 
 def usable_name(name: str) -> str:
@@ -60,10 +93,12 @@ def usable_name(name: str) -> str:
     return cleaned
 
 
-def stored_bytes() -> int:
-    """How much the files of all jobs take."""
-    place = jobs_folder()
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file()) if place.is_dir() else 0
+def stored_bytes() -> Counter[str]:
+    """How much the files of all jobs take, by the primary key of their knowledge base, with which the name of each folder begins."""
+    place, sizes = jobs_folder(), Counter[str]()
+    for folder in place.iterdir() if place.is_dir() else ():
+        sizes[folder.name.partition("-")[0]] += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sizes
 
 
 def remove_files(folder: str) -> None:
@@ -85,14 +120,10 @@ def sweep_files() -> int:
 
 
 def _write(source: IO[bytes], target: Path, room: int) -> int:
+    """How many bytes were written; what takes more than the room is not written to its end."""
     size = 0
     with target.open("xb") as file:
-        while chunk := source.read(_CHUNK):
+        while size <= room and (chunk := source.read(_CHUNK)):
             size += len(chunk)
-            if size > room:
-                raise Overloaded(
-                    "The files that wait to be read take all the room there is (QA_JOBS_MAX_MB): try again when some are done.",
-                    retry_after_s=60,
-                )
             file.write(chunk)
     return size

@@ -37,6 +37,15 @@ def no_report(job: Job) -> JobReport:
     return JobReport()
 
 
+def stored_title(job: Job) -> str:
+    """What the job was called when it was queued."""
+    return str(job)
+
+
+def nothing_left(job: Job) -> None:
+    """The end of a job of a kind that keeps nothing beside it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobKind:
     """A kind of job.
@@ -46,7 +55,8 @@ class JobKind:
     thread, or meet Cancelled, Stopping or LeaseLost. Pieces of about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
     again later. A kind that changes no content `has_own_line`: its jobs do not wait for those that do.
     One that `waits_for_others`, such as slow web sites, never has all threads of a process. `permission` is what queueing,
-    cancelling and retrying takes in the job's knowledge base.
+    cancelling and retrying takes in the job's knowledge base. `title` is what people call the job, in the language that is active.
+    `ended` is called in the transaction that ends a job, however that comes: also of one that no process holds.
     """
 
     name: str
@@ -56,6 +66,8 @@ class JobKind:
     has_own_line: bool = False
     waits_for_others: bool = False
     report: Callable[[Job], JobReport] = no_report
+    title: Callable[[Job], str] = stored_title
+    ended: Callable[[Job], None] = nothing_left
 
 
 _kinds: dict[str, JobKind] = {}
@@ -71,6 +83,11 @@ def kind_named(name: str) -> JobKind:
     if name not in _kinds:
         raise InvalidRequest(f"There is no kind of job {name!r}. There are: {', '.join(sorted(_kinds))}.", kind=name[:40])
     return _kinds[name]
+
+
+def title_of(job: Job) -> str:
+    """What people call the job, in the language that is active."""
+    return _kinds[job.kind].title(job) if job.kind in _kinds else stored_title(job)
 
 
 def known_kinds(*, patient: bool = True) -> list[str]:

@@ -99,6 +99,18 @@ def finish(pk: int, owner: str, token: int, state: Job.State, *, error: str = ""
     return _end_lease(pk, owner, token, state=state, error=error, finished_at=timezone.now())
 
 
+def end_unheld(pk: int, state: Job.State) -> bool:
+    """Ends a job that nobody holds, or whose holder let its lease run out; False where somebody works on it, or it has ended."""
+    now = timezone.now()
+    with transaction.atomic():
+        free = Job.objects.filter(_free(now), pk=pk, state__in=Job.UNFINISHED)
+        return bool(
+            free.update(
+                lease_owner="", lease_until=None, lease_token=F("lease_token") + 1, state=state, cancel_requested=True, finished_at=now
+            )
+        )
+
+
 def release_dead() -> int:
     """Ends the leases of processes of this machine that no longer exist, so that nobody waits for them to run out. How many."""
     held = Job.objects.filter(lease_owner__startswith=f"{_host()}:").order_by().values_list("lease_owner", flat=True).distinct()

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from apps.accounts.panel import actor_names, caller_of, may_somewhere
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
-from apps.serving.jobs.kinds import JobReport, kind_named, known_kinds
+from apps.serving.jobs.kinds import JobReport, kind_named, known_kinds, title_of
 from apps.serving.jobs.progress import jobs_ahead, percent_done, seconds_left
 from apps.serving.jobs.selectors import job_for, jobs_for
 from apps.serving.jobs.services import cancel_job, may_change, retry_job
@@ -39,6 +39,7 @@ class JobRow:
     """A job as the page shows it."""
 
     job: Job
+    title: str
     kind: str
     who: str
     colour: str
@@ -81,11 +82,11 @@ def _change(request: HttpRequest) -> None:
     try:
         if request.POST.get("do") == "retry":
             retry_job(job, caller_of(request))
-            messages.success(request, _("“%(job)s” waits for its next try.") % {"job": job})
+            messages.success(request, _("“%(job)s” waits for its next try.") % {"job": title_of(job)})
         else:
             ended = cancel_job(job, caller_of(request)).state == Job.State.CANCELLED
             text = _("“%(job)s” is cancelled.") if ended else _("“%(job)s” ends within seconds.")
-            messages.success(request, text % {"job": job})
+            messages.success(request, text % {"job": title_of(job)})
     except QAError as error:
         messages.error(request, in_words(error.message))
 
@@ -136,6 +137,7 @@ def _rows(request: HttpRequest, jobs: list[Job]) -> list[JobRow]:
         rows.append(
             JobRow(
                 job=job,
+                title=title_of(job),
                 kind=str(kind.label) if kind else job.kind,
                 who=names.get(job.actor, job.actor),
                 colour=COLOURS[job.state],

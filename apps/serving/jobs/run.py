@@ -17,6 +17,7 @@ from apps.serving.models import Job
 from core.errors import Cancelled
 from core.types import JSONDict
 
+CANCELLED = "The job was cancelled."
 LEASE_S = 30.0
 SAMPLE_S, SAMPLES_KEPT = 10.0, 18  # three minutes
 
@@ -63,7 +64,7 @@ class JobRun:
         if self.lost.is_set():
             raise LeaseLost
         if self.cancelled.is_set():
-            raise Cancelled("The job was cancelled.")
+            raise Cancelled(CANCELLED)
         if self.stopping.is_set():
             raise Stopping
 

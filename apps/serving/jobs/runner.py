@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from functools import cache
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, transaction
 from django.utils import timezone
 
 from apps.serving.jobs import leases
@@ -239,7 +239,12 @@ class JobRunner:
         """Says how the job ended; then its files go, unless they are needed for another try."""
         self._let_go(held)
         job = held.run.job
-        if leases.finish(job.pk, self.owner, held.run.token, state, error=error):
+        with transaction.atomic():
+            ended = leases.finish(job.pk, self.owner, held.run.token, state, error=error)
+            if ended:
+                job.refresh_from_db()
+                kind_named(job.kind).ended(job)
+        if ended:
             log.info("job ended job=%s kind=%s state=%s", job.pk, job.kind, state)
             if state != _FAILED:
                 remove_files(job.folder)

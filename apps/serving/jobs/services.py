@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller
+from apps.serving.jobs import leases
 from apps.serving.jobs.files import remove_files
 from apps.serving.jobs.kinds import JobKind, kind_named
 from apps.serving.jobs.news import tell_change, wake_runner
@@ -45,17 +45,21 @@ def enqueue_job(
 
 
 def cancel_job(job: Job, caller: Caller) -> Job:
-    """Ends a job that waits at once, one that runs within a slice of work. What is done stays. One that has ended stays as it is."""
-    _require(caller, kind_named(job.kind), job.kb_id)
-    now = timezone.now()
-    unfinished = Job.objects.filter(pk=job.pk, state__in=Job.UNFINISHED)
+    """Ends a job that waits at once, one that runs within a slice of work. What is done stays.
+
+    A failed one is given up: the files that it kept for another try go. One that has ended otherwise stays as it is.
+    """
+    kind = kind_named(job.kind)
+    _require(caller, kind, job.kb_id)
     with transaction.atomic():
-        ended = unfinished.filter(lease_owner="").update(state=Job.State.CANCELLED, cancel_requested=True, finished_at=now)
-        if ended or unfinished.update(cancel_requested=True):
+        ended = leases.end_unheld(job.pk, Job.State.CANCELLED) or _give_up(job)
+        if ended or Job.objects.filter(pk=job.pk, state__in=Job.UNFINISHED).update(cancel_requested=True):
             record(caller, "cancel_job", target=f"{job.kind} {job.pk}", kb=job.kb.slug if job.kb else "")
+        job.refresh_from_db()
+        if ended:
+            kind.ended(job)
     if ended:
         remove_files(job.folder)
-    job.refresh_from_db()
     wake_runner()
     tell_change(job)
     return job
@@ -80,6 +84,11 @@ def retry_job(job: Job, caller: Caller) -> Job:
 def may_change(job: Job, caller: Caller) -> bool:
     """Whether the caller may cancel and retry the job."""
     return caller.may(kind_named(job.kind).permission, job.kb_id)
+
+
+def _give_up(job: Job) -> bool:
+    """Ends the hope for a failed job."""
+    return bool(Job.objects.filter(pk=job.pk, state=Job.State.FAILED).update(state=Job.State.CANCELLED, cancel_requested=True))
 
 
 def _line(kind: JobKind, kb_id: int | None) -> str:

@@ -43,7 +43,7 @@ def test_a_sitemap_is_pasted_fetched_by_a_job_and_reported(sign_in: SignIn, kb: 
     client = sign_in("editor")
     answer = paste(client, kb, f"{site.root}/sitemap.xml", "", f"{site.root}/missing")
     assert answer.redirect_chain[-1][0] == f"{reverse('jobs-page')}?kb=hr"  # type: ignore[attr-defined]
-    assert f"{site.root}/sitemap.xml + 1 is fetched in the background" in answer.content.decode()  # type: ignore[attr-defined]
+    assert f"Fetched in the background: {site.root}/sitemap.xml and 1 more address." in answer.content.decode()  # type: ignore[attr-defined]
     assert "Cancel" in answer.content.decode()  # type: ignore[attr-defined]
     run_to_the_end(JobRunner(0, slice_s=0.0))
     job = Job.objects.get()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 
 import pytest
+from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
 from apps.accounts.commands import command_caller
 from apps.retrieval.documents.ingest_jobs import queue_files
-from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.models import Ingestion, KnowledgeBase
+from apps.serving.jobs.files import folder_of
+from apps.serving.jobs.run import CANCELLED
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
 from tests.jobs import run_to_the_end
@@ -53,6 +57,28 @@ def test_buttons_cancel_and_try_again(kb: KnowledgeBase, sign_in: SignIn) -> Non
     assert "“waiting.txt” is cancelled." in page
     client.post(PAGE, {"job": failed.pk, "do": "retry"})
     assert dict(Job.objects.values_list("title", "state")) == {"waiting.txt": "cancelled", "failed.txt": "queued"}
+
+
+def test_a_failed_job_can_be_given_up(kb: KnowledgeBase, sign_in: SignIn) -> None:
+    job = queue(kb, "failed.txt")
+    Job.objects.update(state=Job.State.FAILED, error="It broke.")
+    client = sign_in("editor")
+    assert "Give up" in client.get(PAGE).content.decode()
+    page = client.post(PAGE, {"job": job.pk, "do": "cancel"}, follow=True).content.decode()
+    assert "“failed.txt” is cancelled." in page and "Give up" not in page and not folder_of(job).exists()
+
+
+@pytest.mark.parametrize(
+    ("language", "outcome", "sentence"),
+    [("en", "Cancelled", "It was cancelled. What was read until then is in"), ("zh-hans", "已取消", "已取消。取消前读取的内容已入库")],
+)
+def test_the_report_of_a_cancelled_job_says_so(kb: KnowledgeBase, sign_in: SignIn, language: str, outcome: str, sentence: str) -> None:
+    run = Ingestion.objects.create(kb=kb, created=7, error=CANCELLED, finished_at=timezone.now())
+    client = sign_in("viewer")
+    client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+    assert outcome in client.get("/admin/retrieval/ingestion/").content.decode()
+    report = client.get(f"/admin/retrieval/ingestion/{run.pk}/change/").content.decode()
+    assert sentence in report and "panel-bad" not in report
 
 
 def test_who_may_not_edit_changes_nothing(kb: KnowledgeBase, other_kb: KnowledgeBase, sign_in: SignIn) -> None:
