@@ -92,13 +92,14 @@ def _candidate(row: Mapping[str, JSONValue], every: Sequence[Mapping[str, JSONVa
     """A candidate with the share (0..100) that its bar takes of the best one's score."""
     score = _float(row.get("score"))
     best = max((_float(other.get("score")) for other in every), default=0.0)
-    contributions = row.get("contributions")
+    contributions, question = row.get("contributions"), row.get("question")
     return {
         "id": row.get("id"),
         "phrasing": row.get("phrasing"),
         "score": _number(score),
         "share": round(100 * score / best) if best > 0 and score > 0 else 0,
         "contributions": [(key, _number(value)) for key, value in contributions.items()] if isinstance(contributions, dict) else [],
+        "question": question if isinstance(question, dict) else None,
     }
 
 

@@ -9,11 +9,12 @@ from threading import Event
 
 from apps.retrieval.grounding.prompt import PromptSource
 from apps.retrieval.grounding.writing import write_sentences
+from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.answering import READ, QuestionTokens, Reading, Sentence, read_answer
 from apps.retrieval.search.fusion import load_fusion
 from apps.retrieval.search.hybrid import PassageHit, search_passages
-from apps.retrieval.search.stored_passages import StoredPassage, kinds_in
+from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, texts_of_questions
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.events import AnswerEvent, SourcesFound, cut_as_it_comes, split_into_deltas
@@ -52,7 +53,7 @@ class PassageSkill:
             accepted=reading.accepted,
             payload=Found(reading, found.hits),
             degraded=found.degraded,
-            why=_why(reading, found.hits),
+            why=_why(query.text, reading, found.hits),
         )
 
     def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
@@ -161,7 +162,10 @@ def _tokens(encoded: EncodedQuery | None, scope: Scope, passages: Sequence[int])
     return QuestionTokens(rows=projection.project(encoded.token_vectors), projection=projection, passages=rows)
 
 
-def _why(reading: Reading, hits: Sequence[PassageHit]) -> JSONDict:
+def _why(text: str, reading: Reading, hits: Sequence[PassageHit]) -> JSONDict:
+    """What the trace keeps: reasons and candidates, with the extra question that found one, where one did, and the words that it shares."""
+    asked = texts_of_questions([hit.question for hit in hits[:EXPLAINED] if hit.question is not None])
+    terms = frozenset(analyze(text)) if asked else frozenset()
     return {
         "reasons": {name: round(value, 3) for name, value in reading.reasons.items()},
         "candidates": [
@@ -174,7 +178,15 @@ def _why(reading: Reading, hits: Sequence[PassageHit]) -> JSONDict:
                     for name, value in (("cosine", hit.cosine), ("bm25", hit.bm25), ("met", hit.met), ("reranked", hit.reranked))
                     if value is not None
                 },
+                **_found_by(asked.get(hit.question or 0, ""), terms),
             }
             for hit in hits[:EXPLAINED]
         ],
     }
+
+
+def _found_by(question: str, terms: frozenset[str]) -> JSONDict:
+    """The extra question of a candidate, and its terms that the question asked has too."""
+    return (
+        {"question": {"text": question, "terms": [term for term in dict.fromkeys(analyze(question)) if term in terms]}} if question else {}
+    )

@@ -7,16 +7,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from apps.retrieval.documents.passage_questions import save_questions
 from apps.retrieval.indexes.elastic_connection import ElasticConnection, open_client
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.follower import follower
+from apps.retrieval.search.explain import explain_search
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.search.page import search_in_turn
 from apps.retrieval.search.params import Search, Sort
 from apps.retrieval.selectors import scope_of
 from core.config import Settings
 from core.types import SearchMode
-from tests.documents import put_documents
+from tests.documents import WRITER, put_document, put_documents
 from tests.elastic import drop_indexes, elasticsearch_url
 
 pytestmark = pytest.mark.django_db
@@ -47,3 +49,12 @@ def test_a_page_is_one_request_an_index(requests: list[object], kb: KnowledgeBas
     page = search_in_turn(Search(text="bridge", k=5, mode=mode, sort=sort), encode_question("bridge"), scope_of([kb]))
     assert (page["total"], len(page["hits"]), page["degraded"]) == (12, 5, False)
     assert len(requests) == wanted
+
+
+def test_explain_shows_what_matched_in_the_extra_question(requests: list[object], kb: KnowledgeBase) -> None:
+    passage = put_document(kb, "vpn", "Ask the help desk for a token.").passages.get()
+    save_questions(kb, passage, ["Why is logging in from home refused?"], WRITER)
+    text, scope = "refused at home", scope_of([kb])
+    (hit,) = explain_search(Search(text=text), encode_question(text), kb, scope, "vpn")["hits"][:1]
+    assert (hit["document"], hit["terms"], set(hit["question"]["terms"])) == ("vpn", {}, {"refus", "home"})
+    assert sum(hit["question"]["terms"].values()) == pytest.approx(hit["says"]["bm25"], abs=1e-3)

@@ -13,6 +13,7 @@ from apps.dialogue.models import Bot
 from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
+from apps.retrieval.documents.passage_questions import save_questions
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.search.nearest import encode_question
@@ -21,7 +22,7 @@ from apps.retrieval.skill import PassageSkill, answer_of, read_hits
 from core.events import TurnFinished
 from core.text import guess_locale, normalize
 from core.types import Match, Query
-from tests.documents import put_document, put_documents
+from tests.documents import WRITER, put_document, put_documents
 
 pytestmark = pytest.mark.django_db
 LEAVE = "Employees have ten days of annual leave. Unused days expire in March. Sick leave is not counted."
@@ -96,6 +97,16 @@ def test_the_trace_shows_candidates_and_what_confidence_is_made_of(kb: Knowledge
     assert why["candidates"][0]["id"] == "leave"
     assert set(why["candidates"][0]["contributions"]) >= {"cosine", "bm25"}
     assert "sentence_words" in why["reasons"]
+
+
+def test_the_trace_names_the_extra_question_that_found_a_candidate_and_the_words_they_share(kb: KnowledgeBase) -> None:
+    passages = {
+        id: document.passages.get() for id, document in put_documents(kb, leave=LEAVE, vpn="Ask the help desk for a token.").items()
+    }
+    save_questions(kb, passages["vpn"], ["Why is logging in from home refused?"], WRITER)
+    candidates = {row["id"]: row for row in match(kb, "Home login refused").why["candidates"]}
+    assert candidates["vpn"]["question"] == {"text": "Why is logging in from home refused?", "terms": ["home", "refus"]}
+    assert "question" not in candidates.get("leave", {})
 
 
 def test_sentences_of_two_documents_stand_in_lines_of_their_own(kb: KnowledgeBase) -> None:

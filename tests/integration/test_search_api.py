@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from rest_framework.test import APIClient
 
+from apps.retrieval.documents.passage_questions import save_questions
 from apps.retrieval.models import KnowledgeBase
-from tests.documents import put_document
+from tests.documents import WRITER, put_document
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/v1/kbs/hr/search"
@@ -179,6 +180,25 @@ def test_a_hits_score_is_explained_by_index_and_by_term(api: APIClient) -> None:
     assert set(hit["says"]) == set(hit["counts"]) == {"cosine", "bm25"}
     assert {"bridg", "item", "3"} == set(hit["terms"])
     assert max(hit["terms"], key=hit["terms"].get) == "3"
+
+
+def test_a_hit_that_an_extra_question_found_shows_its_terms_there(api: APIClient, kb: KnowledgeBase) -> None:
+    passage = put_document(kb, "vpn", "Ask the help desk for a token.").passages.get()
+    save_questions(kb, passage, ["Why is logging in from home refused?", "Who gives out tokens?"], WRITER)
+    (hit,) = [hit for hit in explain(api, q="refused at home, and a token")["hits"] if hit["document"] == "vpn"]
+    assert set(hit["terms"]) == {"token"}
+    assert hit["question"]["text"] == "Why is logging in from home refused?"
+    assert set(hit["question"]["terms"]) == {"refus", "home"}
+    named = explain(api, q="refused at home", document="vpn")["document"]["best"]
+    assert (named["terms"], named["question"]) == ({}, hit["question"])
+    assert sum(named["question"]["terms"].values()) == pytest.approx(named["says"]["bm25"], abs=1e-3)
+
+
+def test_a_hit_that_its_own_text_found_names_no_question(api: APIClient, kb: KnowledgeBase) -> None:
+    passage = put_document(kb, "vpn", "Ask the help desk for a token.").passages.get()
+    save_questions(kb, passage, ["Why is logging in from home refused?"], WRITER)
+    hit = explain(api, q="ask the help desk for a token", mode="lexical")["hits"][0]
+    assert hit["document"] == "vpn" and "question" not in hit
 
 
 @pytest.mark.parametrize(

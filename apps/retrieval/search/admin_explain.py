@@ -83,6 +83,7 @@ def _hit(hit: Mapping[str, Any], titles: Mapping[str, Document], most: float) ->
         "pk": document.pk if document else None,
         "parts": [_part(name, value, hit["says"].get(name), most) for name, value in hit["counts"].items()],
         "terms": list(hit["terms"].items()),
+        "question": {**hit["question"], "terms": list(hit["question"]["terms"].items())} if "question" in hit else None,
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from apps.retrieval.documents.facts import facts_of, filters_for
 from apps.retrieval.indexes.registry import indexes_for
@@ -11,20 +12,27 @@ from apps.retrieval.query_layer.layer import asked_words
 from apps.retrieval.search.fusion import Scored, load_fusion, weighted_parts
 from apps.retrieval.search.hybrid import POOL, PassageHit, search_passages
 from apps.retrieval.search.params import Search
+from apps.retrieval.search.stored_passages import texts_of_questions
 from core.types import EncodedQuery, EntryKind, Facts, JSONDict, JSONValue, Scope, SearchMode
 
 EXPLAINED = 10
 DEEP = 1000  # how far down a named document is looked for
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Words:
+    """What each term of the question adds to the BM25 of a passage, and of the extra question that found it, where one did."""
+
+    terms: Mapping[str, float]
+    question: str = ""
+    question_terms: Mapping[str, float]
+
+
 def explain_search(search: Search, encoded: EncodedQuery | None, kb: KnowledgeBase, scope: Scope, document: str = "") -> JSONDict:
     """What made the first hits what they are and, where a document is named, why it is where it is."""
     found = search_passages(search.text, encoded, scope, k=EXPLAINED, filters=search.filters, mode=search.mode)
-    lexical = indexes_for(EntryKind.PASSAGE).lexical
-    terms = lexical.term_scores(asked_words(lexical, search.text, scope), kb.pk, [hit.passage.id for hit in found.hits])
-    hits: list[JSONValue] = [
-        {"place": place, **_explained(hit, terms.get(hit.passage.id, {}), encoded)} for place, hit in enumerate(found.hits, 1)
-    ]
+    words = _words(search.text, kb, scope, found.hits)
+    hits: list[JSONValue] = [{"place": place, **_explained(hit, words[hit.passage.id], encoded)} for place, hit in enumerate(found.hits, 1)]
     explained: JSONDict = {"hits": hits, "degraded": found.degraded}
     if document:
         explained["document"] = explain_document(search, encoded, kb, scope, document)
@@ -83,21 +91,50 @@ def _place(search: Search, encoded: EncodedQuery | None, kb: KnowledgeBase, scop
     row: JSONDict = {"places": places, "says": f"Only the first {POOL} of words and of vectors are compared; it is at these places."}
     if best is None:
         return row
-    lexical = indexes_for(EntryKind.PASSAGE).lexical
-    terms = lexical.term_scores(asked_words(lexical, search.text, scope), kb.pk, [best.passage.id])
-    return {**row, "best": _explained(best, terms.get(best.passage.id, {}), encoded)}
+    return {**row, "best": _explained(best, _words(search.text, kb, scope, [best])[best.passage.id], encoded)}
 
 
-def _explained(hit: PassageHit, terms: Mapping[str, float], encoded: EncodedQuery | None) -> JSONDict:
-    """A hit's score by its parts: what each index says, what that counts for, and what each word adds to BM25."""
+def _words(text: str, kb: KnowledgeBase, scope: Scope, hits: Sequence[PassageHit]) -> dict[int, _Words]:
+    """What the words of the question say of each hit, by the id of its passage."""
+    questions = [hit.question for hit in hits if hit.question is not None]
+    terms = _term_scores(EntryKind.PASSAGE, text, kb, scope, [hit.passage.id for hit in hits])
+    of_questions = _term_scores(EntryKind.QUESTION, text, kb, scope, questions)
+    texts = texts_of_questions(questions)
+    return {
+        hit.passage.id: _Words(
+            terms=terms.get(hit.passage.id, {}),
+            question=texts.get(hit.question or 0, ""),
+            question_terms=of_questions.get(hit.question or 0, {}),
+        )
+        for hit in hits
+    }
+
+
+def _term_scores(kind: EntryKind, text: str, kb: KnowledgeBase, scope: Scope, ids: Sequence[int]) -> dict[int, dict[str, float]]:
+    if not ids:
+        return {}
+    lexical = indexes_for(kind).lexical
+    return lexical.term_scores(asked_words(lexical, text, scope), kb.pk, ids)
+
+
+def _explained(hit: PassageHit, words: _Words, encoded: EncodedQuery | None) -> JSONDict:
+    """A hit's score by its parts: what each index says, what that counts for, and what each word adds to BM25.
+
+    `question` is there where an extra question found the passage: its text, and its own terms.
+    """
     says = {"cosine": hit.cosine, "bm25": hit.bm25, "met": hit.met, "near": hit.near, "reranked": hit.reranked}
     scored = Scored(hit.passage.id, hit.cosine, hit.bm25, hit.met, hit.near)
     counts = weighted_parts(scored, load_fusion(encoded.encoder if encoded else ""))
-    return {
+    row: JSONDict = {
         "id": hit.passage.id,
         "document": hit.passage.document,
         "score": round(hit.score, 4),
         "says": {name: round(value, 4) for name, value in says.items() if value is not None},
         "counts": {name: round(value, 4) for name, value in counts.items()},
-        "terms": {term: round(score, 4) for term, score in sorted(terms.items(), key=lambda one: -one[1])},
+        "terms": _sorted(words.terms),
     }
+    return {**row, "question": {"text": words.question, "terms": _sorted(words.question_terms)}} if words.question else row
+
+
+def _sorted(terms: Mapping[str, float]) -> JSONDict:
+    return {term: round(score, 4) for term, score in sorted(terms.items(), key=lambda one: -one[1])}

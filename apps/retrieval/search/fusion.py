@@ -69,7 +69,8 @@ class Scored(NamedTuple):
     """What an index or a comparison says of one passage; None where it says nothing.
 
     `bm25` is 0 where words did not find it; `met` is MaxSim from the question's tokens to the passage's, weighted by what a token
-    says; `near` is the same within `WINDOW` tokens in a row, where that is best.
+    says; `near` is the same within `WINDOW` tokens in a row, where that is best. `question` is the extra question that matched best:
+    by its words or, where it has none of them, with a better cosine than the passage's own.
     """
 
     id: int
@@ -77,6 +78,7 @@ class Scored(NamedTuple):
     bm25: float
     met: float | None = None
     near: float | None = None
+    question: int | None = None
 
 
 def fuse(candidates: Sequence[Scored], fusion: Fusion) -> FloatArray:

@@ -37,7 +37,8 @@ class PassageHit:
     """A passage that was found. `score` grows with relevance and compares hits of one search only; the rest says where it comes from.
 
     `cosine`, `met` and `near` (MaxSim over token vectors, of the whole passage and of its best window) are None where they are
-    not known, `reranked` where no reranker looked at it.
+    not known, `reranked` where no reranker looked at it. `question` is the extra question that found it too, where
+    one did: by its words, or better than the passage itself by its vector.
     """
 
     passage: StoredPassage
@@ -47,6 +48,7 @@ class PassageHit:
     met: float | None = None
     near: float | None = None
     reranked: float | None = None
+    question: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +137,7 @@ def read_hits(ranked: Sequence[Ranked], scope: Scope) -> tuple[PassageHit, ...]:
             met=one.scored.met,
             near=one.scored.near,
             reranked=one.reranked,
+            question=one.scored.question,
         )
         for one in ranked
         if (passage := stored.get(one.scored.id)) is not None
@@ -242,13 +245,24 @@ def _of_passages(kind: EntryKind, found: Sequence[Scored]) -> Sequence[Scored]:
     if kind is EntryKind.PASSAGE:
         return found
     owners = passages_of_questions([one.id for one in found])
-    return [Scored(owners[one.id], one.cosine, one.bm25) for one in found if one.id in owners]
+    best: dict[int, Scored] = {}
+    for one in found:
+        if (owner := owners.get(one.id)) is not None:
+            asked = Scored(owner, one.cosine, one.bm25, question=one.id)
+            best[owner] = _better(best[owner], asked) if owner in best else asked
+    return list(best.values())
 
 
 def _better(one: Scored, other: Scored) -> Scored:
     """The best of what a passage and its questions say."""
-    cosines = [cosine for cosine in (one.cosine, other.cosine) if cosine is not None]
-    return Scored(one.id, max(cosines, default=None), max(one.bm25, other.bm25))
+    meaning = other if _cosine(other) > _cosine(one) else one
+    asked = max((each for each in (one, other) if each.question is not None), key=lambda each: (each.bm25, _cosine(each)), default=None)
+    question = asked.question if asked is not None and (asked.bm25 > 0 or asked is meaning) else None
+    return Scored(one.id, meaning.cosine, max(one.bm25, other.bm25), question=question)
+
+
+def _cosine(one: Scored) -> float:
+    return -1.0 if one.cosine is None else one.cosine
 
 
 def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generations: Sequence[int]) -> list[Scored]:
@@ -263,7 +277,7 @@ def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generation
     weights = projection.informativeness(question)
     whole, near = maxsim_near(question, [tokens[id] for id in known], window=WINDOW, query_weights=weights)
     met = {id: pair for id, *pair in zip(known, whole.tolist(), near.tolist(), strict=True)}
-    return [Scored(one.id, one.cosine, one.bm25, *met.get(one.id, (None, None))) for one in candidates]
+    return [one if (pair := met.get(one.id)) is None else one._replace(met=pair[0], near=pair[1]) for one in candidates]
 
 
 def _reranked(text: str, ordered: Sequence[Ranked], scope: Scope) -> tuple[list[Ranked], bool]:

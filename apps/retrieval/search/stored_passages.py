@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.db import connection
 
-from apps.retrieval.models import Document
+from apps.retrieval.models import Document, PassageQuestion
 from apps.retrieval.selectors import marks
 from core.remembered import Remembered
 from core.types import EntryKind, Scope
@@ -73,6 +73,11 @@ def passages_of_questions(ids: Sequence[int]) -> dict[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT id, passage_id FROM retrieval_passagequestion WHERE id IN ({marks(ids)})", list(ids))
         return dict(cursor.fetchall())
+
+
+def texts_of_questions(ids: Sequence[int]) -> dict[int, str]:
+    """The text of each extra question."""
+    return dict(PassageQuestion.objects.filter(pk__in=ids).values_list("pk", "text")) if ids else {}
 
 
 def kinds_in(scope: Scope) -> frozenset[EntryKind]:

@@ -13,11 +13,12 @@ from apps.accounts.permissions import Caller
 from apps.dialogue.gold_sets import save_gold_set
 from apps.dialogue.hit_tests import queue_hit_test
 from apps.dialogue.models import EvaluationRun, GoldSet
+from apps.retrieval.documents.passage_questions import save_questions
 from apps.retrieval.models import Document, KnowledgeBase
 from apps.serving.jobs.leases import release_dead
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
-from tests.documents import put_documents
+from tests.documents import WRITER, put_documents
 from tests.jobs import age_leases, run_to_the_end
 from tests.panel import SignIn
 
@@ -146,6 +147,14 @@ def client_sees(client: Client, run: EvaluationRun) -> bool:
 
 
 # Why
+
+
+def test_why_shows_the_question_that_found_a_passage_and_its_words(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    save_questions(kb, Document.objects.get(external_id="canteen").passages.get(), ["Where do I get soup?"], WRITER)
+    page = sign_in("editor").get("/admin/retrieval/explain/hr/?q=soup")
+    (hit,) = [hit for hit in page.context["hits"] if hit["document"] == "canteen"]
+    assert (hit["question"]["text"], [term for term, _ in hit["question"]["terms"]]) == ("Where do I get soup?", ["soup"])
+    assert "found by its question: Where do I get soup?" in page.content.decode()
 
 
 def test_why_a_document_was_found_and_another_was_not(sign_in: SignIn, kb: KnowledgeBase) -> None:
