@@ -13,6 +13,7 @@ import pypdfium2.raw as pdfium
 
 MAX_CHARS_A_PAGE = 200_000
 # A gap above this many line heights, a change of size beyond this share, an end this many characters before the edge: a new paragraph.
+# The end may be farther where the next line begins with a word that had no room.
 GAP, SIZE_CHANGE, SHORT = 1.8, 0.15, 2.5
 # Boxes of one recognised line are at most this many line heights apart; columns are farther.
 BLANK = 1.0
@@ -22,6 +23,7 @@ EDGE_LINES = 2
 _ITEM = re.compile(r"^(?:[•●▪■◆‣∙·➢✓◦*-]\s+|\(?\d{1,2}[.)]\s+|[a-z][.)]\s+|[（(][一二三四五六七八九十\d]{1,3}[）)])")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _DIGITS = re.compile(r"\d+")
+_FIRST_WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,13 @@ def _continues(previous: Line, line: Line, lines: Sequence[Line]) -> bool:
         # Upwards: the paragraph may go on in the next column or not; without an end of sentence it does.
         return step <= 0 and not previous.text.endswith(tuple("。！？.!?"))
     edge = max(other.right for other in lines if other.left < previous.right and other.right > previous.left)
-    return previous.right >= edge - SHORT * previous.size
+    return edge - previous.right <= max(SHORT * previous.size, _first_word_width(line))
+
+
+def _first_word_width(line: Line) -> float:
+    """About how wide the word is that begins the line, with the blank before it, in points; of Chinese a character."""
+    word = _FIRST_WORD.match(line.text)
+    return (line.right - line.left) * (len(word[0]) + 1 if word else 0) / len(line.text)
 
 
 def _joined(before: str, after: str) -> str:

@@ -103,6 +103,13 @@ def test_latin_words_keep_their_blank_and_broken_words_lose_their_hyphen() -> No
     assert join_lines([line("reimburse\x02", y=100), line("ment", y=86)]) == ["reimbursement"]
 
 
+def test_a_ragged_line_goes_on_where_the_next_word_had_no_room() -> None:
+    ragged = [Line("To change the name of the", 0, 86, 150, 100), Line("wireless network, open Settings", 0, 72, 200, 86)]
+    assert join_lines(ragged) == ["To change the name of the wireless network, open Settings"]
+    ended = [Line("It is all in the cable", 0, 86, 150, 100), Line("A new thought begins in this line", 0, 72, 200, 86)]
+    assert join_lines(ended) == ["It is all in the cable", "A new thought begins in this line"]
+
+
 def test_a_gap_a_new_size_or_a_bullet_begins_a_paragraph() -> None:
     lines = [line("one", y=100), line("two", y=60), line("three", y=46, size=14), line("• four", y=30)]
     assert join_lines(lines) == ["one", "two", "three", "• four"]
