@@ -67,6 +67,18 @@ def test_pages_follow_each_other_without_gap_or_repeat(api: APIClient, sort: str
         assert seen == ["n3", "n2", "n1", "n0", "n4"]
 
 
+def test_by_date_only_what_has_the_words_is_shown(api: APIClient, kb: KnowledgeBase) -> None:
+    put_document(kb, "late", "A recipe for soup with leeks and potatoes.", day="2026-05-01")
+    assert "late" in documents(get(api, q="bridge", group="document"))
+    page = get(api, q="bridge", group="document", sort="date")
+    assert (documents(page), page["total"]) == (["n3", "n2", "n1", "n0", "n4"], 5)
+
+
+def test_by_date_what_is_near_is_shown_where_nothing_has_the_words(api: APIClient) -> None:
+    page = get(api, q="zeppelin", sort="date")
+    assert (documents(page), page["words_found"]) == (["n3", "n2", "n1", "n0", "n4"], False)
+
+
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])
 def test_pages_repeat_nothing_though_what_comes_in_moves_every_score(api: APIClient, kb: KnowledgeBase, mode: str) -> None:
     seen: list[str] = []

@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from apps.retrieval.search.facets import MAX_FACET_VALUES, most_frequent
 from apps.retrieval.search.highlights import snippets
-from apps.retrieval.search.hybrid import PassageHit, Ranked, Ranking, rank_passages, read_hits
+from apps.retrieval.search.hybrid import PassageHit, Ranked, rank_passages, read_hits
 from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
 from apps.retrieval.search.params import Group, Place, Search, Sort, cursor_of
 from apps.retrieval.search.stored_passages import PassageFacts
@@ -20,6 +20,7 @@ from core.gate import Gate
 from core.types import EncodedQuery, JSONDict, JSONValue, Scope
 
 WINDOW = 100  # hits that are ranked, counted and paged through; who needs more narrows the search
+WORDS_FLOOR = 1 / 3  # of the best score by words: about where a passage stands that has a word once in twice the usual length
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,8 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
     Of all hits only what they are counted and sorted by is read, and the passages of the page in whole.
     """
     found = rank_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode)
-    ranked = _first_of_documents(found) if search.group is Group.DOCUMENT else found.ranked
+    ranked = _with_words(found.ranked) if search.sort is Sort.DATE else found.ranked
+    ranked = _first_of_documents(ranked, found.facts) if search.group is Group.DOCUMENT else ranked
     placed = sorted(((_place(one, found.facts, search.sort), one) for one in ranked), key=itemgetter(0))
     following = _following(placed, search.after)
     page = following[: search.k]
@@ -86,10 +88,16 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
     )
 
 
-def _first_of_documents(found: Ranking) -> list[Ranked]:
+def _with_words(ranked: Sequence[Ranked]) -> Sequence[Ranked]:
+    """What has the words of the question, all where nothing has. Vectors find something near for any question: by date it would stand first."""
+    best = max((one.scored.bm25 for one in ranked), default=0.0)
+    return [one for one in ranked if one.scored.bm25 >= best * WORDS_FLOOR]
+
+
+def _first_of_documents(ranked: Sequence[Ranked], facts: Mapping[int, PassageFacts]) -> list[Ranked]:
     first: dict[int, Ranked] = {}
-    for one in found.ranked:
-        first.setdefault(found.facts[one.scored.id].document_id, one)
+    for one in ranked:
+        first.setdefault(facts[one.scored.id].document_id, one)
     return list(first.values())
 
 
