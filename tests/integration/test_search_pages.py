@@ -145,6 +145,13 @@ def test_a_document_is_read_with_the_passage_marked(news: KnowledgeBase) -> None
         assert client.get(f"/search/hr/documents/a/?at={at}").status_code == 200
 
 
+def test_several_places_of_a_document_are_marked_and_the_first_is_come_to(news: KnowledgeBase) -> None:
+    KnowledgeBase.objects.update(open_search=True)
+    put_document(news, "two", "One bridge.\n\nA road. Another bridge.")
+    page = Client().get("/search/hr/documents/two/?at=21-36,0-11,x,8-11,90-99").content.decode()
+    assert '<span id="found" class="reading-found">One bridge.</span>\n\nA road. <span class="reading-found">Another bridge.</span>' in page
+
+
 def test_nothing_of_a_document_becomes_markup(news: KnowledgeBase) -> None:
     KnowledgeBase.objects.update(open_search=True)
     put_document(news, "x/<b>", "<script>alert(1)</script>", title="<i>")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
@@ -23,14 +22,16 @@ from core.errors import NotAuthenticated, NotFound
 CSP = "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'"
 SHOWN_CHARS = 400_000
 _AT = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
+MAX_PLACES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of a document's text; `found` where it is the passage that the reader came for."""
+    """A run of a document's text; `found` where it is what the reader came for, `first` the first of these."""
 
     text: str
     found: bool
+    first: bool = False
 
 
 def search_home(request: HttpRequest) -> HttpResponse:
@@ -62,7 +63,7 @@ def search_view(request: HttpRequest, kb: str) -> HttpResponse:
 
 
 def document_view(request: HttpRequest, kb: str, document: str) -> HttpResponse:
-    """A document's text; `?at=start-end` marks the passage that was found and goes there."""
+    """A document's text; `?at=start-end` marks what was found, in several places with commas between, and goes to the first."""
     caller = caller_of(request)
     base = _base(kb, caller)
     if base is None:
@@ -91,13 +92,25 @@ def _base(slug: str, caller: Caller) -> KnowledgeBase | None:
 
 
 def _pieces(document: Document, at: str) -> list[Piece]:
-    """The text before, in and after the passage; empty ones are left out."""
+    """The text before, in and after what was found; what is empty is left out."""
     text = document.text[:SHOWN_CHARS]
-    place = _AT.fullmatch(at)
-    start, end = (min(int(place[1]), len(text)), min(int(place[2]), len(text))) if place else (0, 0)
-    cuts = [0, start, max(start, end), len(text)]
-    runs = [Piece(text[begin:stop], number == 1) for number, (begin, stop) in enumerate(pairwise(cuts))]
-    return [run for run in runs if run.text.strip()]
+    pieces: list[Piece] = []
+    done = 0
+    for start, end in _places(at, len(text)):
+        pieces += [Piece(text[done:start], found=False), Piece(text[start:end], found=True, first=done == 0)]
+        done = end
+    return [piece for piece in (*pieces, Piece(text[done:], found=False)) if piece.text]
+
+
+def _places(at: str, length: int) -> list[tuple[int, int]]:
+    """The places that `at` names, in order and apart; what is no place, or none of this text, is left out."""
+    named = (_AT.fullmatch(one) for one in at.split(",", MAX_PLACES)[:MAX_PLACES])
+    places: list[tuple[int, int]] = []
+    for start, end in sorted((int(one[1]), min(int(one[2]), length)) for one in named if one):
+        begin = max(start, places[-1][1] if places else 0)
+        if begin < end:
+            places.append((begin, end))
+    return places
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:

@@ -27,9 +27,11 @@ export function drawHit(hit, page, state, onToggle, box) {
   );
 }
 
-/** Where a document is read; what was found is marked there. */
+/** Where a document is read; what was found is marked there: the sentences that have the words, or all of a passage near in meaning. */
 export function documentAddress(hit, kb) {
-  const at = hit.end ? `?at=${hit.start}-${hit.end}` : "";
+  const sentences = hit.highlights?.filter((snippet) => snippet.marks.length) ?? [];
+  const places = sentences.length ? sentences.map(({ start, end }) => [hit.start + start, hit.start + end]) : [[hit.start, hit.end]];
+  const at = hit.end ? `?at=${places.map((place) => place.join("-")).join(",")}` : "";
   return `/search/${encodeURIComponent(kb)}/documents/${encodeURIComponent(hit.document)}/${at}`;
 }
 

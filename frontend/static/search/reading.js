@@ -1,7 +1,7 @@
-// How does a reader come from a found passage back to the results? The passage comes into view, and the way back keeps the search.
+// How does a reader come from a found passage back to the results? What was found comes into view, its beginning where it is long, and the way back keeps the search.
 
 const found = document.getElementById("found");
-found?.scrollIntoView({ block: "center" });
+found?.scrollIntoView({ block: found.getBoundingClientRect().height > innerHeight / 2 ? "start" : "center" });
 
 const back = document.getElementById("back");
 const origin = document.referrer ? new URL(document.referrer) : null;
