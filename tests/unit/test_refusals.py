@@ -88,6 +88,27 @@ def test_whatever_keeps_a_file_from_being_read_is_said_in_the_readers_language()
         assert not re.search(r"\b(?:it|its|is|the|and|or|Split|Save)\b", chinese.replace("QA_", "")), chinese
 
 
+def warnings_of_files() -> list[str]:
+    """Every warning that reading a file can give, its changing parts replaced by a number."""
+    calls = [
+        node
+        for path in Path(parsing.__path__[0]).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    texts = [call.args[0] for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "warn"]
+    return ["".join(part.value if isinstance(part, ast.Constant) else "7" for part in text.values) for text in texts]
+
+
+def test_whatever_a_file_is_read_in_spite_of_is_said_in_the_readers_language() -> None:
+    warnings = [*warnings_of_files(), "The name promises application/pdf, but it is text/plain and was read as that."]
+    assert len(warnings) > 8
+    for warning in warnings:
+        english, chinese = said(InvalidRequest(warning))
+        assert english == warning
+        assert not re.search(r"\b(?:it|its|is|the|and|or|were|page|pages)\b", chinese), chinese
+
+
 @pytest.mark.parametrize(("kind", "chinese"), [("a PNG image", "这是 PNG 图片，无法读取"), ("a program", "这是程序文件，无法读取")])
 def test_what_a_file_is_instead_is_named_in_the_readers_language(kind: str, chinese: str) -> None:
     refusal = UnreadableFile(Reason.UNSUPPORTED, f"it is {kind}, which cannot be read")

@@ -155,7 +155,7 @@ def reason_bars(run: Ingestion, chosen: str) -> list[ReasonBar]:
     return [
         ReasonBar(
             code=code,
-            name=str(REASONS.get(code, code)),
+            name=_sentence(str(REASONS.get(code, code))),
             outcome=OUTCOME_COLOURS.get(outcomes.get(code, ""), "info"),
             count=count,
             percent=f"{max(1.0, 100 * count / most):.1f}",

@@ -113,6 +113,10 @@ class QueryLayerAdmin(ScopedAdmin):
     list_display = ("kb", "parts", "updated_at")
     search_fields = ("kb__name", "kb__slug")
     list_select_related = ("kb",)
+    nothing_yet = gettext_lazy(
+        "Every knowledge base uses what comes with the server: typing errors and numbers are understood. "
+        "Who may publish adds a dictionary and synonyms here, or switches a part off."
+    )
     fieldsets = (
         (
             None,
