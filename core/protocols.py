@@ -142,11 +142,69 @@ class Tagger(Protocol):
         ...
 
 
-class FollowingIndex(Protocol):
+class IndexWriter(Protocol):
+    """What an index and one that is built aside share: changes are noted, then `refresh` ends them."""
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine; takes effect with `refresh`."""
+        ...
+
+    def refresh(self, kb_id: int, revision: int) -> None:
+        """Makes everything put or deleted so far visible, and notes that the database is followed up to `revision`."""
+        ...
+
+
+class LexicalWriter(IndexWriter, Protocol):
+    """Takes texts."""
+
+    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+        """Adds or replaces entries by id; takes effect with `refresh`."""
+        ...
+
+
+class VectorWriter(IndexWriter, Protocol):
+    """Takes vectors."""
+
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+        """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`."""
+        ...
+
+
+class IndexBuild(IndexWriter, Protocol):
+    """A new index that is filled aside, while the one whose place it takes goes on answering.
+
+    Nobody sees it before `switch`; one that was not switched to is gone when its `building` ends. What a process leaves that
+    dies, `sweep` removes.
+    """
+
+    @property
+    def revision(self) -> int:
+        """How far it follows the database; 0 at first."""
+        ...
+
+    def settle(self) -> None:
+        """Does beforehand what takes long and need not wait for the switch: merges, a graph."""
+        ...
+
+    def switch(self) -> None:
+        """Takes the old index's place at once, for every process. The index's `exclusive` is held, and the build has come at least as far."""
+        ...
+
+
+class LexicalBuild(IndexBuild, LexicalWriter, Protocol):
+    """A new lexical index."""
+
+
+class VectorBuild(IndexBuild, VectorWriter, Protocol):
+    """A new vector index."""
+
+
+class FollowingIndex(IndexWriter, Protocol):
     """What every index shares: it follows the entries of one kind in the database, each knowledge base apart.
 
     The follower holds `exclusive`, asks `state` how far the index has come, puts and deletes what changed since, and
-    ends with `refresh(revision)`. Everything between is invisible and, after a crash, done again.
+    ends with `refresh(revision)`. Everything between is invisible and, after a crash, done again. An index that answers is
+    not emptied to be filled anew: another one is built aside and switched to.
     """
 
     def exclusive(self, kb_id: int) -> AbstractContextManager[None]:
@@ -157,16 +215,12 @@ class FollowingIndex(Protocol):
         """How far the index follows and what it was built with; revision 0 where there is none yet."""
         ...
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
-        """Removes entries; unknown ids are fine; takes effect with `refresh`."""
-        ...
-
-    def refresh(self, kb_id: int, revision: int) -> None:
-        """Makes everything put or deleted so far visible, and notes that the database is followed up to `revision`."""
-        ...
-
     def clear(self, kb_id: int, built_with: str) -> None:
         """Starts the index anew, empty, at revision 0, under what it will be built with."""
+        ...
+
+    def sweep(self, kb_id: int) -> None:
+        """Removes what builds have left whose process died; one that is under way stays."""
         ...
 
     def ids(self, kb_id: int) -> set[int]:
@@ -175,7 +229,7 @@ class FollowingIndex(Protocol):
 
 
 @runtime_checkable
-class LexicalIndex(FollowingIndex, Protocol):
+class LexicalIndex(FollowingIndex, LexicalWriter, Protocol):
     """Finds entries by their words: BM25 with the statistics of the searched knowledge base alone."""
 
     def search(self, text: str, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
@@ -194,14 +248,19 @@ class LexicalIndex(FollowingIndex, Protocol):
         """How many entries within the scope have each of these terms; terms that none has may be left out."""
         ...
 
-    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
-        """Adds or replaces entries by id; takes effect with `refresh`."""
+    def building(self, kb_id: int, built_with: str) -> AbstractContextManager[LexicalBuild]:
+        """An empty index to be filled aside, one at a time among all processes; taken before `exclusive`, never within it."""
         ...
 
 
 @runtime_checkable
-class VectorIndex(FollowingIndex, Protocol):
+class VectorIndex(FollowingIndex, VectorWriter, Protocol):
     """Finds entries by their vectors: inner product of unit vectors."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all processes search the same index; else each fills one of its own."""
+        ...
 
     def search(self, vector: FloatArray, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
         """Up to `k` hits within the scope that the filters admit, best first; score is the cosine."""
@@ -211,8 +270,8 @@ class VectorIndex(FollowingIndex, Protocol):
         """The stored vectors of these entries, as far as there are any."""
         ...
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
-        """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`."""
+    def building(self, kb_id: int, built_with: str) -> AbstractContextManager[VectorBuild]:
+        """An empty index to be filled aside, one at a time among those who share it; taken before `exclusive`, never within it."""
         ...
 
 

@@ -272,3 +272,88 @@ def test_what_the_terms_add_makes_up_the_score(index: LexicalIndex) -> None:
     assert set(parts[1]) == {"reset", "password"}
     assert {id: sum(terms.values()) for id, terms in parts.items()} == pytest.approx(scores, rel=1e-4)
     assert index.term_scores("", 1, [1]) == index.term_scores("reset", 1, []) == index.term_scores("reset", 7, [1]) == {}
+
+
+def build_aside(index: LexicalIndex, texts: dict[int, str], *, revision: int) -> None:
+    with index.building(1, "analysis-2") as build:
+        build.put(1, [IndexEntry(id=entry_id, text=text) for entry_id, text in texts.items()])
+        build.refresh(1, revision)
+        build.settle()
+        with index.exclusive(1):
+            build.switch()
+
+
+def test_a_new_index_is_filled_aside_and_seen_at_the_switch_by_everybody(open_index: Open) -> None:
+    index, other = open_index(), open_index()
+    fill(index, {1: "vacation days", 2: "vacation request"})
+    with index.building(1, "analysis-2") as build:
+        build.put(1, [IndexEntry(id=3, text="vacation form"), IndexEntry(id=4, text="vacation rules")])
+        build.refresh(1, 2)
+        assert build.revision == 2
+        assert found(index, "vacation") == found(other, "vacation") == [1, 2]
+        build.delete(1, [4])
+        build.refresh(1, 3)
+        with index.exclusive(1):
+            build.switch()
+        assert found(index, "vacation") == found(other, "vacation") == [3]
+    assert index.state(1) == other.state(1) == IndexState(revision=3, built_with="analysis-2")
+    assert index.ids(1) == {3}
+
+
+def test_the_index_of_before_is_followed_while_another_is_built(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"})
+    with index.building(1, "analysis-2") as build:
+        build.put(1, [IndexEntry(id=1, text="vacation days")])
+        fill(index, {2: "vacation request"}, revision=2)
+        assert set(found(index, "vacation")) == {1, 2}
+        build.put(1, [IndexEntry(id=2, text="vacation request")])
+        build.refresh(1, 2)
+        with index.exclusive(1):
+            build.switch()
+    fill(index, {3: "vacation form"}, revision=3)
+    assert set(found(index, "vacation")) == {1, 2, 3}
+
+
+def test_a_build_that_fails_leaves_what_was_there(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"}, revision=5)
+    with pytest.raises(ZeroDivisionError), index.building(1, "analysis-2") as build:
+        build.put(1, [IndexEntry(id=2, text="vacation request")])
+        build.refresh(1, 6)
+        raise ZeroDivisionError
+    assert index.state(1) == IndexState(revision=5, built_with="analysis-1")
+    assert index.ids(1) == {1}
+    build_aside(index, {3: "vacation form"}, revision=6)
+    assert index.ids(1) == {3}
+
+
+def test_a_build_without_entries_takes_the_place_too(index: LexicalIndex) -> None:
+    fill(index, {1: "vacation days"})
+    build_aside(index, {}, revision=2)
+    assert found(index, "vacation") == []
+    assert index.state(1) == IndexState(revision=2, built_with="analysis-2")
+    fill(index, {2: "vacation request"}, revision=3)
+    assert found(index, "vacation") == [2]
+
+
+def test_a_first_index_may_be_built_aside(index: LexicalIndex) -> None:
+    build_aside(index, {1: "vacation days"}, revision=4)
+    assert (found(index, "vacation"), index.state(1).revision) == ([1], 4)
+
+
+def test_whoever_switches_must_keep_others_from_following(index: LexicalIndex) -> None:
+    with index.building(1, "analysis-2") as build, pytest.raises(RuntimeError, match="exclusive"):
+        build.switch()
+
+
+def test_sweeping_leaves_a_build_that_is_under_way(open_index: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.retrieval.indexes.elastic_following.SWEEP_WAIT_S", 0.1)
+    index, other = open_index(), open_index()
+    with index.building(1, "analysis-1") as build:
+        build.put(1, [IndexEntry(id=1, text="vacation days")])
+        build.refresh(1, 1)
+        other.sweep(1)
+        build.put(1, [IndexEntry(id=2, text="vacation request")])
+        build.refresh(1, 2)
+        with index.exclusive(1):
+            build.switch()
+    assert index.ids(1) == {1, 2}

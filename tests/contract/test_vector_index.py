@@ -246,3 +246,58 @@ def test_facts_are_there_after_a_restart(open_index: Open) -> None:
     index.close()  # type: ignore[attr-defined]
     assert before
     assert open_index().search(ROWS[0], 50, KB, filters) == before
+
+
+def test_vectors_are_filled_aside_and_found_from_the_switch_on(open_index: Open) -> None:
+    index = open_index()
+    fill(index, {1: X, 2: Y})
+    with index.building(1, "encoder-2") as build:
+        build.put(1, [3, 4, 5], np.stack([X, Y, Z]), [Facts(day=n) for n in (3, 4, 5)])
+        build.refresh(1, 2)
+        fill(index, {6: Z}, revision=3)
+        assert set(found(index, X)) == {1, 2, 6}
+        build.delete(1, [4])
+        build.put(1, [6], Z[None])
+        build.refresh(1, 3)
+        build.settle()
+        with index.exclusive(1):
+            build.switch()
+        assert set(found(index, X)) == index.ids(1) == {3, 5, 6}
+    assert index.state(1) == IndexState(revision=3, built_with="encoder-2")
+    assert [hit.id for hit in index.search(X, 5, KB, Filters(since_day=5))] == [5]
+    fill(index, {7: Y}, revision=4)
+    assert index.ids(1) == {3, 5, 6, 7}
+
+
+def test_a_build_may_have_vectors_of_another_length(index: VectorIndex) -> None:
+    fill(index, {1: X})
+    with index.building(1, "encoder-2") as build:
+        build.put(1, [1, 2], np.eye(2, dtype=np.float32))
+        build.refresh(1, 2)
+        with index.exclusive(1):
+            build.switch()
+    assert found(index, np.array([0, 1], dtype=np.float32)) == [2, 1]
+
+
+def test_a_vector_build_that_fails_leaves_what_was_there(index: VectorIndex) -> None:
+    fill(index, {1: X}, revision=5)
+    with pytest.raises(ZeroDivisionError), index.building(1, "encoder-2") as build:
+        build.put(1, [2], Y[None])
+        raise ZeroDivisionError
+    assert (index.state(1), index.ids(1)) == (IndexState(revision=5, built_with="encoder-1"), {1})
+    with index.building(1, "encoder-2") as build, pytest.raises(RuntimeError, match="exclusive"):
+        build.switch()
+
+
+def test_what_was_switched_to_is_there_after_a_restart(open_index: Open) -> None:
+    index = open_index()
+    fill(index, {1: X})
+    with index.building(1, "encoder-2") as build:
+        build.put(1, [2, 3], np.stack([X, Y]))
+        build.refresh(1, 2)
+        build.settle()
+        with index.exclusive(1):
+            build.switch()
+    index.close()  # type: ignore[attr-defined]
+    again = open_index()
+    assert (again.state(1), found(again, Y)) == (IndexState(revision=2, built_with="encoder-2"), [3, 2])

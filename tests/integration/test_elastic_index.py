@@ -88,8 +88,9 @@ def test_a_new_generation_gets_the_alias_last_and_what_was_left_half_filled_goes
     index = ElasticLexicalIndex(connection=connection)
     with index.exclusive(1):
         index.clear(1, "a")
-        left = index._create(1)
+        left = index.create(1, {})
     fill(index, {1: "vacation days"}, revision=2)
+    index.sweep(1)
     (only,) = indexes_of(connection)
     assert only != left
     assert only.startswith(f"{index.alias(1)}-")
@@ -101,7 +102,7 @@ def test_a_new_generation_gets_the_alias_last_and_what_was_left_half_filled_goes
 
 
 def test_ids_come_in_pages(connection: ElasticConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.retrieval.indexes.elastic_following.PAGE", 7)
+    monkeypatch.setattr("apps.retrieval.indexes.elastic_ids.PAGE", 7)
     index = ElasticLexicalIndex(connection=connection)
     fill(index, texts(30))
     assert index.ids(1) == set(range(1, 31))
@@ -152,6 +153,49 @@ def test_a_killed_process_loses_what_was_not_refreshed_and_its_lease_ends(connec
     assert (index.ids(1), index.state(1).revision) == ({1}, 1)
     fill(index, {2: "vacation request"}, revision=2)
     assert index.ids(1) == {1, 2}
+
+
+BUILD_KILLED = KILLED.replace(
+    """    index.put(1, [IndexEntry(id=2, text="vacation request")])
+    os._exit(9)
+""",
+    """
+with index.building(1, "b") as build:
+    build.put(1, [IndexEntry(id=2, text="vacation request")])
+    build.refresh(1, 2)
+    os._exit(9)
+""",
+)
+
+
+@pytest.mark.parametrize("mend", ["sweep", "build"])
+def test_a_killed_build_leaves_the_old_index_answering_and_nothing_for_ever(connection: ElasticConnection, mend: str) -> None:
+    url = str(connection.quick(lambda client: next(iter(client.transport.node_pool.all())).base_url))
+    assert subprocess.run([sys.executable, "-c", BUILD_KILLED, url, connection.prefix], timeout=60, check=False).returncode == 9
+    index = ElasticLexicalIndex(connection=connection)
+    assert (index.ids(1), index.state(1), len(indexes_of(connection))) == ({1}, IndexState(revision=1, built_with="a"), 2)
+    if mend == "sweep":
+        index.sweep(1)
+    else:
+        with index.building(1, "b") as build:
+            build.put(1, [IndexEntry(id=3, text="vacation form")])
+            build.refresh(1, 2)
+            with index.exclusive(1):
+                build.switch()
+    assert (len(indexes_of(connection)), index.ids(1)) == (1, {1} if mend == "sweep" else {3})
+
+
+def test_a_build_sends_as_it_goes_and_holds_no_more_than_a_request(connection: ElasticConnection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.retrieval.indexes.elastic_build.MAX_ACTIONS", 7)
+    index = ElasticLexicalIndex(connection=connection)
+    with index.building(1, "a") as build:
+        for start in range(1, 31, 3):
+            build.put(1, [IndexEntry(id=id, text=f"leave {id}") for id in range(start, start + 3)])
+            assert len(build.held.waiting) < 7
+        build.refresh(1, 1)
+        with index.exclusive(1):
+            build.switch()
+    assert index.ids(1) == set(range(1, 31))
 
 
 def lease(connection: ElasticConnection, *, lease_s: float = 0.5, wait_s: float = 5.0) -> Lease:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,11 @@ def send_bulk(
             if part:
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+def actions_of(waiting: Mapping[int, bytes | None]) -> Iterator[Action]:
+    """Each document as an action, by id."""
+    return (Action(str(entry_id), document) for entry_id, document in waiting.items())
 
 
 def bounded(actions: Iterable[Action]) -> Iterator[list[Action]]:

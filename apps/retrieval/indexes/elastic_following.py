@@ -8,7 +8,8 @@ counts in that knowledge base alone, and a generation is dropped by dropping its
   no state, and is built anew.
 - Where there is no index, because there was never an entry, PREFIX-state says so: "empty as of this revision". Most knowledge
   bases lack some kinds of entry; they cost no shard. That note stays true once there is an index: whatever came, came later.
-- A new index is filled aside and gets the alias last. One that was left half filled is dropped with the next one.
+- A new index is filled aside and gets the alias last, in the same step in which the index of before loses it. One that was
+  left half filled is dropped by the next build, or by `sweep`: whoever drops holds the build's lease, and the index's own.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import elasticsearch
 
-from apps.retrieval.indexes.elastic_bulk import Action, send_bulk
+from apps.retrieval.indexes.elastic_build import ElasticBuild, Held
+from apps.retrieval.indexes.elastic_bulk import actions_of, send_bulk
 from apps.retrieval.indexes.elastic_connection import (
     EXISTS,
     ElasticConnection,
@@ -30,11 +31,11 @@ from apps.retrieval.indexes.elastic_connection import (
     shared_connection,
     unavailable_item,
 )
-from apps.retrieval.indexes.elastic_lease import Lease
+from apps.retrieval.indexes.elastic_ids import all_ids
+from apps.retrieval.indexes.elastic_lease import LEASE_S, Lease
 from core.errors import SearchUnavailable
-from core.types import EntryKind, Hit, IndexState, JSONDict, JSONValue
+from core.types import EntryKind, Hit, IndexState, JSONDict
 
-PAGE = 10_000  # the most that Elasticsearch gives at a time
 STATE = "state"
 
 # One shard: the statistics of BM25 belong to a shard. Replicas come with a second node. Only `refresh` makes changes visible.
@@ -47,14 +48,10 @@ STATE_FIELDS: JSONDict = {
 }
 
 
-@dataclass(kw_only=True, slots=True)
-class Held:
-    """What whoever holds an index knows of it, and what waits for the next refresh; a document of None deletes."""
+BUILD_WAIT_S, BUILD_POLL_S = 600.0, 2.0
+SWEEP_WAIT_S = LEASE_S + 3.0  # long enough to see that the lease of a process that died is not renewed
 
-    exists: bool = False
-    state: IndexState = IndexState(revision=0, built_with="")
-    note: JSONDict = field(default_factory=dict)
-    waiting: dict[int, bytes | None] = field(default_factory=dict)
+Build = TypeVar("Build", bound=ElasticBuild)
 
 
 class ElasticFollowing:
@@ -71,6 +68,7 @@ class ElasticFollowing:
         self._has_state_index = False
         self._mutex = threading.Lock()
         self._leases: dict[int, Lease] = {}
+        self._build_leases: dict[int, Lease] = {}
         self._held: dict[int, Held] = {}
 
     # Following the database
@@ -102,7 +100,7 @@ class ElasticFollowing:
         """Sends what waits, makes it visible, then notes the revision. A failure in between leaves work to be done again."""
         held = self._holding(kb_id)
         state = IndexState(revision=revision, built_with=held.state.built_with)
-        aside = "" if held.exists or not any(held.waiting.values()) else self._create(kb_id)
+        aside = "" if held.exists or not any(held.waiting.values()) else self.create(kb_id, held.note)
         index = self.alias(kb_id) if held.exists else aside
         try:
             if index and held.waiting:
@@ -116,29 +114,23 @@ class ElasticFollowing:
         held.exists, held.state, held.waiting = bool(index), state, {}
 
     def clear(self, kb_id: int, built_with: str) -> None:
-        """Starts anew, empty: notes so, and drops every index behind the alias or left over."""
+        """Starts anew, empty: notes so, and drops the index behind the alias."""
         with self.exclusive(kb_id):
             self._held.pop(kb_id, None)
             state = IndexState(revision=0, built_with=built_with)
             self._write_state(kb_id, "", state, {})
-            self._drop(self._generations(kb_id))
+            self._drop(self._generations(kb_id, in_force=True))
+
+    def sweep(self, kb_id: int) -> None:
+        """Drops indexes that nobody will switch to. Raises SearchUnavailable."""
+        if not self._generations(kb_id, in_force=False):
+            return
+        with suppress(SearchUnavailable), self._lease_to_build(kb_id, wait_s=SWEEP_WAIT_S):  # else a build is under way
+            self._drop_left_over(kb_id)
 
     def ids(self, kb_id: int) -> set[int]:
-        """Every visible entry's id, a page at a time from one point in time."""
-        alias, found = self.alias(kb_id), set[int]()
-        try:
-            point = self.connection.patient(lambda client: client.open_point_in_time(index=alias, keep_alive="1m"))["id"]
-        except elasticsearch.NotFoundError:
-            return found
-        after: list[JSONValue] | None = None
-        try:
-            while page := self._page(point, after):
-                found.update(int(hit["sort"][0]) for hit in page)
-                after = page[-1]["sort"]
-            self.connection.patient(lambda client: client.close_point_in_time(id=point))
-        except elasticsearch.NotFoundError as error:
-            raise SearchUnavailable(f"The index {alias} was dropped while it was read.") from error
-        return found
+        """Every visible entry's id."""
+        return all_ids(self.connection, self.alias(kb_id))
 
     def close(self) -> None:
         """Closes the process's connection, where it is that one: all indexes are closed together."""
@@ -172,12 +164,60 @@ class ElasticFollowing:
         """What searches ask."""
         return f"{self.connection.prefix}-{self.kind.value}-{kb_id}-{self.part}"
 
-    def mappings(self, kb_id: int) -> JSONDict:
-        """The fields of a new index."""
+    def mappings(self, note: JSONDict) -> JSONDict:
+        """The fields of a new index, by what is noted of its entries."""
         raise NotImplementedError
 
     def after_bulk(self, index: str, held: Held) -> None:
         """Called when changes have become visible, before the revision is noted."""
+
+    @contextmanager
+    def build_aside(self, build: Build) -> Iterator[Build]:
+        """The build, under its lease; what was left over before goes, and afterwards the index that nobody searches any more.
+
+        Raises SearchUnavailable where another process builds one for long.
+        """
+        self._ensure_state_index()
+        lease = self._build_lease(build.kb_id)
+        with lease:
+            self._drop_left_over(build.kb_id)
+            try:
+                yield build
+            finally:
+                with suppress(SearchUnavailable):  # `sweep` does it later
+                    build.wait_for_searches()
+                    lease.check()
+                    self._drop_left_over(build.kb_id)
+
+    def create(self, kb_id: int, note: JSONDict) -> str:
+        """A new index without an alias."""
+        index, mappings = f"{self.alias(kb_id)}-{uuid.uuid4().hex[:12]}", self.mappings(note)
+        body: JSONDict = {"dynamic": False, **mappings}
+        settings: JSONDict = {**SETTINGS, **self.extra_settings}
+        self.connection.patient(lambda client: client.indices.create(index=index, settings=settings, mappings=body))
+        return index
+
+    def send_aside(self, kb_id: int, index: str, waiting: Mapping[int, bytes | None]) -> None:
+        """Sends documents to an index without an alias, as long as its build's lease holds."""
+        send_bulk(self.connection, index, actions_of(waiting), alias=False, before_each=self._build_lease(kb_id).check)
+
+    def make_visible(self, index: str, held: Held) -> None:
+        """Makes what was sent visible."""
+        self.connection.patient(lambda client: client.indices.refresh(index=index))
+        self.after_bulk(index, held)
+
+    def switch_to(self, kb_id: int, index: str, held: Held) -> None:
+        """Notes in the index how far it has come, then moves the alias to it; without an index, notes that there is nothing."""
+        if not self._lease(kb_id).depth:
+            raise RuntimeError("switch must be called while `exclusive` is held.")
+        self._lease(kb_id).check()
+        self._write_state(kb_id, index, held.state, held.note)
+        before = self._generations(kb_id, in_force=True)
+        if index:
+            self._switch(kb_id, index, before)
+        else:
+            self._drop(before)
+        self._held.pop(kb_id, None)
 
     def _holding(self, kb_id: int) -> Held:
         if not self._lease(kb_id).depth:
@@ -190,9 +230,14 @@ class ElasticFollowing:
 
     def _lease(self, kb_id: int) -> Lease:
         with self._mutex:
-            if kb_id not in self._leases:
-                self._leases[kb_id] = Lease(self.connection, self._state_index, self.alias(kb_id))
-            return self._leases[kb_id]
+            return self._leases.setdefault(kb_id, Lease(self.connection, self._state_index, self.alias(kb_id)))
+
+    def _build_lease(self, kb_id: int) -> Lease:
+        with self._mutex:
+            return self._build_leases.setdefault(kb_id, self._lease_to_build(kb_id, wait_s=BUILD_WAIT_S))
+
+    def _lease_to_build(self, kb_id: int, *, wait_s: float) -> Lease:
+        return Lease(self.connection, self._state_index, f"{self.alias(kb_id)}:build", wait_s=wait_s, poll_s=BUILD_POLL_S)
 
     def _read(self, kb_id: int) -> Held:
         """The state as it was last written, refreshed or not: that of the index, else the note that there is none."""
@@ -216,10 +261,8 @@ class ElasticFollowing:
         self.connection.patient(lambda client: client.index(index=where, id=id, document=document, require_alias=index == alias))
 
     def _send(self, kb_id: int, index: str, held: Held) -> None:
-        actions = (Action(str(entry_id), document) for entry_id, document in held.waiting.items())
-        send_bulk(self.connection, index, actions, alias=held.exists, before_each=self._lease(kb_id).check)
-        self.connection.patient(lambda client: client.indices.refresh(index=index))
-        self.after_bulk(index, held)
+        send_bulk(self.connection, index, actions_of(held.waiting), alias=held.exists, before_each=self._lease(kb_id).check)
+        self.make_visible(index, held)
 
     def _ensure_state_index(self) -> None:
         if self._has_state_index:
@@ -232,38 +275,25 @@ class ElasticFollowing:
                 raise
         self._has_state_index = True
 
-    def _create(self, kb_id: int) -> str:
-        """A new index without an alias; those that were left so are dropped."""
-        self._drop(self._generations(kb_id))
-        index, mappings = f"{self.alias(kb_id)}-{uuid.uuid4().hex[:12]}", self.mappings(kb_id)
-        body: JSONDict = {"dynamic": False, **mappings}
-        settings: JSONDict = {**SETTINGS, **self.extra_settings}
-        self.connection.patient(lambda client: client.indices.create(index=index, settings=settings, mappings=body))
-        return index
+    def _switch(self, kb_id: int, index: str, before: Sequence[str] = ()) -> None:
+        alias = self.alias(kb_id)
+        actions: list[JSONDict] = [{"remove": {"index": name, "alias": alias}} for name in before]
+        actions.append({"add": {"index": index, "alias": alias}})
+        self.connection.patient(lambda client: client.indices.update_aliases(actions=actions))
 
-    def _switch(self, kb_id: int, index: str) -> None:
-        action = {"add": {"index": index, "alias": self.alias(kb_id)}}
-        self.connection.patient(lambda client: client.indices.update_aliases(actions=[action]))
+    def _generations(self, kb_id: int, *, in_force: bool) -> list[str]:
+        """The indexes that have the alias, or those that have not."""
+        alias = self.alias(kb_id)
+        found = self.connection.patient(lambda client: client.indices.get(index=f"{alias}-*", features=["aliases"]))
+        return sorted(name for name, about in found.items() if (alias in about["aliases"]) is in_force)
 
-    def _generations(self, kb_id: int) -> list[str]:
-        pattern = f"{self.alias(kb_id)}-*"
-        return sorted(self.connection.patient(lambda client: client.indices.get(index=pattern, features=["aliases"])))
+    def _drop_left_over(self, kb_id: int) -> None:
+        """The build's lease is held; the index's own keeps out whoever fills a first index, which has no alias yet."""
+        if self._generations(kb_id, in_force=False):
+            with self.exclusive(kb_id):
+                self._drop(self._generations(kb_id, in_force=False))
 
     def _drop(self, indexes: Sequence[str]) -> None:
         if indexes:
             names = list(indexes)
             self.connection.patient(lambda client: client.indices.delete(index=names, ignore_unavailable=True))
-
-    def _page(self, point: str, after: list[JSONValue] | None) -> list[Any]:
-        answer = self.connection.patient(
-            lambda client: client.search(
-                pit={"id": point, "keep_alive": "1m"},
-                query={"exists": {"field": "id"}},
-                sort=[{"id": "asc"}],
-                search_after=after,
-                size=PAGE,
-                source=False,
-                track_total_hits=False,
-            )
-        )
-        return list(answer["hits"]["hits"])

@@ -20,6 +20,7 @@ from core.errors import SearchUnavailable
 LEASE_S = 5.0
 RENEW_S = 1.5
 WAIT_S = 20.0
+POLL_S = 0.1
 
 Version = tuple[int, int]
 
@@ -31,9 +32,18 @@ class Lease:
     lease of a process that died is free after `lease_s`.
     """
 
-    def __init__(self, connection: ElasticConnection, index: str, name: str, *, lease_s: float = LEASE_S, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        connection: ElasticConnection,
+        index: str,
+        name: str,
+        *,
+        lease_s: float = LEASE_S,
+        wait_s: float = WAIT_S,
+        poll_s: float = POLL_S,
+    ) -> None:
         self._connection, self._index, self._name = connection, index, name
-        self._lease_s, self._wait_s = lease_s, wait_s
+        self._lease_s, self._wait_s, self._poll_s = lease_s, wait_s, poll_s
         self._threads = threading.RLock()
         self.depth = 0
         self._renewing = threading.Lock()
@@ -78,7 +88,7 @@ class Lease:
                 watched, since = seen, asked_at
             if asked_at > end:
                 raise SearchUnavailable(f"Another process has been filling the index {self._name} for {self._wait_s:.0f} s.")
-            time.sleep(random.uniform(0.02, 0.1))
+            time.sleep(random.uniform(0.2, 1.0) * self._poll_s)
 
     def _write(self, instead_of: Version | None) -> Version | None:
         """The new document's version; None where another one is there. It replaces the one of version `instead_of`."""

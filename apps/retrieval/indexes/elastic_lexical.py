@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from apps.retrieval.indexes.analysis import analyze
+from apps.retrieval.indexes.elastic_build import ElasticBuild
 from apps.retrieval.indexes.elastic_connection import unavailable_item
-from apps.retrieval.indexes.elastic_following import FACTS, PAGE, STATE_FIELDS, ElasticFollowing
+from apps.retrieval.indexes.elastic_following import FACTS, STATE_FIELDS, ElasticFollowing
+from apps.retrieval.indexes.elastic_ids import PAGE
 from apps.retrieval.indexes.tantivy_part import K1, MAX_QUERY_TERMS, B, fact_key, term_score
 from core.types import NO_FILTERS, Facts, Filters, Hit, IndexEntry, JSONDict, JSONValue, Scope
 
@@ -23,6 +26,14 @@ from core.types import NO_FILTERS, Facts, Filters, Hit, IndexEntry, JSONDict, JS
 # today, but spelt out it stays so.
 WORDS: JSONDict = {"type": "text", "analyzer": "whitespace", "index_options": "freqs", "similarity": "words"}
 SIMILARITY: JSONDict = {"words": {"type": "BM25", "k1": K1, "b": B}}
+
+
+class ElasticLexicalBuild(ElasticBuild):
+    """LexicalBuild in Elasticsearch."""
+
+    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+        """Adds or replaces entries by id."""
+        self.add(_documents(entries))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,11 +98,13 @@ class ElasticLexicalIndex(ElasticFollowing):
 
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
-        waiting = self._holding(kb_id).waiting
-        for entry in entries:
-            waiting[entry.id] = orjson.dumps({"id": entry.id, "words": " ".join(analyze(entry.text)), **fact_fields(entry.facts)})
+        self._holding(kb_id).waiting.update(_documents(entries))
 
-    def mappings(self, kb_id: int) -> JSONDict:
+    def building(self, kb_id: int, built_with: str) -> AbstractContextManager[ElasticLexicalBuild]:
+        """A new index, filled aside. Raises SearchUnavailable where another process builds one for long."""
+        return self.build_aside(ElasticLexicalBuild(self, kb_id, built_with))
+
+    def mappings(self, note: JSONDict) -> JSONDict:
         """An entry: its id, its terms, and what it can be filtered by."""
         return {"properties": {**STATE_FIELDS, **FACTS, "words": WORDS}}
 
@@ -111,6 +124,13 @@ class ElasticLexicalIndex(ElasticFollowing):
             )
         )
         return {kb_id: _counted(doc) for kb_id, doc in zip(kb_ids, answer["docs"], strict=True)}
+
+
+def _documents(entries: Sequence[IndexEntry]) -> dict[int, bytes]:
+    """Each entry as it is stored, by id; of several for one id the last."""
+    return {
+        entry.id: orjson.dumps({"id": entry.id, "words": " ".join(analyze(entry.text)), **fact_fields(entry.facts)}) for entry in entries
+    }
 
 
 def conditions(filters: Filters) -> list[JSONValue]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import elasticsearch
 import numpy as np
 import orjson
 
+from apps.retrieval.indexes.elastic_build import ElasticBuild, Held
 from apps.retrieval.indexes.elastic_connection import ElasticConnection, unavailable_item
-from apps.retrieval.indexes.elastic_following import FACTS, PAGE, STATE_FIELDS, ElasticFollowing, Held
+from apps.retrieval.indexes.elastic_following import FACTS, STATE_FIELDS, ElasticFollowing
+from apps.retrieval.indexes.elastic_ids import PAGE
 from apps.retrieval.indexes.elastic_lexical import conditions, fact_fields
 from core.config import get_settings
 from core.errors import IndexMismatch
@@ -22,6 +25,15 @@ CANDIDATES = 200  # how many the graph is searched for, at least
 OVERSAMPLE = 2.0  # of the graph's hits, which are found by 8-bit numbers, so many times k are scored again by the vectors themselves
 
 
+class ElasticVectorBuild(ElasticBuild):
+    """VectorBuild in Elasticsearch."""
+
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+        """Adds or replaces vectors float32[n, dim] by id, with the facts of each. Raises IndexMismatch where `dim` differs from the first."""
+        if len(ids):
+            self.add(_documents(kb_id, self.held, ids, vectors, facts))
+
+
 class ElasticVectorIndex(ElasticFollowing):
     """VectorIndex in Elasticsearch. Filters are part of the kNN search itself.
 
@@ -29,6 +41,7 @@ class ElasticVectorIndex(ElasticFollowing):
     """
 
     part = "vectors"
+    is_shared = True
 
     def __init__(
         self, kind: EntryKind = EntryKind.FAQ, *, connection: ElasticConnection | None = None, exact_max: int | None = None
@@ -64,21 +77,17 @@ class ElasticVectorIndex(ElasticFollowing):
 
         Raises IndexMismatch where `dim` is not that of the vectors already here.
         """
-        if not len(ids):
-            return
-        rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        if rows.shape != (len(ids), rows.shape[-1]):
-            raise ValueError(f"{len(ids)} ids need as many rows, not an array of shape {rows.shape}.")
-        held = self._holding(kb_id)
-        if held.note.setdefault("dims", rows.shape[1]) != rows.shape[1]:
-            raise mismatch(kb_id)
-        for entry_id, row, own in zip(map(int, ids), rows, facts or [NO_FACTS] * len(ids), strict=True):
-            document = {"id": entry_id, "vector": row, "packed": _pack(row), **fact_fields(own)}
-            held.waiting[entry_id] = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        if len(ids):
+            held = self._holding(kb_id)
+            held.waiting.update(_documents(kb_id, held, ids, vectors, facts))
 
-    def mappings(self, kb_id: int) -> JSONDict:
+    def building(self, kb_id: int, built_with: str) -> AbstractContextManager[ElasticVectorBuild]:
+        """A new index, filled aside, of vectors of any length. Raises SearchUnavailable where another process builds one for long."""
+        return self.build_aside(ElasticVectorBuild(self, kb_id, built_with))
+
+    def mappings(self, note: JSONDict) -> JSONDict:
         """An entry: its id, its vector, the same packed, and what it can be filtered by."""
-        vector = _vector_field(self._holding(kb_id).note, EXACT)
+        vector = _vector_field(note, EXACT)
         fields: JSONDict = {**STATE_FIELDS, **FACTS, "packed": {"type": "binary"}, "vector": vector}
         return {"_source": {"excludes": ["vector"]}, "properties": fields}
 
@@ -95,6 +104,20 @@ class ElasticVectorIndex(ElasticFollowing):
     def refused(self, kb_id: int, error: dict[str, object]) -> Exception:
         """A vector of another length is a mismatch; anything else has the usual meaning."""
         return mismatch(kb_id) if "number of dimensions" in str(error) else unavailable_item(error)
+
+
+def _documents(kb_id: int, held: Held, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts]) -> dict[int, bytes]:
+    """Each entry as it is stored, by id; notes the length of the first vectors."""
+    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    if rows.shape != (len(ids), rows.shape[-1]):
+        raise ValueError(f"{len(ids)} ids need as many rows, not an array of shape {rows.shape}.")
+    if held.note.setdefault("dims", rows.shape[1]) != rows.shape[1]:
+        raise mismatch(kb_id)
+    documents = {}
+    for entry_id, row, own in zip(map(int, ids), rows, facts or [NO_FACTS] * len(ids), strict=True):
+        document = {"id": entry_id, "vector": row, "packed": _pack(row), **fact_fields(own)}
+        documents[entry_id] = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return documents
 
 
 def mismatch(kb_id: int) -> IndexMismatch:

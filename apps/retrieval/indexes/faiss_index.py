@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,46 @@ from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArr
 
 logger = logging.getLogger(__name__)
 
+ROWS_ASIDE = 150_000
+
+
+class FaissBuild:
+    """VectorBuild in memory, beside what is searched: while it is filled, a knowledge base takes twice its memory."""
+
+    def __init__(self, kb: KnowledgeBaseVectors, built_with: str) -> None:
+        self._kb = kb
+        self.aside = kb.aside(built_with)
+
+    @property
+    def revision(self) -> int:
+        """How far it follows the database."""
+        return self.aside.state.revision
+
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+        """Adds or replaces vectors float32[n, dim] by id, with the facts of each. Raises IndexMismatch where `dim` differs from the first."""
+        self.aside.put(ids, vectors, facts or [NO_FACTS] * len(ids))
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        """Removes entries; unknown ids are fine."""
+        self.aside.delete(ids)
+
+    def refresh(self, kb_id: int, revision: int) -> None:
+        """Notes the revision. Where many rows wait, they go into the large part, which takes half their memory or less."""
+        self.aside.refresh(revision)
+        if self.aside.rows > ROWS_ASIDE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Builds the large part, where one is due; a process that ends goes without."""
+        with suppress(BuildStopped), anywhere():
+            self.aside.enlarge()
+
+    def switch(self) -> None:
+        """Puts the view in place."""
+        if not self._kb.depth:
+            raise RuntimeError("switch must be called while `exclusive` is held.")
+        self._kb.take_over(self.aside)
+
 
 class FaissIndex:
     """VectorIndex in memory: exact up to `exact_max` entries of a knowledge base, a graph (HNSW) beyond, and clusters
@@ -28,6 +68,8 @@ class FaissIndex:
     The maintenance thread builds them and writes snapshots; until one is ready, its entries are scanned exactly.
     Each process follows the database with an index of its own; the snapshot on disk is shared.
     """
+
+    is_shared = False
 
     def __init__(
         self,
@@ -45,6 +87,7 @@ class FaissIndex:
         )
         self._mutex = threading.Lock()
         self._kbs: dict[int, KnowledgeBaseVectors] = {}
+        self._asides: list[KnowledgeBaseVectors] = []
         self._due: queue.Queue[KnowledgeBaseVectors | None] = queue.Queue()
         self._thread: threading.Thread | None = None
 
@@ -109,6 +152,22 @@ class FaissIndex:
         with self.exclusive(kb_id):
             self._kb(kb_id).clear(built_with)
 
+    @contextmanager
+    def building(self, kb_id: int, built_with: str) -> Iterator[FaissBuild]:
+        """Vectors of any length, filled aside by one thread at a time."""
+        kb = self._kb(kb_id)
+        with kb.building:
+            build = FaissBuild(kb, built_with)
+            self._asides.append(build.aside)
+            try:
+                yield build
+            finally:
+                self._asides.remove(build.aside)
+        self._maintain_if_due(kb)
+
+    def sweep(self, kb_id: int) -> None:
+        """A build that died took its memory along."""
+
     def ids(self, kb_id: int) -> set[int]:
         """Every visible entry's id."""
         view = self._kb(kb_id).view
@@ -131,7 +190,7 @@ class FaissIndex:
         with self._mutex:
             kbs, thread = list(self._kbs.values()), self._thread
             self._thread = None
-        for kb in kbs:
+        for kb in [*kbs, *self._asides]:
             kb.stop_building.set()
         if thread is not None:
             self._due.put(None)

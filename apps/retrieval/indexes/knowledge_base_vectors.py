@@ -32,13 +32,14 @@ class KnowledgeBaseVectors:
     def __init__(self, kb_id: int, folder: Path, exact_max: int, clusters_min: int) -> None:
         self.kb_id = kb_id
         self.exclusive = threading.RLock()
+        self.building = threading.Lock()
         self.depth = 0
         self.is_due = False
         self.view: VectorView | None = None
         self.state = _NOTHING
         self.stop_building = threading.Event()
         self._exact_max, self._clusters_min = exact_max, clusters_min
-        self._snapshot = SnapshotFolder(folder)
+        self._folder, self._snapshot = folder, SnapshotFolder(folder)
         self._swap = threading.RLock()
         self._loaded = False
         self._put: dict[int, tuple[FloatArray, Facts]] = {}
@@ -103,6 +104,29 @@ class KnowledgeBaseVectors:
             self.stop_building.set()
             self.stop_building = threading.Event()
         self._snapshot.remove()
+
+    def aside(self, built_with: str) -> KnowledgeBaseVectors:
+        """An empty one to be filled while this one is searched; it has nothing on disk and saves nothing."""
+        aside = KnowledgeBaseVectors(self.kb_id, self._folder, self._exact_max, self._clusters_min)
+        aside.state, aside._loaded = IndexState(revision=0, built_with=built_with), True
+        return aside
+
+    def take_over(self, aside: KnowledgeBaseVectors) -> None:
+        """Puts what was filled aside in this one's place; what was noted since the last refresh is dropped."""
+        self.drop_pending()
+        with self._swap:
+            self.view, self.state = aside.view, aside.state
+            self._changed_while_building = None
+            self._unsaved += SNAPSHOT_CHANGES
+            self.stop_building.set()
+            self.stop_building = threading.Event()
+        if aside.view is None:
+            self._snapshot.remove()
+
+    @property
+    def rows(self) -> int:
+        """How many vectors are scanned exactly."""
+        return 0 if self.view is None else len(self.view.row_ids)
 
     def is_too_large(self) -> bool:
         """Whether the part that is scanned exactly has grown beyond its limit."""

@@ -8,7 +8,7 @@ import shutil
 import threading
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +17,24 @@ import tantivy
 
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.indexes.durable import FolderLock, replace_file
+from apps.retrieval.indexes.part_build import PartBuild, delete_entries, left_over, new_part, open_writer, put_entries
 from apps.retrieval.indexes.tantivy_part import (
     LexicalReader,
-    create_part,
-    document_of,
+    ceiling_of,
+    damage_named,
     frequencies_of,
     ids_at,
-    open_part,
     open_reader,
     parse_state,
     rarest,
     score_term,
     search_part,
-    term_score,
 )
 from core.config import get_settings
 from core.errors import IndexMismatch
 from core.types import NO_FILTERS, EntryKind, Filters, Hit, IndexEntry, IndexState, Scope
 
 MAX_OPEN = 64
-WRITER_BYTES = 50_000_000
 MAX_STATE_BYTES = 65_536
 
 _NOTHING = IndexState(revision=0, built_with="")
@@ -58,7 +56,7 @@ class EmbeddedLexicalIndex:
     A folder holds `state.json` (revision, what it was built with, the part in force) and one tantivy index, the part.
     The state is replaced after tantivy's commit: a crash between the two repeats work and loses none. Every search
     reads the small state file once (5 µs), so another process's changes are seen at once. A damaged folder raises
-    IndexMismatch; `clear` mends it by starting a new part.
+    IndexMismatch; a build mends it, and so does `clear`, by starting a new part. An index whose fields are not today's counts as none.
     """
 
     def __init__(self, kind: EntryKind = EntryKind.FAQ, *, folder: Path | None = None, max_open: int = MAX_OPEN) -> None:
@@ -66,6 +64,7 @@ class EmbeddedLexicalIndex:
         self._max_open = max_open
         self._mutex = threading.RLock()
         self._locks: dict[int, FolderLock] = {}
+        self._build_locks: dict[int, FolderLock] = {}
         self._writers: dict[int, _Writer] = {}
         self._readers: OrderedDict[int, LexicalReader] = OrderedDict()
         self._state_files: dict[int, str] = {}
@@ -80,7 +79,7 @@ class EmbeddedLexicalIndex:
         terms = dict.fromkeys(analyze(text))
         hits: list[Hit] = []
         for kb_id, reader in self._filled(scope) if terms and k > 0 else ():
-            with _damage_named(kb_id):
+            with damage_named(kb_id):
                 hits += search_part(reader, rarest(frequencies_of(reader.searcher, terms)), k, filters)
         return _best(hits, k)
 
@@ -92,9 +91,9 @@ class EmbeddedLexicalIndex:
         terms = Counter(analyze(text))
         hits: list[Hit] = []
         for kb_id, reader in self._filled(scope) if terms and k > 0 else ():
-            with _damage_named(kb_id):
+            with damage_named(kb_id):
                 frequencies = frequencies_of(reader.searcher, terms)
-                ceiling = _ceiling(terms, frequencies, reader)
+                ceiling = ceiling_of(terms, frequencies, reader)
                 found = search_part(reader, rarest(frequencies), k, filters)
             hits += [Hit(hit.id, min(hit.score / ceiling, 1.0)) for hit in found]
         return _best(hits, k)
@@ -105,7 +104,7 @@ class EmbeddedLexicalIndex:
         if reader is None or not reader.searcher.num_docs or not ids:
             return {}
         scores: dict[int, dict[str, float]] = {}
-        with _damage_named(kb_id):
+        with damage_named(kb_id):
             for term in rarest(frequencies_of(reader.searcher, dict.fromkeys(analyze(text)))):
                 for hit in score_term(reader, term, ids):
                     scores.setdefault(hit.id, {})[term] = hit.score
@@ -115,7 +114,7 @@ class EmbeddedLexicalIndex:
         """How many entries within the scope have each of the terms, those that were replaced and not merged away yet included."""
         found: Counter[str] = Counter()
         for kb_id, reader in self._filled(scope):
-            with _damage_named(kb_id):
+            with damage_named(kb_id):
                 found.update(frequencies_of(reader.searcher, set(terms)))
         return dict(found)
 
@@ -146,16 +145,13 @@ class EmbeddedLexicalIndex:
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         writer = self._open_writer(kb_id)
-        for entry in entries:
-            writer.writer.delete_documents_by_term("id", entry.id)
-            writer.writer.add_document(document_of(entry, analyze(entry.text)))
+        put_entries(writer.writer, entries)
         writer.changed = writer.changed or bool(entries)
 
     def delete(self, kb_id: int, ids: Sequence[int]) -> None:
         """Removes entries; unknown ids are fine; takes effect with `refresh`."""
         writer = self._open_writer(kb_id)
-        for entry_id in ids:
-            writer.writer.delete_documents_by_term("id", entry_id)
+        delete_entries(writer.writer, ids)
         writer.changed = writer.changed or bool(ids)
 
     def refresh(self, kb_id: int, revision: int) -> None:
@@ -167,22 +163,42 @@ class EmbeddedLexicalIndex:
         self._write_state(kb_id, writer.part, IndexState(revision=revision, built_with=self._built_with(kb_id)))
 
     def clear(self, kb_id: int, built_with: str) -> None:
-        """Starts a new, empty part and removes the old ones, damaged or not."""
+        """Starts a new, empty part and removes the old one, damaged or not."""
         with self.exclusive(kb_id):
-            self._drop_writer(kb_id)
-            part = f"part-{uuid.uuid4().hex[:12]}"
-            create_part(self._home(kb_id) / part)
-            self._write_state(kb_id, part, IndexState(revision=0, built_with=built_with))
-            for old in self._home(kb_id).glob("part-*"):
-                if old.name != part:
-                    shutil.rmtree(old, ignore_errors=True)
+            self._take_over(kb_id, new_part(self._home(kb_id)), IndexState(revision=0, built_with=built_with))
+            with self._build_lock(kb_id).held_if_free() as free:
+                if free:  # else the build that is under way removes what is left over
+                    self._remove_left_over(kb_id)
+
+    @contextmanager
+    def building(self, kb_id: int, built_with: str) -> Iterator[PartBuild]:
+        """A new part, filled aside; waits while another thread or process builds one. Damage to the old part does not matter."""
+        with self._build_lock(kb_id):
+            with self.exclusive(kb_id):
+                self._remove_left_over(kb_id)
+            build = PartBuild(self._home(kb_id), built_with, lambda part, state: self._take_over(kb_id, part, state))
+            try:
+                yield build
+            finally:
+                build.close()
+                with self.exclusive(kb_id):
+                    self._remove_left_over(kb_id)
+
+    def sweep(self, kb_id: int) -> None:
+        """Removes parts that builds have left whose process died."""
+        if not left_over(self._home(kb_id), self._stamp(kb_id)):
+            return
+        with self._build_lock(kb_id).held_if_free() as free:
+            if free:
+                with self.exclusive(kb_id):
+                    self._remove_left_over(kb_id)
 
     def ids(self, kb_id: int) -> set[int]:
         """Every visible entry's id."""
         reader = self._reader(kb_id)
         if reader is None or not reader.searcher.num_docs:
             return set()
-        with _damage_named(kb_id):
+        with damage_named(kb_id):
             found = reader.searcher.search(tantivy.Query.all_query(), reader.searcher.num_docs, count=False)
             return set(ids_at(reader.searcher, [address for _, address in found.hits]))
 
@@ -200,6 +216,10 @@ class EmbeddedLexicalIndex:
         with self._mutex:
             return self._locks.setdefault(kb_id, FolderLock(self._home(kb_id) / "lock"))
 
+    def _build_lock(self, kb_id: int) -> FolderLock:
+        with self._mutex:
+            return self._build_locks.setdefault(kb_id, FolderLock(self._home(kb_id) / "build.lock"))
+
     def _reader(self, kb_id: int) -> LexicalReader | None:
         """The latest committed state, or None where there is no index yet."""
         stamp = self._stamp(kb_id)
@@ -207,7 +227,7 @@ class EmbeddedLexicalIndex:
             reader = self._readers.get(kb_id)
             while stamp is not None and (reader is None or reader.stamp != stamp):
                 try:
-                    with _damage_named(kb_id):
+                    with damage_named(kb_id):
                         reader = self._readers[kb_id] = open_reader(self._home(kb_id), stamp, reader)
                 except IndexMismatch:
                     tried, stamp = stamp, self._stamp(kb_id)
@@ -218,7 +238,7 @@ class EmbeddedLexicalIndex:
             self._readers.move_to_end(kb_id)
             while len(self._readers) > self._max_open:
                 self._readers.popitem(last=False)
-            return reader
+            return reader if reader.has_our_fields else None
 
     def _stamp(self, kb_id: int) -> bytes | None:
         """The content of the state file, None where there is none. At every search: a path built anew and a file object take longer than reading."""
@@ -238,10 +258,9 @@ class EmbeddedLexicalIndex:
         if kb_id not in self._writers:
             if not (self._home(kb_id) / "state.json").exists():
                 self.clear(kb_id, "")
-            with _damage_named(kb_id):
+            with damage_named(kb_id):
                 part = str(parse_state((self._home(kb_id) / "state.json").read_bytes())["part"])
-                writer = open_part(self._home(kb_id) / part).writer(heap_size=WRITER_BYTES, num_threads=1)
-            self._writers[kb_id] = _Writer(writer=writer, part=part)
+                self._writers[kb_id] = _Writer(writer=open_writer(self._home(kb_id) / part), part=part)
         return self._writers[kb_id]
 
     def _release_writer(self, kb_id: int) -> None:
@@ -256,6 +275,17 @@ class EmbeddedLexicalIndex:
         if writer is not None:
             writer.writer.rollback()
 
+    def _take_over(self, kb_id: int, part: str, state: IndexState) -> None:
+        """Puts another part in force."""
+        if not self._lock(kb_id).depth:
+            raise RuntimeError("switch must be called while `exclusive` is held.")
+        self._drop_writer(kb_id)
+        self._write_state(kb_id, part, state)
+
+    def _remove_left_over(self, kb_id: int) -> None:
+        for path in left_over(self._home(kb_id), self._stamp(kb_id)):
+            shutil.rmtree(path, ignore_errors=True)
+
     def _built_with(self, kb_id: int) -> str:
         return str(parse_state((self._home(kb_id) / "state.json").read_bytes())["built_with"])
 
@@ -264,27 +294,5 @@ class EmbeddedLexicalIndex:
         replace_file(self._home(kb_id) / "state.json", json.dumps(row).encode())
 
 
-def _ceiling(terms: Mapping[str, int], frequencies: Mapping[str, int], reader: LexicalReader) -> float:
-    """The BM25 that an entry of exactly these terms, each as often as is said, would get.
-
-    Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
-    which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
-    """
-    entries = reader.searcher.num_docs
-    counted = {term: min(entries, frequencies.get(term, 1)) for term in terms}
-    length = sum(terms.values()) / max(reader.mean_length, 1.0)
-    return sum(term_score(terms[term], entries=entries, frequency=counted[term], length=length) for term in rarest(counted))
-
-
 def _best(hits: Iterable[Hit], k: int) -> list[Hit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:k]
-
-
-@contextmanager
-def _damage_named(kb_id: int) -> Iterator[None]:
-    """Turns what tantivy and the file system say about broken files into IndexMismatch."""
-    try:
-        yield
-    except (ValueError, OSError, KeyError) as error:
-        message = f"The lexical index of knowledge base {kb_id} is damaged ({error}). Run `manage.py reindex` to build it anew."
-        raise IndexMismatch(message, repair="manage.py reindex", kb=kb_id) from error

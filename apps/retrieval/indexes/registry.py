@@ -5,12 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 
 from core.backends import load_object
 from core.config import get_settings
 from core.protocols import LexicalIndex, VectorIndex
 from core.types import EntryKind
+
+
+class IndexPart(StrEnum):
+    """The two indexes of a kind."""
+
+    WORDS = "words"
+    VECTORS = "vectors"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import tantivy
 
+from core.errors import IndexMismatch
 from core.types import NO_FILTERS, Filters, Hit, IndexEntry, IndexState
 
 MAX_QUERY_TERMS = 64
@@ -30,6 +32,7 @@ class LexicalReader:
     index: tantivy.Index
     searcher: tantivy.Searcher
     mean_length: float
+    has_our_fields: bool = True
     everywhere: dict[frozenset[str], bool] = field(default_factory=dict)  # whether every entry has one of these facts, as far as was asked
 
 
@@ -78,7 +81,9 @@ def open_reader(home: Path, stamp: bytes, before: LexicalReader | None) -> Lexic
     index.reload()
     searcher = index.searcher()
     state = IndexState(revision=int(str(row["revision"])), built_with=str(row["built_with"]))
-    return LexicalReader(stamp=stamp, part=part, state=state, index=index, searcher=searcher, mean_length=_mean_length(searcher))
+    fits = index.schema == schema()
+    mean_length = _mean_length(searcher) if fits else 0.0
+    return LexicalReader(stamp=stamp, part=part, state=state, index=index, searcher=searcher, mean_length=mean_length, has_our_fields=fits)
 
 
 def _mean_length(searcher: tantivy.Searcher) -> float:
@@ -188,3 +193,25 @@ def term_score(count: int, *, entries: int, frequency: int, length: float) -> fl
     """
     idf = math.log(1 + (entries - frequency + 0.5) / (frequency + 0.5))
     return idf * count * (K1 + 1) / (count + K1 * (1 - B + B * length))
+
+
+def ceiling_of(terms: Mapping[str, int], frequencies: Mapping[str, int], reader: LexicalReader) -> float:
+    """The BM25 that an entry of exactly these terms, each as often as is said, would get.
+
+    Words that no entry has count like words that one entry has. With tantivy's idf, ln(1 + (N - n + .5)/(n + .5)),
+    which stays above zero, the ratio of a hit's score to this is sane even in a knowledge base of one entry.
+    """
+    entries = reader.searcher.num_docs
+    counted = {term: min(entries, frequencies.get(term, 1)) for term in terms}
+    length = sum(terms.values()) / max(reader.mean_length, 1.0)
+    return sum(term_score(terms[term], entries=entries, frequency=counted[term], length=length) for term in rarest(counted))
+
+
+@contextmanager
+def damage_named(kb_id: int) -> Iterator[None]:
+    """Turns what tantivy and the file system say about broken files into IndexMismatch."""
+    try:
+        yield
+    except (ValueError, OSError, KeyError) as error:
+        message = f"The lexical index of knowledge base {kb_id} is damaged ({error}). Run `manage.py reindex` to build it anew."
+        raise IndexMismatch(message, repair="manage.py reindex", kb=kb_id) from error

@@ -10,8 +10,8 @@ from apps.retrieval.models import Entry, EntryVector, IndexGeneration, Knowledge
 from apps.retrieval.outbox.indexing import unpack_vectors
 from apps.retrieval.query_layer.layer import marked_texts
 from core.errors import IndexMismatch
-from core.protocols import FollowingIndex
-from core.types import EntryKind, Facts, IndexEntry
+from core.protocols import FollowingIndex, IndexWriter, LexicalWriter, VectorWriter
+from core.types import EntryKind, Facts, IndexEntry, IndexState
 
 CHUNK = 2000
 REFRESH_EVERY = 20_000
@@ -22,48 +22,71 @@ def built_with(generation: IndexGeneration | None) -> str:
     return f"{generation.number}:{generation.encoder}" if generation else ""
 
 
-def empty_index(index: FollowingIndex, kb_id: int, built_with: str) -> None:
-    """Clears an index that has begun, or is damaged; one that was never filled stays without a file."""
-    try:
-        begun = bool(index.state(kb_id).built_with or index.state(kb_id).revision)
-    except IndexMismatch:
-        begun = True
-    if begun:
+def empty_index(index: FollowingIndex, kb_id: int) -> None:
+    """Clears the index of a knowledge base that is gone; one that was never filled stays without a file."""
+    if has_begun(index, kb_id):
         with index.exclusive(kb_id):
-            index.clear(kb_id, built_with)
+            index.clear(kb_id, "gone")
+    index.sweep(kb_id)
 
 
-def bring_up_words(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, last: int) -> None:
-    """The words index, up to the revision `last` of the latest change. Raises SearchUnavailable."""
-    if not _has_come(pair.lexical, kb.pk, ANALYSIS, last):
-        with pair.lexical.exclusive(kb.pk):
-            since = _start(pair.lexical, kb.pk, ANALYSIS)
-            _apply(kb, kind, since, pair.lexical, lambda entries: _put_texts(pair, kb.pk, entries))
+def has_begun(index: FollowingIndex, kb_id: int) -> bool:
+    """Whether there is an index, damaged or not."""
+    try:
+        state = index.state(kb_id)
+    except IndexMismatch:
+        return True
+    return bool(state.built_with or state.revision)
 
 
-def bring_up_vectors(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, generation: IndexGeneration, last: int) -> None:
-    """The vector index, as `bring_up_words`; one of another generation begins anew."""
-    if not _has_come(pair.vector, kb.pk, built_with(generation), last):
-        with pair.vector.exclusive(kb.pk):
-            since = _start(pair.vector, kb.pk, built_with(generation))
-            _apply(kb, kind, since, pair.vector, lambda entries: _put_vectors(pair, kb.pk, entries, generation))
+def bring_up_words(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, last: int) -> bool:
+    """The words index, up to the revision `last` of the latest change. Raises SearchUnavailable.
+
+    Whether it is current: one of another analysis goes on, and is to be built anew aside.
+    """
+    index = pair.lexical
+    return _bring_up(kb, kind, index, ANALYSIS, last, lambda entries: put_texts(index, kb.pk, entries), lambda _: True)
 
 
-def _has_come(index: FollowingIndex, kb_id: int, wanted: str, last: int) -> bool:
-    state = index.state(kb_id)
-    return state.built_with == wanted and state.revision >= last
+def bring_up_vectors(
+    kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, generation: IndexGeneration, last: int, *, in_place: bool = True
+) -> bool:
+    """The vector index, as `bring_up_words`. One of another generation goes on where the same encoder made it, unless it may be filled `in_place`."""
+    index = pair.vector
+
+    def may_go_on(was: str) -> bool:
+        return not in_place and was.partition(":")[2] == generation.encoder
+
+    return _bring_up(
+        kb, kind, index, built_with(generation), last, lambda entries: put_vectors(index, kb.pk, entries, generation), may_go_on
+    )
 
 
-def _start(index: FollowingIndex, kb_id: int, wanted: str) -> int:
-    """The revision that the index has reached; one that was built with something else begins anew."""
-    state = index.state(kb_id)
-    if state.built_with == wanted:
-        return state.revision
-    index.clear(kb_id, wanted)
-    return 0
+def _bring_up(
+    kb: KnowledgeBase,
+    kind: EntryKind,
+    index: FollowingIndex,
+    wanted: str,
+    last: int,
+    put: Callable[[Sequence[Entry]], None],
+    may_go_on: Callable[[str], bool],
+) -> bool:
+    def goes_on(state: IndexState) -> bool:
+        return state.built_with == wanted or (state.revision > 0 and may_go_on(state.built_with))
+
+    state = index.state(kb.pk)
+    if not goes_on(state) or state.revision < last:
+        with index.exclusive(kb.pk):
+            state = index.state(kb.pk)
+            if not goes_on(state):
+                index.clear(kb.pk, wanted)
+                state = IndexState(revision=0, built_with=wanted)
+            apply_changes(kb, kind, state.revision, index, put)
+    return state.built_with == wanted
 
 
-def _apply(kb: KnowledgeBase, kind: EntryKind, since: int, index: FollowingIndex, put: Callable[[Sequence[Entry]], None]) -> None:
+def apply_changes(kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWriter, put: Callable[[Sequence[Entry]], None]) -> None:
+    """Puts and deletes what changed after the revision `since`, up to `kb.revision`."""
     if since >= kb.revision:
         return
     applied, complete = 0, since
@@ -93,16 +116,17 @@ def _changed(kb: KnowledgeBase, kind: EntryKind, since: int) -> Iterator[list[En
         last = (chunk[-1].revision, chunk[-1].pk)
 
 
-def _put_texts(pair: IndexPair, kb_id: int, entries: Sequence[Entry]) -> None:
+def put_texts(index: LexicalWriter, kb_id: int, entries: Sequence[Entry]) -> None:
+    """Puts entries into a words index, with the words that the knowledge base's dictionary marks."""
     if entries:
         marked = marked_texts(kb_id, [entry.text for entry in entries])
-        pair.lexical.put(
-            kb_id,
-            [IndexEntry(id=entry.owner_id, text=text, facts=_facts(entry)) for entry, text in zip(entries, marked, strict=True)],
+        index.put(
+            kb_id, [IndexEntry(id=entry.owner_id, text=text, facts=_facts(entry)) for entry, text in zip(entries, marked, strict=True)]
         )
 
 
-def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
+def put_vectors(index: VectorWriter, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
+    """Puts entries into a vector index, by the vectors of the generation."""
     by_pk = {entry.pk: entry for entry in entries}
     rows = EntryVector.objects.filter(generation=generation, entry_id__in=list(by_pk)).values_list("entry_id", "vector")
     ids, packed, facts = [], [], []
@@ -111,8 +135,8 @@ def _put_vectors(pair: IndexPair, kb_id: int, entries: Sequence[Entry], generati
         packed.append(vector)
         facts.append(_facts(by_pk[entry_id]))
     if ids:
-        pair.vector.put(kb_id, ids, unpack_vectors(packed), facts)
-    pair.vector.delete(kb_id, list({entry.owner_id for entry in entries}.difference(ids)))  # a text that changed while no encoder was there
+        index.put(kb_id, ids, unpack_vectors(packed), facts)
+    index.delete(kb_id, list({entry.owner_id for entry in entries}.difference(ids)))  # a text that changed while no encoder was there
 
 
 def _facts(entry: Entry) -> Facts:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, close_old_connections
 
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.follower import IndexFollower, follower
-from apps.retrieval.outbox.verification import find_index_drift, repair
+from apps.retrieval.outbox.verification import find_index_drift, repair, sweep
 from core.config import get_settings
 from core.errors import QAError
 
@@ -22,7 +22,7 @@ class IndexChecker:
     """Compares what `keeping` follows of every knowledge base that was searched here with the database, every `QA_INDEX_CHECK_MINUTES`.
 
     What an index lacks or has too much of is mended at once, entry by entry; content and vectors are left to
-    `manage.py verify_index`.
+    `manage.py verify_index`. What builds have left that were killed is removed.
     """
 
     def __init__(self, keeping: Callable[[], IndexFollower] = follower) -> None:
@@ -62,6 +62,7 @@ class IndexChecker:
                 )  # fmt: skip
             if drifts:
                 repair(kb, drifts, self._keeping())
+            sweep(kb, self._keeping())
         except QAError as error:
             log.warning("index not checked kb=%s error=%s %s", kb.slug, error.code, error.message)
 

@@ -10,16 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from enum import StrEnum
 from functools import cache
 
 from django.db import close_old_connections
-from django.db.models import Max
 
-from apps.retrieval.indexes.registry import indexes_for
-from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.indexes.registry import IndexPart, indexes_for
+from apps.retrieval.models import IndexGeneration, KnowledgeBase
+from apps.retrieval.outbox.building_aside import last_revision
 from apps.retrieval.outbox.catching_up import bring_up_vectors, bring_up_words, empty_index
 from apps.retrieval.outbox.indexing import mismatch
+from apps.retrieval.outbox.renewing import IndexRenewal, renew
 from core.config import get_settings
 from core.errors import SearchUnavailable
 from core.metrics import INDEX_LAG
@@ -32,13 +32,6 @@ _Place = tuple[int, EntryKind]
 UNREACHABLE_S = 1.0
 
 
-class IndexPart(StrEnum):
-    """The two indexes of a kind."""
-
-    WORDS = "words"
-    VECTORS = "vectors"
-
-
 class IndexFollower:
     """Brings the indexes up to the database's revision: of every base that was searched here, or that changed while this process ran.
 
@@ -47,6 +40,9 @@ class IndexFollower:
     Kinds are followed apart, each with a lock and a thread of its own: a question does not wait for a hundred thousand
     passages. A kind that a base has no entries of costs one look at the database a revision, and nothing on disk.
     `parts` are the indexes that are followed: where inference workers search vectors, a web process follows words alone.
+
+    An index that another analysis built, or another generation of the same encoder, is followed on and searched on, while a
+    new one is built aside: in the background where this process serves (`watch`), else before the follower returns.
     """
 
     def __init__(self, parts: Collection[IndexPart] = tuple(IndexPart)) -> None:
@@ -57,6 +53,7 @@ class IndexFollower:
         self._generations: dict[_Place, int] = {}
         self._unreachable_until: dict[_Place, float] = {}
         self._locks: dict[_Place, threading.Lock] = {}
+        self._renewal = IndexRenewal()
         self._guard = threading.Lock()
         self._wake = {kind: threading.Event() for kind in EntryKind}
         self._stopped = threading.Event()
@@ -118,6 +115,7 @@ class IndexFollower:
                 ]
                 for thread in self._threads:
                     thread.start()
+                self._renewal.start()
 
     def wake(self) -> None:
         """Tells the background threads that something was committed."""
@@ -128,6 +126,7 @@ class IndexFollower:
         """Ends the background threads and forgets what was followed."""
         self._stopped.set()
         self.wake()
+        self._renewal.close()
         for thread in self._threads:
             thread.join(timeout=5)
         self._followed.clear()
@@ -168,7 +167,7 @@ class IndexFollower:
         if (kb_id, kind) in self._followed:
             pair = indexes_for(kind)
             kept = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
-            emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id, "gone")) for part in self.parts]  # type: ignore[misc]
+            emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id)) for part in self.parts]  # type: ignore[misc]
             if not all(emptied):
                 return
             self._followed.pop((kb_id, kind), None)
@@ -180,7 +179,7 @@ class IndexFollower:
         if kb is None:
             return True
         generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
-        last = Entry.objects.filter(kb=kb, kind=kind.value).aggregate(last=Max("revision"))["last"]
+        last = last_revision(kb, kind)
         complete = last is None or self._bring_up(kb, kind, generation, last)
         self._built_by[kb_id, kind] = (kb.slug, generation.encoder if generation else "")
         self._generations[kb_id, kind] = generation.pk if generation else 0
@@ -197,10 +196,27 @@ class IndexFollower:
         """
         pair, reached = indexes_for(kind), True
         if IndexPart.WORDS in self.parts:
-            reached = _reached(lambda: bring_up_words(kb, kind, pair, last))
+            reached = _reached(lambda: self._keep_current(kb, kind, IndexPart.WORDS, bring_up_words(kb, kind, pair, last)))
         if IndexPart.VECTORS in self.parts and generation is not None:
-            reached = _reached(lambda: bring_up_vectors(kb, kind, pair, generation, last)) and reached
+            in_place = not (pair.vector.is_shared or self._renewal.is_running)
+            reached = (
+                _reached(
+                    lambda: self._keep_current(
+                        kb, kind, IndexPart.VECTORS, bring_up_vectors(kb, kind, pair, generation, last, in_place=in_place)
+                    )
+                )
+                and reached
+            )
         return reached
+
+    def _keep_current(self, kb: KnowledgeBase, kind: EntryKind, part: IndexPart, is_current: bool) -> None:
+        """Has an index built anew that answers by something older."""
+        if is_current:
+            return
+        if self._renewal.is_running:
+            self._renewal.note(kb.pk, kind, part)
+        else:
+            renew(kb.pk, kind, part)
 
 
 def _reached(work: Callable[[], None]) -> bool:

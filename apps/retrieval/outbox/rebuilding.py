@@ -1,7 +1,8 @@
 """How a knowledge base changes its encoder: vectors are made aside, then everything switches at once, and can go back.
 
 A building generation is filled in chunks and survives an interruption. The switch happens under the knowledge base's lock
-and takes a new revision, so every process empties and refills its vector index before it answers the next question.
+and takes a new revision. A vector index that all processes share is filled before it, and switched with it; those that each
+process has in memory follow it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from django.utils import timezone
 
 from apps.accounts.audit import record
 from apps.accounts.permissions import Caller
-from apps.retrieval.indexes.analysis import ANALYSIS
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox.catching_up import empty_index
+from apps.retrieval.outbox.building_aside import last_revision, rebuild_words, shared_vectors_aside, switching
+from apps.retrieval.outbox.catching_up import has_begun
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.indexing import fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
 from apps.retrieval.vectors.encoding import encode_texts, encoder
@@ -47,7 +48,13 @@ def rebuild(kb: KnowledgeBase, caller: Caller, progress: Progress | None = None)
     report(generation.vectors.count())
     while _missing(generation).count() > LAST_CHUNK:
         _fill(generation, report)
-    _switch_when_full(generation, caller, report)
+    with shared_vectors_aside(kb, generation) as asides:
+        while _missing(generation).count() > LAST_CHUNK:
+            _fill(generation, report, late=True)
+        if asides:
+            _fill(generation, report, late=True)  # no process waits for the switch as long as this takes
+        with switching(asides):
+            _switch_when_full(generation, caller, report)
     _rebuild_words(kb)
     return generation
 
@@ -59,7 +66,7 @@ def roll_back(kb: KnowledgeBase, caller: Caller) -> IndexGeneration:
         raise InvalidRequest(f"{kb.slug!r} has no generation to go back to: only the last one is kept.")
     if retired.encoder != (now := encoder().model_id):
         raise InvalidRequest(f"The generation before was built by {retired.encoder}, but the encoder is {now}: set QA_ENCODER back first.")
-    with transaction.atomic():
+    with shared_vectors_aside(kb, retired) as asides, switching(asides), transaction.atomic():
         lock_next_revision(kb)
         _activate(retired)
         record(caller, "roll_back_index", target=f"#{retired.number} {retired.encoder}", kb=kb.slug)
@@ -82,23 +89,26 @@ def _missing(generation: IndexGeneration) -> QuerySet[Entry]:
     return Entry.objects.filter(kb_id=generation.kb_id, deleted=False).exclude(vectors__generation=generation).order_by("pk")
 
 
-def _fill(generation: IndexGeneration, report: Progress) -> None:
-    """One pass over all entries without a vector in this generation."""
+def _fill(generation: IndexGeneration, report: Progress, *, late: bool = False) -> None:
+    """One pass over all entries without a vector in this generation; `late` ones get a revision, for indexes that have passed them."""
     last = 0
     while chunk := list(_missing(generation).filter(pk__gt=last)[:CHUNK]):
         last = chunk[-1].pk
         encoded = encode_texts((EntryKind(entry.kind), entry.text) for entry in chunk)
         with transaction.atomic():
-            KnowledgeBase.objects.select_for_update().get(pk=generation.kb_id)
+            locked = KnowledgeBase.objects.select_for_update().get(pk=generation.kb_id)
             unchanged = list(Entry.objects.filter(pk__in=[entry.pk for entry in chunk], deleted=False))
             report(put_vectors(generation, unchanged, encoded))
+            if late:
+                revision = lock_next_revision(locked)
+                Entry.objects.filter(pk__in=[entry.pk for entry in unchanged]).update(revision=revision)
 
 
 def _switch_when_full(generation: IndexGeneration, caller: Caller, report: Progress) -> None:
     """Encodes the last few under the lock, where no edit can get in between, and switches."""
     with transaction.atomic():
         lock_next_revision(generation.kb)
-        _fill(generation, report)
+        _fill(generation, report, late=True)
         _activate(generation)
         record(caller, "reindex", target=f"#{generation.number} {generation.encoder}", kb=generation.kb.slug)
     follower().wake()
@@ -114,11 +124,10 @@ def _activate(generation: IndexGeneration) -> None:
 
 
 def _rebuild_words(kb: KnowledgeBase) -> None:
-    """Empties the words indexes, so that following fills them from the first revision on, and follows."""
+    """Builds the words indexes of the kinds that there are anew, and follows."""
     for kind in EntryKind:
-        empty_index(indexes_for(kind).lexical, kb.pk, ANALYSIS)
-    with transaction.atomic():
-        lock_next_revision(kb)
+        if last_revision(kb, kind) is not None or has_begun(indexes_for(kind).lexical, kb.pk):
+            rebuild_words(kb, kind)
     _follow(kb)
 
 

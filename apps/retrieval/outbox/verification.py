@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from apps.retrieval.indexes.registry import indexes_for
+from apps.retrieval.indexes.registry import IndexPart, indexes_for
 from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
-from apps.retrieval.outbox.catching_up import built_with, empty_index
-from apps.retrieval.outbox.follower import IndexFollower, IndexPart, follower, vector_follower
+from apps.retrieval.outbox.building_aside import rebuild_vectors, rebuild_words
+from apps.retrieval.outbox.catching_up import built_with
+from apps.retrieval.outbox.follower import IndexFollower, follower, vector_follower
 from apps.retrieval.outbox.indexing import active_generation, delete_entries, fill_missing_vectors, lock_next_revision, put_entries
 from apps.retrieval.vectors.encoding import encode_if_possible
 from core.errors import IndexMismatch
@@ -89,6 +90,15 @@ def repair(kb: KnowledgeBase, drifts: Iterable[Drift], keeping: IndexFollower | 
     with transaction.atomic():
         revision = lock_next_revision(kb)
     (keeping or follower()).follow(kb.pk, revision)
+
+
+def sweep(kb: KnowledgeBase, keeping: IndexFollower) -> None:
+    """Removes what builds have left whose process died. Raises SearchUnavailable."""
+    for kind in EntryKind:
+        pair = indexes_for(kind)
+        for part, index in ((IndexPart.WORDS, pair.lexical), (IndexPart.VECTORS, pair.vector)):
+            if part in keeping.parts:
+                index.sweep(kb.pk)
 
 
 def entries_without_vector(kb: KnowledgeBase) -> int:
@@ -174,11 +184,11 @@ def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
 
 
 def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
-    """Takes out what is astray and lets the index follow once more what it lacks; one that cannot be read is filled anew."""
+    """Takes out what is astray and lets the index follow once more what it lacks; one that cannot be read, or lacks most, is built anew aside."""
     pair = indexes_for(drift.kind)
     index: FollowingIndex = pair.lexical if drift.place == "lexical" else pair.vector
     if drift.damage or len(drift.missing) > drift.expected // 2:
-        empty_index(index, kb.pk, "")
+        _build_anew(kb, drift)
         return
     if drift.stray:
         with index.exclusive(kb.pk):
@@ -191,3 +201,10 @@ def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
         for start in range(0, len(missing), MEND_CHUNK):
             owners = missing[start : start + MEND_CHUNK]
             Entry.objects.filter(kb=kb, kind=drift.kind.value, owner_id__in=owners, deleted=False).update(revision=revision)
+
+
+def _build_anew(kb: KnowledgeBase, drift: Drift) -> None:
+    if drift.place == "lexical":
+        rebuild_words(kb, drift.kind)
+    elif (generation := active_generation(kb)) is not None:
+        rebuild_vectors(kb, drift.kind, generation)

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import DatabaseError, close_old_connections
 
-from apps.retrieval.indexes.registry import close_indexes
+from apps.retrieval.indexes.registry import IndexPart, close_indexes
 from apps.retrieval.outbox.checking import IndexChecker
-from apps.retrieval.outbox.follower import IndexFollower, IndexPart
+from apps.retrieval.outbox.follower import IndexFollower
 from apps.retrieval.outbox.warmup import warm_up
 from apps.retrieval.search.nearest import follow_search, search_followed, wanted_revisions
 from core.errors import SearchUnavailable

@@ -17,8 +17,8 @@ from itertools import zip_longest
 
 from apps.retrieval.documents.facts import filters_for, filters_in_all
 from apps.retrieval.indexes.analysis import simplify
-from apps.retrieval.indexes.registry import indexes_for
-from apps.retrieval.outbox.follower import IndexFollower, IndexPart, follower, vector_follower
+from apps.retrieval.indexes.registry import IndexPart, indexes_for
+from apps.retrieval.outbox.follower import IndexFollower, follower, vector_follower
 from apps.retrieval.outbox.indexing import unpack_vectors
 from apps.retrieval.search.stored_passages import KINDS, kinds_in
 from apps.retrieval.selectors import owners_with_vector, stored_vectors

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import tantivy
 
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
 from core.errors import IndexMismatch
@@ -75,6 +79,67 @@ def test_damage_is_named_with_its_repair_and_clear_mends_it(tmp_path: Path, harm
     index = EmbeddedLexicalIndex(folder=tmp_path)
     with pytest.raises(IndexMismatch, match="manage.py reindex"):
         index.search("password", 5, KB)
+    put(index, ["reset password"])
+    assert [hit.id for hit in index.search("password", 5, KB)] == [1000]
+
+
+def parts(folder: Path) -> int:
+    return len(list((folder / "faq" / "1" / "lexical").glob("part-*")))
+
+
+@pytest.mark.parametrize("harm", ["state", "part"])
+def test_a_build_mends_damage(tmp_path: Path, harm: str) -> None:
+    filled(tmp_path, ["reset password"])
+    for path in (tmp_path / "faq" / "1" / "lexical").glob("state.json" if harm == "state" else "part-*/*"):
+        path.write_bytes(b"{")
+    index = EmbeddedLexicalIndex(folder=tmp_path)
+    with index.building(1, "b") as build:
+        build.put(1, [IndexEntry(id=7, text="reset password")])
+        build.refresh(1, 2)
+        with index.exclusive(1):
+            build.switch()
+    assert [hit.id for hit in index.search("password", 5, KB)] == [7]
+    assert parts(tmp_path) == 1
+
+
+BUILD_KILLED = """
+import os, sys
+from pathlib import Path
+from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex
+from core.types import IndexEntry
+with EmbeddedLexicalIndex(folder=Path(sys.argv[1])).building(1, "b") as build:
+    build.put(1, [IndexEntry(id=7, text="reset password")])
+    build.refresh(1, 2)
+    os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("mend", ["sweep", "build", "clear"])
+def test_a_killed_build_leaves_the_old_index_answering_and_nothing_for_ever(tmp_path: Path, mend: str) -> None:
+    index = filled(tmp_path, ["reset password"])
+    assert subprocess.run([sys.executable, "-c", BUILD_KILLED, str(tmp_path)], timeout=60, check=False).returncode == 9
+    assert ([hit.id for hit in index.search("password", 5, KB)], parts(tmp_path)) == ([1000], 2)
+    if mend == "sweep":
+        index.sweep(1)
+    elif mend == "clear":
+        index.clear(1, "c")
+    else:
+        with index.building(1, "b"):
+            assert parts(tmp_path) == 2
+    assert parts(tmp_path) == 1
+
+
+def test_an_index_with_other_fields_counts_as_none_and_is_begun_anew(tmp_path: Path) -> None:
+    fields = tantivy.SchemaBuilder()
+    fields.add_integer_field("id", indexed=True, fast=True)
+    fields.add_text_field("terms", tokenizer_name="words")
+    filled(tmp_path, ["reset password"])
+    (part,) = (tmp_path / "faq" / "1" / "lexical").glob("part-*")
+    shutil.rmtree(part)
+    part.mkdir()
+    tantivy.Index(fields.build(), path=str(part))
+    index = EmbeddedLexicalIndex(folder=tmp_path)
+    assert (index.search("password", 5, KB), index.ids(1), index.state(1).revision) == ([], set(), 0)
     put(index, ["reset password"])
     assert [hit.id for hit in index.search("password", 5, KB)] == [1000]
 

@@ -1,0 +1,147 @@
+"""How is an index built anew while the one of before answers? Filled aside from the database, then switched to at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from django.db.models import Max
+
+from apps.retrieval.indexes.analysis import ANALYSIS
+from apps.retrieval.indexes.registry import indexes_for
+from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.outbox.catching_up import apply_changes, built_with, has_begun, put_texts, put_vectors
+from core.protocols import FollowingIndex, IndexBuild
+from core.types import EntryKind
+
+ROUNDS = 10  # of following what was changed meanwhile, before the rest is left to the switch
+
+Stopped = Callable[[], bool]
+
+
+class BuildAbandoned(Exception):
+    """Whoever asked for the build has ended; the index of before stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aside:
+    """A new index that is being filled, and how the entries of the knowledge base get into it."""
+
+    kb: KnowledgeBase
+    kind: EntryKind
+    index: FollowingIndex
+    build: IndexBuild
+    put: Callable[[Sequence[Entry]], None]
+    stopped: Stopped = lambda: False
+
+    def fill(self) -> None:
+        """Puts everything in, and follows what is changed meanwhile until little is left. Memory holds a chunk at a time."""
+        for _ in range(ROUNDS):
+            self._follow()
+            if self.build.revision >= (last_revision(self.kb, self.kind) or 0):
+                break
+        self.build.settle()
+
+    def switch(self) -> None:
+        """Follows to the last change and switches. The index's `exclusive` is held: nobody has followed further than this."""
+        self._follow()
+        self.build.switch()
+
+    def _follow(self) -> None:
+        self.kb.refresh_from_db(fields=["revision"])
+        apply_changes(self.kb, self.kind, self.build.revision, self.build, self._put_unless_stopped)
+
+    def _put_unless_stopped(self, entries: Sequence[Entry]) -> None:
+        if self.stopped():
+            raise BuildAbandoned
+        self.put(entries)
+
+
+def last_revision(kb: KnowledgeBase, kind: EntryKind) -> int | None:
+    """The revision of the latest change to entries of the kind; None where there never was one."""
+    last: int | None = Entry.objects.filter(kb=kb, kind=kind.value).aggregate(last=Max("revision"))["last"]
+    return last
+
+
+@contextmanager
+def words_aside(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: False) -> Iterator[Aside]:
+    """A new words index. Raises SearchUnavailable where it cannot be reached, or another process builds one for long."""
+    index = indexes_for(kind).lexical
+    with index.building(kb.pk, ANALYSIS) as build:
+        yield Aside(kb=kb, kind=kind, index=index, build=build, put=lambda entries: put_texts(build, kb.pk, entries), stopped=stopped)
+
+
+@contextmanager
+def vectors_aside(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration, stopped: Stopped = lambda: False) -> Iterator[Aside]:
+    """A new vector index with the vectors of the generation, active or not. Raises as `words_aside`."""
+    index = indexes_for(kind).vector
+    with index.building(kb.pk, built_with(generation)) as build:
+
+        def put(entries: Sequence[Entry]) -> None:
+            put_vectors(build, kb.pk, entries, generation)
+
+        yield Aside(kb=kb, kind=kind, index=index, build=build, put=put, stopped=stopped)
+
+
+@contextmanager
+def shared_vectors_aside(kb: KnowledgeBase, generation: IndexGeneration) -> Iterator[list[Aside]]:
+    """The vector indexes that all processes search, filled with a generation that is not active yet; none where each process fills its own."""
+    with ExitStack() as stack:
+        asides = []
+        for kind in EntryKind:
+            index = indexes_for(kind).vector
+            if index.is_shared and (last_revision(kb, kind) is not None or has_begun(index, kb.pk)):
+                asides.append(stack.enter_context(vectors_aside(kb, kind, generation)))
+                asides[-1].fill()
+        yield asides
+
+
+@contextmanager
+def switching(asides: Sequence[Aside]) -> Iterator[None]:
+    """Keeps others from following further while the caller switches the database; then the indexes are switched too."""
+    with ExitStack() as held:
+        for aside in asides:
+            held.enter_context(aside.index.exclusive(aside.kb.pk))
+        yield
+        for aside in asides:
+            aside.switch()
+
+
+def rebuild_words(kb: KnowledgeBase, kind: EntryKind) -> None:
+    """Builds the words index anew, damaged or not. Raises SearchUnavailable."""
+    with words_aside(kb, kind) as aside:
+        _fill_and_switch(aside)
+
+
+def rebuild_vectors(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration) -> None:
+    """Builds the vector index anew, as `rebuild_words`."""
+    with vectors_aside(kb, kind, generation) as aside:
+        _fill_and_switch(aside)
+
+
+def renew_words(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: False) -> None:
+    """As `rebuild_words`, unless another process has done it meanwhile. Raises BuildAbandoned."""
+    with words_aside(kb, kind, stopped) as aside:
+        if aside.index.state(kb.pk).built_with != ANALYSIS:
+            _fill_and_switch(aside)
+
+
+def renew_vectors(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: False) -> None:
+    """As `renew_words`, with the vectors of the active generation."""
+    generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
+    if generation is None:
+        return
+    with vectors_aside(kb, kind, generation, stopped) as aside:
+        if aside.index.state(kb.pk).built_with != built_with(generation):
+            aside.fill()
+            if not IndexGeneration.objects.filter(pk=generation.pk, status=IndexGeneration.Status.ACTIVE).exists():
+                raise BuildAbandoned
+            with switching([aside]):
+                pass
+
+
+def _fill_and_switch(aside: Aside) -> None:
+    aside.fill()
+    with switching([aside]):
+        pass
