@@ -87,10 +87,11 @@ def _bring_up(
 
 def apply_changes(kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWriter, put: Callable[[Sequence[Entry]], None]) -> None:
     """Puts and deletes what changed after the revision `since`, up to `kb.revision`."""
-    if since >= kb.revision:
+    until = kb.revision  # whoever shares this object may write meanwhile
+    if since >= until:
         return
     applied, complete = 0, since
-    for entries in _changed(kb, kind, since):
+    for entries in _changed(kb, kind, since, until):
         gone = [entry.owner_id for entry in entries if entry.deleted]
         if gone and since:
             index.delete(kb.pk, gone)
@@ -99,13 +100,13 @@ def apply_changes(kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWr
         if applied >= REFRESH_EVERY and entries[-1].revision - 1 > complete:
             applied, complete = 0, entries[-1].revision - 1
             index.refresh(kb.pk, complete)
-    index.refresh(kb.pk, kb.revision)
+    index.refresh(kb.pk, until)
 
 
-def _changed(kb: KnowledgeBase, kind: EntryKind, since: int) -> Iterator[list[Entry]]:
-    """Chunks of entries that changed after `since` up to the knowledge base's revision, in order of revision."""
+def _changed(kb: KnowledgeBase, kind: EntryKind, since: int, until: int) -> Iterator[list[Entry]]:
+    """Chunks of entries that changed after the revision `since`, up to `until`, in order of revision."""
     last = (since, 0)
-    rows = Entry.objects.filter(kb=kb, kind=kind.value, revision__lte=kb.revision).order_by("revision", "pk")
+    rows = Entry.objects.filter(kb=kb, kind=kind.value, revision__lte=until).order_by("revision", "pk")
     while True:
         chunk = list(rows.filter(revision=last[0], pk__gt=last[1])[:CHUNK]) if last[1] else []
         if len(chunk) < CHUNK:
