@@ -9,7 +9,7 @@ from apps.retrieval.search.stored_passages import StoredPassage
 
 def _hit(text: str, *, title: str = "Handbook", number: int = 1) -> PassageHit:
     passage = StoredPassage(
-        id=number, document_id=number, document=f"d{number}", title=title, heading="", text=text, start=0, end=len(text), page=None,
+        id=number, document_id=number, document=f"d{number}", title=title, heading="", text=text, start=0, end=len(text), page=None, later_pages="",
         url="", language="en", author="", category="", tags=(), date=None,
     )  # fmt: skip
     return PassageHit(passage=passage, score=1.0, cosine=None, bm25=1.0)

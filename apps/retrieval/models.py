@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.wide_index import WideIndex
 from core.types import EntryKind
 
@@ -250,6 +251,7 @@ class Passage(models.Model):
     start = models.PositiveIntegerField()
     end = models.PositiveIntegerField()
     page = models.PositiveIntegerField(null=True)
+    later_pages = models.TextField(blank=True, default="", help_text="Where in its text further pages begin: 130:2 250:3.")
     section_start = models.PositiveIntegerField()
     section_end = models.PositiveIntegerField()
 
@@ -260,6 +262,11 @@ class Passage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.number}"
+
+    @property
+    def last_page(self) -> int | None:
+        """The page on which its text ends."""
+        return page_at(self.page, self.later_pages, len(self.text))
 
 
 class PassageQuestion(models.Model):

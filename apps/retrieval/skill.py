@@ -117,9 +117,16 @@ def _source_read(source: PromptSource, confidence: float) -> Source:
 def _source_shown(sentences: Sequence[Sentence], confidence: float) -> Source:
     """The passage of some sentences, with a snippet that holds the first and whichever else fits, and the sentences marked in it."""
     fitting = [one.end for one in sentences if one.end - sentences[0].start <= SNIPPET_CHARS]
-    begin = max(0, max(fitting, default=sentences[0].end) - SNIPPET_CHARS)
+    begin = _word_start(sentences[0].hit.passage.text, max(0, max(fitting, default=sentences[0].end) - SNIPPET_CHARS), sentences[0].start)
     spans = ((max(one.start - begin, 0), min(one.end - begin, SNIPPET_CHARS)) for one in sentences)
     return _source(sentences[0].hit.passage, begin, confidence, marks=tuple((start, end) for start, end in spans if start < end))
+
+
+def _word_start(text: str, begin: int, most: int) -> int:
+    """`begin`, moved behind the word that it lies in, `most` at most; Chinese is cut anywhere."""
+    if begin == 0 or text[begin - 1].isspace() or not text[begin].isascii():
+        return begin
+    return next((at + 1 for at in range(begin, most) if text[at].isspace()), most) if begin < most else begin
 
 
 def _source(passage: StoredPassage, begin: int, confidence: float, marks: tuple[tuple[int, int], ...] = ()) -> Source:
@@ -134,7 +141,7 @@ def _source(passage: StoredPassage, begin: int, confidence: float, marks: tuple[
         url=passage.url or None,
         start=passage.start + begin,
         end=passage.start + begin + len(text),
-        page=passage.page,
+        page=passage.page_at(begin + (marks[0][0] if marks else 0)),
         marks=marks,
     )
 

@@ -14,7 +14,11 @@ from apps.dialogue.turns import TurnRequest, answer_turn
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.documents.passage_questions import save_questions
+from apps.retrieval.documents.readings import Reading, draft_of
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.parsing.parsed import Block, BlockKind
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
@@ -61,11 +65,19 @@ def test_the_source_names_document_address_and_text(bot: Bot, kb: KnowledgeBase)
     assert source.text in LEAVE and 0 < source.score <= 1
 
 
+def test_a_sentence_is_cited_on_the_page_on_which_it_stands(bot: Bot, kb: KnowledgeBase) -> None:
+    texts = ["The network needs a token.", "Employees have ten days of annual leave.", "Sick leave is not counted."]
+    blocks = tuple(Block(kind=BlockKind.PARAGRAPH, text=text, page=page) for page, text in enumerate(texts, 1))
+    save_documents(kb, [draft_of(Reading(row=DocumentRow(id="a.pdf", text=""), blocks=blocks))], WRITER)
+    assert [source.page for source in ask(bot, "How many days of annual leave do employees have?").sources] == [2]
+
+
 def test_the_sentences_of_an_answer_are_marked_in_their_source_at_its_place(bot: Bot, kb: KnowledgeBase) -> None:
     document = put_document(kb, "leave", f"𠮷野家 {'Soup and fish, then cheese. ' * 30}\n\n{LEAVE}", title="Handbook")
     end = ask(bot, "When do unused days expire?")
     (source,) = end.sources
     assert document.text[source.start : source.end] == source.text
+    assert source.start > 0 and document.text[source.start - 1].isspace()
     said = [source.text[start:stop] for start, stop in source.marks]
     assert "Unused days expire in March." in said and all(sentence in end.answer for sentence in said)
 

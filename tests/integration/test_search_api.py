@@ -8,7 +8,11 @@ import pytest
 from rest_framework.test import APIClient
 
 from apps.retrieval.documents.passage_questions import save_questions
+from apps.retrieval.documents.readings import Reading, draft_of
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.parsing.parsed import Block, BlockKind
 from tests.documents import WRITER, put_document
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +55,13 @@ def test_a_hit_has_what_the_contract_says(api: APIClient) -> None:
     piece = hit["highlights"][0]
     assert hit["text"][piece["start"] : piece["end"]] == piece["text"]
     assert {piece["text"][start:end].lower() for start, end in piece["marks"]} >= {"new", "bridge"}
+
+
+def test_a_hit_names_the_page_of_its_first_sentence_with_the_words(api: APIClient, kb: KnowledgeBase) -> None:
+    blocks = tuple(Block(kind=BlockKind.PARAGRAPH, text=text, page=page) for page, text in ((4, "A walrus sleeps."), (5, "A heron flies.")))
+    save_documents(kb, [draft_of(Reading(row=DocumentRow(id="a.pdf", text=""), blocks=blocks))], WRITER)
+    hits = [get(api, q=words)["hits"][0] for words in ("walrus", "heron", "walrus heron")]
+    assert [(hit["page"], hit["page_end"]) for hit in hits] == [(4, 4), (5, 5), (4, 5)]
 
 
 @pytest.mark.parametrize("sort", ["relevance", "date"])

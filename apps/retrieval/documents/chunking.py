@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from apps.retrieval.documents.page_numbers import note_pages
 from apps.retrieval.parsing.parsed import Block, BlockKind
 from core.sentences import estimate_tokens, sentence_spans
 
@@ -43,6 +44,7 @@ class Chunk:
     end: int
     heading: str
     page: int | None
+    later_pages: str
     section_start: int
     section_end: int
 
@@ -238,12 +240,14 @@ def _chunk(text: str, sections: Sequence[_Section], pieces: Sequence[_Piece]) ->
     kept = pieces[first:]
     start, end = kept[0].start, kept[-1].end
     header = kept[0].table_header
+    page, later_pages = note_pages((piece.start - start, piece.block.page) for piece in kept)
     return Chunk(
         text=text[start:end],
         start=start,
         end=end,
         heading=PATH_JOIN.join([*path, *([header] if header else [])])[:MAX_HEADING],
-        page=body[0].block.page,
+        page=page,
+        later_pages=later_pages,
         section_start=min(start, sections[body[0].section].start),
         section_end=max(end, sections[body[-1].section].end),
     )

@@ -13,7 +13,7 @@ from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.models import Document, Passage
 
 ROW_FIELDS = ("title", "text", "url", "media_type", "language", "author", "category", "date", "status")
-SPAN_FIELDS = ("start", "end", "page", "section_start", "section_end")
+SPAN_FIELDS = ("start", "end", "page", "later_pages", "section_start", "section_end")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

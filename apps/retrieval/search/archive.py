@@ -121,6 +121,7 @@ def _hit(document: Document) -> JSONDict:
         "end": 0,
         "heading": "",
         "page": None,
+        "page_end": None,
         "url": document.url,
         "date": document.date.isoformat() if document.date else None,
         "category": document.category,

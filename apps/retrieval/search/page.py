@@ -130,17 +130,21 @@ def _facets(facts: Sequence[PassageFacts]) -> dict[str, dict[str, int]]:
 
 def _hit(hit: PassageHit, text: str) -> JSONDict:
     passage = hit.passage
+    shown = snippets(text, passage.text)
+    with_words = [snippet for snippet in shown if snippet.marks]
+    first, last = (with_words[0].start, with_words[-1].end - 1) if with_words else (0, len(passage.text))
     return {
         "id": passage.id,
         "document": passage.document,
         "title": passage.title,
         "text": passage.text,
         "score": round(hit.score, 6),
-        "highlights": [snippet.as_dict() for snippet in snippets(text, passage.text)],
+        "highlights": [snippet.as_dict() for snippet in shown],
         "start": passage.start,
         "end": passage.end,
         "heading": passage.heading,
-        "page": passage.page,
+        "page": passage.page_at(first),
+        "page_end": passage.page_at(last),
         "url": passage.url,
         "date": passage.date.isoformat() if passage.date else None,
         "category": passage.category,

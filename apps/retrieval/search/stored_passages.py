@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.db import connection
 
+from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.models import Document, PassageQuestion
 from apps.retrieval.selectors import marks
 from core.remembered import Remembered
@@ -33,12 +34,17 @@ class StoredPassage:
     start: int
     end: int
     page: int | None
+    later_pages: str
     url: str
     language: str
     author: str
     category: str
     tags: tuple[str, ...]
     date: date | None
+
+    def page_at(self, offset: int) -> int | None:
+        """The page on which the character at this offset of the text stands."""
+        return page_at(self.page, self.later_pages, offset)
 
 
 class PassageFacts(NamedTuple):
@@ -140,6 +146,21 @@ def _day(day: str | date | None) -> date | None:
 
 
 _INDEXES = "INDEXED BY passage_document", "INDEXED BY document_facts"
-_PLAIN = ["id", "document_id", "document", "title", "heading", "text", "start", "end", "page", "url", "language", "author", "category"]
-_COLUMNS = """p.id, p.document_id, d.external_id, d.title, p.heading, p.text, p.start, p."end", p.page,
+_PLAIN = [
+    "id",
+    "document_id",
+    "document",
+    "title",
+    "heading",
+    "text",
+    "start",
+    "end",
+    "page",
+    "later_pages",
+    "url",
+    "language",
+    "author",
+    "category",
+]
+_COLUMNS = """p.id, p.document_id, d.external_id, d.title, p.heading, p.text, p.start, p."end", p.page, p.later_pages,
     d.url, d.language, d.author, d.category, d.tags, d.date"""

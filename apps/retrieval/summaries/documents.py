@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.models import Document, Passage
 from apps.retrieval.summaries.candidates import Candidate, candidates_of, joined
 from apps.retrieval.summaries.writing import By, Ranked, Writer, Written
@@ -88,5 +89,5 @@ def _as_dict(text: str, passage: Passage, start: int, end: int) -> JSONDict:
         "end": passage.start + end,
         "passage": passage.pk,
         "heading": passage.heading,
-        "page": passage.page,
+        "page": page_at(passage.page, passage.later_pages, start),
     }

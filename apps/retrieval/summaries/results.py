@@ -92,7 +92,7 @@ def _as_dict(text: str, passage: StoredPassage, start: int, end: int) -> JSONDic
         "start": passage.start + start,
         "end": passage.start + end,
         "heading": passage.heading,
-        "page": passage.page,
+        "page": passage.page_at(start),
         "url": passage.url,
         "date": passage.date.isoformat() if passage.date else None,
     }

@@ -37,8 +37,13 @@ export function documentAddress(hit, kb) {
 
 function metaOf(hit) {
   const isByMeaning = hit.highlights.length > 0 && hit.highlights.every((snippet) => !snippet.marks.length);
-  const parts = [hit.date, hit.category, hit.author, hit.page && t("search.page", { page: hit.page }), hit.heading, isByMeaning && t("search.by_meaning")];
+  const parts = [hit.date, hit.category, hit.author, pagesOf(hit), hit.heading, isByMeaning && t("search.by_meaning")];
   return parts.filter(Boolean).map((part) => element("span", {}, part));
+}
+
+function pagesOf({ page, page_end: last }) {
+  if (!page) return "";
+  return last > page ? t("search.pages", { first: page, last }) : t("search.page", { page });
 }
 
 /** The found sentences, or how the document begins where nothing was searched for. */

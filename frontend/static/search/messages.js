@@ -33,6 +33,7 @@ addMessages({
   "search.by_meaning": ["意思相近", "similar in meaning"],
   "search.only_meaning": ["没有文档含有这些字词，以下是意思最接近的文档。", "No document has these words. These are the nearest in meaning."],
   "search.page": ["第 {page} 页", "page {page}"],
+  "search.pages": ["第 {first}–{last} 页", "pages {first}–{last}"],
   "search.sign_in": ["登录", "Sign in"],
   "summary.of_results": ["概括这些结果", "Summarize the results"],
   "summary.of_document": ["摘要", "Summary"],

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.retrieval.documents.chunking import MAX_TOKENS, chunk_document
+from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.parsing.parsed import Block, BlockKind
 from core.sentences import estimate_tokens, sentence_spans
 
@@ -125,6 +126,19 @@ def test_a_passage_knows_its_page_and_its_section() -> None:
     first, last = found.passages[0], found.passages[-1]
     assert found.text[first.section_start : first.section_end] == "A\n\n" + (SENTENCE * 40).strip()
     assert found.text[last.section_start :].startswith("B\n\nThe committee")
+
+
+def test_a_passage_over_several_pages_knows_where_each_begins() -> None:
+    [found] = chunk_document(
+        [paragraph("One.", page=3), paragraph("Two.", page=3), paragraph("Three.", page=4), paragraph("Four.", page=6)]
+    ).passages
+    assert (found.page, found.later_pages) == (3, "12:4 20:6")
+    assert [page_at(found.page, found.later_pages, found.text.index(word)) for word in ("One", "Two", "Three", "Four")] == [3, 3, 4, 6]
+
+
+def test_what_has_no_pages_is_on_none() -> None:
+    [found] = chunk_document([paragraph("One."), paragraph("Two.")]).passages
+    assert (found.page, found.later_pages, page_at(found.page, found.later_pages, 7)) == (None, "", None)
 
 
 def test_a_heading_with_nothing_below_it_is_still_found() -> None:
