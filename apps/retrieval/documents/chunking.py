@@ -94,13 +94,13 @@ def chunk_document(blocks: Sequence[Block], *, title: str = "") -> ChunkedDocume
 
 
 def _placed(blocks: Sequence[Block]) -> list[tuple[Block, int]]:
-    """Each block with its offset. A heading that nothing stands under is a paragraph: nothing else would hold its words."""
+    """Each block with its offset. A heading that nothing stands under, or of great length, is a paragraph: nothing else would hold its words."""
     placed, at = [], 0
     for number, block in enumerate(blocks):
         block = Block(kind=block.kind, text=block.text.strip(), level=block.level, page=block.page)
         following = blocks[number + 1] if number + 1 < len(blocks) else None
         bare = following is None or (following.kind is BlockKind.HEADING and following.level <= block.level)
-        if block.kind is BlockKind.HEADING and bare:
+        if block.kind is BlockKind.HEADING and (bare or len(block.text) > MAX_HEADING):
             block = Block(kind=BlockKind.PARAGRAPH, text=block.text, page=block.page)
         placed.append((block, at))
         at += len(block.text) + len(BETWEEN_BLOCKS)

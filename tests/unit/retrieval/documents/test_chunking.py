@@ -141,6 +141,11 @@ def test_what_has_no_pages_is_on_none() -> None:
     assert (found.page, found.later_pages, page_at(found.page, found.later_pages, 7)) == (None, "", None)
 
 
+def test_a_heading_of_great_length_is_a_paragraph() -> None:
+    blocks = [heading("A"), heading(SENTENCE * 25), heading("B"), paragraph(SENTENCE)]
+    assert sum(passage.text.count("committee") for passage in chunk_document(blocks).passages) == 26
+
+
 def test_a_heading_with_nothing_below_it_is_still_found() -> None:
     found = chunk_document([heading("Alone"), heading("Also alone")])
     assert [passage.text for passage in found.passages] == ["Alone\n\nAlso alone"]
