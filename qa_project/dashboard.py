@@ -44,7 +44,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Adds `dashboard` to the context of the panel's first page; only what the reader may see goes into it."""
     caller = caller_of(request)
     readable = may_somewhere(caller, Permission.READ)
-    shown: dict[str, Any] = {"readable": readable, "in_review": in_review(caller)}
+    shown: dict[str, Any] = {"readable": readable, "in_review": in_review(caller), "documents_in_review": documents_in_review(caller)}
     if readable:
         shown |= {"bases": _bases(caller), "bots": _bots(caller)}
     if may_somewhere(caller, Permission.EDIT):

@@ -78,6 +78,10 @@ class IngestPolicyAdmin(ScopedAdmin):
     form = IngestPolicyForm
     list_display = ("kb", "duplicates", "near_duplicates", "mends", "word_count")
     search_fields = ("kb__name", "kb__slug")
+    nothing_yet = gettext_lazy(
+        "Every knowledge base begins with the same rules: copies, empty texts and what every page of a site repeats are left out. "
+        "Who may publish changes them here."
+    )
     list_select_related = ("kb",)
     fieldsets = (
         (None, {"fields": ("kb",)}),
