@@ -7,14 +7,16 @@ from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.stored_passages import StoredPassage
 
 
-def _hit(text: str, *, title: str = "Handbook", number: int = 1) -> PassageHit:
+def hit(text: str, *, number: int = 1, start: int = 0, document: int | None = None) -> PassageHit:
+    """A passage of the handbook with this id, in a document of its own where none is named."""
+    document = document or number
     passage = StoredPassage(
-        id=number, document_id=number, document=f"d{number}", title=title, heading="", text=text, start=0, end=len(text), page=None, later_pages="",
-        url="", language="en", author="", category="", tags=(), date=None,
+        id=number, document_id=document, document=f"d{document}", title="Handbook", heading="", text=text, start=start,
+        end=start + len(text), page=None, later_pages="", url="", language="en", author="", category="", tags=(), date=None,
     )  # fmt: skip
     return PassageHit(passage=passage, score=1.0, cosine=None, bm25=1.0)
 
 
 def sources(*texts: str, max_tokens: int = 1000) -> tuple[PromptSource, ...]:
     """The texts as sources, as many as fit."""
-    return choose_sources([_hit(text, number=number) for number, text in enumerate(texts, 1)], max_tokens=max_tokens)
+    return choose_sources([hit(text, number=number) for number, text in enumerate(texts, 1)], max_tokens=max_tokens)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from threading import Event
 
@@ -110,8 +110,9 @@ def sources_of(reading: Reading) -> tuple[Source, ...]:
 
 
 def _source_read(source: PromptSource, confidence: float) -> Source:
-    """A passage that a generator read."""
-    return _source(source.hit.passage, 0, confidence)
+    """What a generator read of a section, whole: each sentence of the answer stands in the source that it names."""
+    passage = replace(source.hit.passage, text=source.said, start=source.start, end=source.end, page=source.page, later_pages="")
+    return _source(passage, 0, confidence, chars=len(source.said))
 
 
 def _source_shown(sentences: Sequence[Sentence], confidence: float) -> Source:
@@ -129,8 +130,10 @@ def _word_start(text: str, begin: int, most: int) -> int:
     return next((at + 1 for at in range(begin, most) if text[at].isspace()), most) if begin < most else begin
 
 
-def _source(passage: StoredPassage, begin: int, confidence: float, marks: tuple[tuple[int, int], ...] = ()) -> Source:
-    text = passage.text[begin:][:SNIPPET_CHARS]
+def _source(
+    passage: StoredPassage, begin: int, confidence: float, *, marks: tuple[tuple[int, int], ...] = (), chars: int = SNIPPET_CHARS
+) -> Source:
+    text = passage.text[begin:][:chars]
     return Source(
         kind="passage",
         id=str(passage.id),

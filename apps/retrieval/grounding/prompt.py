@@ -11,7 +11,7 @@ from apps.retrieval.grounding.templates import render_prompt
 from apps.retrieval.search.hybrid import PassageHit
 from core.sentences import sentence_spans
 from core.text import clean_answer, clean_text
-from core.tokens import estimate_tokens
+from core.tokens import estimate_all, estimate_tokens
 from core.types import Locale, Writing
 
 MAX_SOURCES = 4
@@ -34,9 +34,16 @@ class QuotedText:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PromptSource(QuotedText):
-    """A passage that was found, perhaps cut at a sentence's end."""
+    """A passage that was found, perhaps cut at a sentence's end, perhaps with what stands around it.
+
+    `said` is the document's text from `start` to `end`, all of what `text` was made of; `page` is the one that it begins on.
+    """
 
     hit: PassageHit
+    said: str
+    start: int
+    end: int
+    page: int | None
 
 
 def choose_sources(hits: Sequence[PassageHit], *, max_tokens: int) -> tuple[PromptSource, ...]:
@@ -45,14 +52,24 @@ def choose_sources(hits: Sequence[PassageHit], *, max_tokens: int) -> tuple[Prom
     left = max_tokens
     for hit in hits:
         head = quoted(" > ".join(part for part in (hit.passage.title, hit.passage.heading) if part))
-        text = _fitting(quoted(without_orders(hit.passage.text)), left - estimate_tokens(head))
+        said = _fitting(hit.passage.text, left - estimate_tokens(head))
+        text = quoted(without_orders(said))
         if not text:
             continue
-        chosen.append(PromptSource(number=len(chosen) + 1, hit=hit, head=head, text=text))
-        left -= estimate_tokens(head) + estimate_tokens(text)
+        start, page = hit.passage.start, hit.passage.page
+        source = PromptSource(
+            number=len(chosen) + 1, hit=hit, head=head, text=text, said=said, start=start, end=start + len(said), page=page
+        )
+        chosen.append(source)
+        left -= tokens_of([source])
         if left < LEAST_TOKENS or len(chosen) == MAX_SOURCES:
             break
     return tuple(chosen)
+
+
+def tokens_of(sources: Sequence[QuotedText]) -> int:
+    """About how many tokens these sources take of a prompt, without their marks."""
+    return estimate_all(text for source in sources for text in (source.head, source.text))
 
 
 def messages_for(question: str, sources: Sequence[QuotedText], writing: Writing, locale: Locale) -> tuple[tuple[str, str], ...]:

@@ -16,7 +16,9 @@ from typing import Generic, TypeAlias, TypeVar
 from django.db import connection
 
 from apps.retrieval.grounding.claims import Claim, claims_of
-from apps.retrieval.grounding.prompt import PromptSource, QuotedText, choose_sources, messages_for
+from apps.retrieval.grounding.context import with_context
+from apps.retrieval.grounding.prompt import PromptSource, QuotedText, choose_sources, messages_for, tokens_of
+from apps.retrieval.grounding.sections import read_surroundings
 from apps.retrieval.grounding.support import Evidence, Support, Verdict
 from apps.retrieval.grounding.templates import NO_ANSWER
 from apps.retrieval.search.hybrid import PassageHit
@@ -28,7 +30,7 @@ from core.events import AnswerReport
 from core.protocols import Chunk, GenerationRequest, Usage
 from core.text import guess_locale
 from core.tokens import estimate_all, estimate_tokens
-from core.types import FinishReason, JSONDict, JSONValue, Locale, Query, Writing
+from core.types import FinishReason, JSONDict, JSONValue, Locale, Query, Scope, Writing
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +93,18 @@ class Draft(Generic[S]):
 
 def write_sentences(query: Query, writing: Writing, hits: Sequence[PassageHit], cancel: Event) -> tuple[Draft[PromptSource], Iterator[str]]:
     """A draft and the texts that may be said of it, each once its sentence is checked. No text at all: nothing was supported."""
-    draft = Draft(sources=choose_sources(hits, max_tokens=get_settings().prompt_max_tokens))
+    draft = Draft(sources=_sources(hits, query.scope))
     return draft, _texts(draft, query, writing, cancel)
+
+
+def _sources(hits: Sequence[PassageHit], scope: Scope) -> tuple[PromptSource, ...]:
+    """The passages that fit in a prompt, then, as far as tokens are left, with what stands around them in their sections."""
+    settings = get_settings()
+    chosen = choose_sources(hits, max_tokens=settings.prompt_max_tokens)
+    left = min(settings.prompt_context_tokens, settings.prompt_max_tokens - tokens_of(chosen))
+    if left <= 0:
+        return chosen
+    return with_context(chosen, read_surroundings([source.hit.passage.id for source in chosen], scope), max_tokens=left)
 
 
 def checked_claims(draft: Draft[S], ask: Callable[[], Messages], cancel: Event, *, what: str) -> Generator[tuple[Claim, Support]]:

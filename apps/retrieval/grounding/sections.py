@@ -1,0 +1,97 @@
+"""What stands around the passages of an answer? The text of their sections near them, of all passages in one query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Least, Substr
+
+from apps.retrieval.documents.facts import facts_of, filters_for
+from apps.retrieval.models import Document, Passage
+from core.types import Scope
+
+REACH = 2000  # characters of a section on either side of a passage that are read: more than any budget takes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """A document's text from `start` to `end`: a passage with its section, no further than `REACH` around it.
+
+    `cut_before` and `cut_after` say that the section goes on there. `pages` are the pages of passages in it by their offsets, in order.
+    """
+
+    start: int
+    end: int
+    text: str
+    cut_before: bool = False
+    cut_after: bool = False
+    pages: tuple[tuple[int, int], ...] = ()
+
+    def between(self, start: int, end: int) -> str:
+        """The document's text between two offsets in it."""
+        return self.text[start - self.start : end - self.start]
+
+    def page_at(self, offset: int) -> int | None:
+        """The page of the passage at an offset of the document, or of the first one behind it."""
+        before = [page for start, page in self.pages if start <= offset]
+        return before[-1] if before else next((page for _, page in self.pages), None)
+
+    def joined(self, following: Surroundings, *, at: int) -> Surroundings:
+        """This up to an offset that both hold, and the following from there."""
+        text = self.between(self.start, at) + following.between(at, following.end)
+        pages = tuple(sorted({*self.pages, *following.pages}))
+        return replace(self, end=following.end, text=text, cut_after=following.cut_after, pages=pages)
+
+
+def read_surroundings(passages: Sequence[int], scope: Scope) -> dict[int, Surroundings]:
+    """What stands around these passages, by their ids: of those that are published and that the scope may see at this moment.
+
+    One query; a second one for the pages, where the documents have any.
+    """
+    if not passages:
+        return {}
+    rows = list(_rows(passages, scope))
+    seen = filters_for(groups=scope.groups)
+    shown = [row for row in rows if seen.admits(facts_of(Document(access=row["document__access"]))) and _holds_passage(row)]
+    pages = _pages([row for row in shown if row["page"] is not None])
+    return {
+        row["pk"]: Surroundings(
+            start=row["near_start"],
+            end=row["near_end"],
+            text=row["near"],
+            cut_before=row["near_start"] > row["section_start"],
+            cut_after=row["near_end"] < row["section_end"],
+            pages=tuple((start, page) for document, start, page in pages if document == row["document_id"]),
+        )
+        for row in shown
+    }
+
+
+def _rows(passages: Sequence[int], scope: Scope) -> Sequence[dict[str, object]]:
+    found = Passage.objects.filter(pk__in=passages, document__kb__in=scope.kb_ids, document__status=Document.Status.PUBLISHED)
+    near = found.annotate(
+        near_start=Greatest(F("section_start"), F("start") - REACH), near_end=Least(F("section_end"), F("end") + REACH)
+    ).annotate(near=Substr("document__text", F("near_start") + 1, F("near_end") - F("near_start")))
+    return near.values(
+        "pk", "document_id", "text", "start", "page", "section_start", "section_end", "near_start", "near_end", "near", "document__access"
+    )
+
+
+def _holds_passage(row: dict[str, object]) -> bool:
+    """Whether offsets and text belong together still: a document may be changing."""
+    at = row["start"] - row["near_start"]
+    return row["near"][at : at + len(row["text"])] == row["text"]
+
+
+def _pages(rows: Sequence[dict[str, object]]) -> list[tuple[int, int, int]]:
+    """(document, start, page) of the passages in these surroundings, in their order."""
+    if not rows:
+        return []
+    inside = [Q(document=row["document_id"], start__lt=row["near_end"], end__gt=row["near_start"]) for row in rows]
+    return list(
+        Passage.objects.filter(reduce(or_, inside), page__isnull=False).order_by("start").values_list("document_id", "start", "page")
+    )
