@@ -9,6 +9,7 @@ from django.db import connection
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
+from apps.retrieval.grounding.sections import read_surroundings
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.retrieval.search.archive import archive_page, read_browse
 from apps.retrieval.search.hybrid import search_passages
@@ -45,6 +46,15 @@ def test_the_number_of_queries_does_not_grow_with_what_is_found(kb: KnowledgeBas
     with CaptureQueriesContext(connection) as queries:
         assert len(search_passages("network token", encoded, scope, k=40).hits) == 40
     assert len(queries) <= 3
+
+
+def test_reading_the_sections_around_passages_with_pages_scans_nothing(kb: KnowledgeBase) -> None:
+    put_documents(kb, **{f"d{number}": f"The network needs token {number}." for number in range(40)})
+    Passage.objects.update(page=1)
+    passages = list(Passage.objects.values_list("pk", flat=True)[:4])
+    with CaptureQueriesContext(connection) as queries:
+        assert len(read_surroundings(passages, scope_of([kb]))) == 4
+    assert {sql: found for sql in asked_in(queries) if (found := scans(sql))} == {}
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
 from django.db.models import F, Q
 from django.db.models.functions import Greatest, Least, Substr
@@ -54,44 +55,55 @@ def read_surroundings(passages: Sequence[int], scope: Scope) -> dict[int, Surrou
     """
     if not passages:
         return {}
-    rows = list(_rows(passages, scope))
     seen = filters_for(groups=scope.groups)
-    shown = [row for row in rows if seen.admits(facts_of(Document(access=row["document__access"]))) and _holds_passage(row)]
-    pages = _pages([row for row in shown if row["page"] is not None])
+    shown = [row for row in _rows(passages, scope) if seen.admits(facts_of(Document(access=row.access))) and row.holds_passage]
+    pages = _pages([row for row in shown if row.page is not None])
     return {
-        row["pk"]: Surroundings(
-            start=row["near_start"],
-            end=row["near_end"],
-            text=row["near"],
-            cut_before=row["near_start"] > row["section_start"],
-            cut_after=row["near_end"] < row["section_end"],
-            pages=tuple((start, page) for document, start, page in pages if document == row["document_id"]),
+        row.passage: Surroundings(
+            start=row.near_start,
+            end=row.near_end,
+            text=row.near,
+            cut_before=row.near_start > row.section_start,
+            cut_after=row.near_end < row.section_end,
+            pages=tuple((start, page) for document, start, page in pages if document == row.document),
         )
         for row in shown
     }
 
 
-def _rows(passages: Sequence[int], scope: Scope) -> Sequence[dict[str, object]]:
+class _Row(NamedTuple):
+    passage: int
+    document: int
+    access: list[str]
+    text: str
+    start: int
+    page: int | None
+    section_start: int
+    section_end: int
+    near_start: int
+    near_end: int
+    near: str
+
+    @property
+    def holds_passage(self) -> bool:
+        """Whether offsets and text belong together still: a document may be changing."""
+        return self.near.startswith(self.text, self.start - self.near_start)
+
+
+def _rows(passages: Sequence[int], scope: Scope) -> list[_Row]:
     found = Passage.objects.filter(pk__in=passages, document__kb__in=scope.kb_ids, document__status=Document.Status.PUBLISHED)
     near = found.annotate(
         near_start=Greatest(F("section_start"), F("start") - REACH), near_end=Least(F("section_end"), F("end") + REACH)
     ).annotate(near=Substr("document__text", F("near_start") + 1, F("near_end") - F("near_start")))
-    return near.values(
-        "pk", "document_id", "text", "start", "page", "section_start", "section_end", "near_start", "near_end", "near", "document__access"
-    )
+    plain = ("pk", "document_id", "document__access", "text", "start", "page", "section_start", "section_end")
+    return [_Row(*row) for row in near.values_list(*plain, "near_start", "near_end", "near")]
 
 
-def _holds_passage(row: dict[str, object]) -> bool:
-    """Whether offsets and text belong together still: a document may be changing."""
-    at = row["start"] - row["near_start"]
-    return row["near"][at : at + len(row["text"])] == row["text"]
-
-
-def _pages(rows: Sequence[dict[str, object]]) -> list[tuple[int, int, int]]:
+def _pages(rows: Sequence[_Row]) -> list[tuple[int, int, int]]:
     """(document, start, page) of the passages in these surroundings, in their order."""
     if not rows:
         return []
-    inside = [Q(document=row["document_id"], start__lt=row["near_end"], end__gt=row["near_start"]) for row in rows]
+    inside = [Q(document=row.document, start__lt=row.near_end, end__gt=row.near_start) for row in rows]
     return list(
         Passage.objects.filter(reduce(or_, inside), page__isnull=False).order_by("start").values_list("document_id", "start", "page")
     )
