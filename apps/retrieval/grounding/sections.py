@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest, Least, Substr
 
 from apps.retrieval.documents.facts import facts_of, filters_for
+from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.models import Document, Passage
 from core.types import Scope
 
@@ -22,7 +23,8 @@ REACH = 2000  # characters of a section on either side of a passage that are rea
 class Surroundings:
     """A document's text from `start` to `end`: a passage with its section, no further than `REACH` around it.
 
-    `cut_before` and `cut_after` say that the section goes on there. `pages` are the pages of passages in it by their offsets, in order.
+    `cut_before` and `cut_after` say that the section goes on there. `pages` has, of each passage in it,
+    where it starts, its first page and the later ones, in order.
     """
 
     start: int
@@ -30,16 +32,16 @@ class Surroundings:
     text: str
     cut_before: bool = False
     cut_after: bool = False
-    pages: tuple[tuple[int, int], ...] = ()
+    pages: tuple[tuple[int, int, str], ...] = ()
 
     def between(self, start: int, end: int) -> str:
         """The document's text between two offsets in it."""
         return self.text[start - self.start : end - self.start]
 
     def page_at(self, offset: int) -> int | None:
-        """The page of the passage at an offset of the document, or of the first one behind it."""
-        before = [page for start, page in self.pages if start <= offset]
-        return before[-1] if before else next((page for _, page in self.pages), None)
+        """The page on which the character at an offset of the document stands; before the first passage, that of its beginning."""
+        before = [place for place in self.pages if place[0] <= offset] or [*self.pages[:1]]
+        return page_at(before[-1][1], before[-1][2], offset - before[-1][0]) if before else None
 
     def joined(self, following: Surroundings, *, at: int) -> Surroundings:
         """This up to an offset that both hold, and the following from there."""
@@ -65,7 +67,7 @@ def read_surroundings(passages: Sequence[int], scope: Scope) -> dict[int, Surrou
             text=row.near,
             cut_before=row.near_start > row.section_start,
             cut_after=row.near_end < row.section_end,
-            pages=tuple((start, page) for document, start, page in pages if document == row.document),
+            pages=tuple((start, page, later) for document, start, page, later in pages if document == row.document),
         )
         for row in shown
     }
@@ -99,11 +101,10 @@ def _rows(passages: Sequence[int], scope: Scope) -> list[_Row]:
     return [_Row(*row) for row in near.values_list(*plain, "near_start", "near_end", "near")]
 
 
-def _pages(rows: Sequence[_Row]) -> list[tuple[int, int, int]]:
-    """(document, start, page) of the passages in these surroundings, in their order."""
+def _pages(rows: Sequence[_Row]) -> list[tuple[int, int, int, str]]:
+    """(document, start, first page, later pages) of the passages in these surroundings, in their order."""
     if not rows:
         return []
     inside = [Q(document=row.document, start__lt=row.near_end, end__gt=row.near_start) for row in rows]
-    return list(
-        Passage.objects.filter(reduce(or_, inside), page__isnull=False).order_by("start").values_list("document_id", "start", "page")
-    )
+    found = Passage.objects.filter(reduce(or_, inside), page__isnull=False).order_by("start")
+    return list(found.values_list("document_id", "start", "page", "later_pages"))

@@ -92,6 +92,7 @@ def test_a_sentence_out_of_the_context_is_supported_by_the_source_that_holds_it(
 
 
 def test_the_page_is_the_one_that_the_source_begins_on() -> None:
-    near = Surroundings(start=0, end=len(TEXT), text=TEXT, pages=((0, 3), (TEXT.index(FACTS[2]), 4)))
+    near = Surroundings(start=0, end=len(TEXT), text=TEXT, pages=((0, 3, "29:4"), (TEXT.index(FACTS[2]), 4, "")))
     (first,) = with_context([source(FACTS[2])], {1: near}, max_tokens=2 * COST)
     assert (first.start, first.page) == (TEXT.index(FACTS[1]), 3)
+    assert [near.page_at(offset) for offset in (0, 28, 29, len(TEXT))] == [3, 3, 4, 4]
