@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -29,7 +29,7 @@ from apps.dialogue.evaluations import SIGNIFICANT, Comparison, compare, same_que
 from apps.dialogue.gold_sets import MAX_ROWS, delete_gold_set, save_gold_set
 from apps.dialogue.hit_tests import queue_hit_test, waiting_tests
 from apps.dialogue.models import EvaluationRun, GoldSet
-from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.config import get_settings
 from core.errors import QAError
 from core.types import SearchMode
@@ -266,10 +266,11 @@ def _in_words(comparison: Comparison) -> dict[str, Any]:
 
 
 def _misses(kb: KnowledgeBase, misses: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Questions whose right document was not first, documents by their titles, and where to look into each; one query."""
+    """Questions whose right document was not first, documents by their titles, and where to look into each; two queries."""
     ids = {id for miss in misses for id in (*miss["relevant"][:SHOWN_IDS], *miss["found"])}
     known = Document.objects.filter(kb=kb, external_id__in=ids).order_by().values_list("external_id", "title")
     titles = {id: Truncator(title or id).chars(60) for id, title in known}
+    there = {*titles, *_passages_there(kb, ids - titles.keys())}
     page = reverse("search-explain-page", args=[kb.slug])
     return [
         {
@@ -277,11 +278,18 @@ def _misses(kb: KnowledgeBase, misses: Sequence[Mapping[str, Any]]) -> list[dict
             "found": [titles.get(id, id) for id in miss["found"]],
             "places": [(name, miss["places"].get(mode)) for mode, name in MODES.items()],
             "links": [
-                (titles.get(id, id), f"{page}?{urlencode({'q': miss['query'], 'document': id})}") for id in miss["relevant"][:SHOWN_IDS]
+                (titles.get(id, id), f"{page}?{urlencode({'q': miss['query'], 'document': id})}", id in there)
+                for id in miss["relevant"][:SHOWN_IDS]
             ],
         }
         for miss in misses
     ]
+
+
+def _passages_there(kb: KnowledgeBase, ids: Iterable[str]) -> set[str]:
+    """Those of these ids that are passages of the base."""
+    numbers = [int(id) for id in ids if id.isascii() and id.isdigit() and len(id) < 19]
+    return {str(pk) for pk in Passage.objects.filter(document__kb=kb, pk__in=numbers).values_list("pk", flat=True)}
 
 
 def _when(run: EvaluationRun) -> str:

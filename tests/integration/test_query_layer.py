@@ -151,6 +151,17 @@ def test_a_viewer_reads_and_changes_nothing(kb: KnowledgeBase, admin_caller: Cal
     assert client.get(f"{PAGE}add/").status_code == 403
 
 
+def test_a_viewer_sees_the_rules_as_lines_and_no_files_to_choose(kb: KnowledgeBase, admin_caller: Caller) -> None:
+    layer = save_query_layer(kb, QueryLayerSettings(words="云盘\n工位", synonyms="报销, 请款\nOA => 办公系统"), admin_caller)
+    page = browser(kb, "viewer").get(f"{PAGE}{layer.pk}/change/").content.decode()
+    assert "云盘<br>工位" in page and "报销, 请款<br>OA =&gt; 办公系统" in page
+    assert "words_file" not in page and "synonyms_file" not in page
+
+
+def test_a_base_without_rules_says_what_holds(kb: KnowledgeBase) -> None:
+    assert "错别字" in browser(kb, "viewer").get(PAGE, headers={"accept-language": "zh-hans"}).content.decode()
+
+
 def test_the_form_says_when_a_change_counts_and_shows_two_switches_a_row(kb: KnowledgeBase) -> None:
     page = browser(kb, "reviewer").get(f"{PAGE}add/")
     assert "counts from the next question on" in page.content.decode()

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
+from django.template.defaultfilters import linebreaksbr
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
@@ -129,6 +130,12 @@ class QueryLayerAdmin(ScopedAdmin):
         (gettext_lazy("Synonyms"), {"fields": ("synonyms", "synonyms_file")}),
     )
 
+    def get_fieldsets(self, request: HttpRequest, obj: QueryLayer | None = None) -> Any:
+        """Who may only read sees the lines as lines, and no files to choose."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        return (self.fieldsets[0], (_("Dictionary"), {"fields": ("words_as_lines",)}), (_("Synonyms"), {"fields": ("synonyms_as_lines",)}))
+
     def get_readonly_fields(self, request: HttpRequest, obj: QueryLayer | None = None) -> tuple[str, ...]:
         return ("kb",) if obj is not None else ()
 
@@ -146,6 +153,14 @@ class QueryLayerAdmin(ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: QueryLayer, form: forms.ModelForm, change: bool) -> None:
         """Nothing is left to do: the form saves through the service."""
+
+    @display(description=gettext_lazy("words"))
+    def words_as_lines(self, obj: QueryLayer) -> str:
+        return linebreaksbr(obj.words) or "–"
+
+    @display(description=gettext_lazy("synonym rules"))
+    def synonyms_as_lines(self, obj: QueryLayer) -> str:
+        return linebreaksbr(obj.synonyms) or "–"
 
     @display(description=gettext_lazy("in use"))
     def parts(self, obj: QueryLayer) -> str:

@@ -14,7 +14,7 @@ from apps.dialogue.gold_sets import save_gold_set
 from apps.dialogue.hit_tests import queue_hit_test
 from apps.dialogue.models import EvaluationRun, GoldSet
 from apps.retrieval.documents.passage_questions import save_questions
-from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.serving.jobs.leases import release_dead
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
@@ -61,6 +61,20 @@ def test_a_gold_set_is_asked_by_words_by_vectors_and_by_both(sign_in: SignIn) ->
     assert [miss["query"] for miss in stored.misses] == ["garage"]
     page = client.get(f"{PAGE}?kb=hr").content.decode()
     assert "0.667" in page
+
+
+def test_an_id_that_the_base_does_not_have_is_marked_as_such(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    client = sign_in("editor", language="en")
+    passage = Passage.objects.get(document__external_id="canteen").pk
+    gold = [
+        {"query": "garage", "relevant": ["library"]},
+        {"query": "library", "relevant": [str(passage)]},
+        {"query": "garage", "relevant": ["gone"]},
+    ]
+    stored = run(client, keep(client, gold))
+    page = client.get(f"{PAGE}{stored.pk}/change/")
+    assert [[there for *_, there in miss["links"]] for miss in page.context["misses"]] == [[True], [True], [False]]
+    assert page.content.decode().count("not in this knowledge base") == 1
 
 
 def test_the_panel_and_the_command_measure_the_same(sign_in: SignIn, tmp_path) -> None:
