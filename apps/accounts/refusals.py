@@ -6,10 +6,13 @@ Each sentence below is a service's own, its changing parts named; it is found by
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext, gettext_noop
 
+_FIELD = re.compile(r"`(\w+)`(?: (?=[\u4e00-\u9fff]))?")
 _SENTENCES = (
     gettext_noop("An FAQ is an object with `questions` and `answer`."),
     gettext_noop("`valid_from` must be before `valid_until`."),
@@ -250,6 +253,11 @@ def in_words(message: str) -> str:
             parts = {name: in_words(text) if name in ("reason", "problem", "kind") else text for name, text in found.groupdict().items()}
             return gettext(sentence) % parts if parts else gettext(sentence)
     return message
+
+
+def in_words_of_form(message: str, labels: Mapping[str, object]) -> str:
+    """The same with the fields of a form called by their labels; before Chinese no blank follows."""
+    return _FIELD.sub(lambda found: f"“{capfirst(str(labels[found[1]]))}”" if found[1] in labels else found[0], in_words(message))
 
 
 @cache

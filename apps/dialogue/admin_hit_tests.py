@@ -261,6 +261,7 @@ def _in_words(comparison: Comparison) -> dict[str, Any]:
         "moved": moved,
         "by": MEASURES.get(comparison.compared_by, comparison.compared_by),
         "p_value": None if p is None else f"{p:.3f}",
+        "same": p == 1.0 and not any(comparison.moved.values()),
         "significant": p is not None and p < SIGNIFICANT,
     }
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from apps.accounts.refusals import in_words
+from apps.accounts.refusals import in_words_of_form
 from apps.faq.models import FAQ
 from apps.faq.rows import MAX_QUESTION_CHARS, MAX_QUESTIONS, FAQRow, parse_row
 from apps.faq.services import row_of, save_faqs
@@ -103,7 +103,9 @@ class FAQForm(LifeCycleForm):
     def _add(self, error: QAError) -> None:
         name = str(error.details.get("field", ""))
         name = _FORM_FIELDS.get(name, name)
-        self.add_error(name if name in self.fields else None, in_words(error.message))
+        labels = {of: self.fields[form].label for of, form in _FORM_FIELDS.items() if form in self.fields}
+        labels |= {form: field.label for form, field in self.fields.items()}
+        self.add_error(name if name in self.fields else None, in_words_of_form(error.message, labels))
 
     def is_valid(self) -> bool:
         """Whether everything is right and the FAQ is stored."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.utils.translation import override
 
-from apps.accounts.refusals import in_words
+from apps.accounts.refusals import in_words, in_words_of_form
 from apps.dialogue.understanding import check_question
 from apps.faq.raw_rows import name_columns
 from apps.faq.rows import parse_row
@@ -62,6 +62,14 @@ def test_the_reason_within_a_refusal_is_translated_too() -> None:
 def test_a_refusal_that_nobody_translated_stays_as_it_is() -> None:
     with override("zh-hans"):
         assert in_words("The moon is full.") == "The moon is full."
+
+
+def test_a_form_calls_its_fields_by_their_labels() -> None:
+    with override("zh-hans"):
+        assert in_words_of_form("`text` is empty.", {"text": "正文"}) == "“正文”为空。"
+        assert in_words_of_form("`text` is empty.", {}) == "`text` 为空。"
+    with override("en"):
+        assert in_words_of_form("`text` is empty.", {"text": "text"}) == "“Text” is empty."
 
 
 def problems_of_files() -> list[str]:

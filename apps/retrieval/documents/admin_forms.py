@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from apps.accounts.refusals import in_words
+from apps.accounts.refusals import in_words_of_form
 from apps.retrieval.admin_bases import offer_bases
 from apps.retrieval.admin_life_cycle import LifeCycleForm
 from apps.retrieval.documents.drafts import Draft
@@ -97,7 +97,8 @@ class DocumentForm(LifeCycleForm):
 
     def _add(self, error: QAError) -> None:
         name = "external_id" if (name := str(error.details.get("field", ""))) == "id" else name
-        self.add_error(name if name in self.fields else None, in_words(error.message))
+        labels = {"id" if name == "external_id" else name: field.label for name, field in self.fields.items()}
+        self.add_error(name if name in self.fields else None, in_words_of_form(error.message, labels))
 
     def is_valid(self) -> bool:
         """Whether everything is right and the document is stored."""

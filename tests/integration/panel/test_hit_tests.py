@@ -63,6 +63,14 @@ def test_a_gold_set_is_asked_by_words_by_vectors_and_by_both(sign_in: SignIn) ->
     assert "0.667" in page
 
 
+def test_a_run_that_came_out_as_the_one_before_says_so(sign_in: SignIn) -> None:
+    client = sign_in("editor", language="en")
+    gold = keep(client, GOLD)
+    run(client, gold)
+    page = client.get(f"{PAGE}{run(client, gold).pk}/change/").content.decode()
+    assert "No measure moved." in page and "may be chance" not in page
+
+
 def test_an_id_that_the_base_does_not_have_is_marked_as_such(sign_in: SignIn, kb: KnowledgeBase) -> None:
     client = sign_in("editor", language="en")
     passage = Passage.objects.get(document__external_id="canteen").pk
