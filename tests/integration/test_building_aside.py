@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from apps.accounts.permissions import Caller
+from apps.dialogue.models import Bot
 from apps.retrieval.indexes.analysis import ANALYSIS
 from apps.retrieval.indexes.elastic_connection import open_client
 from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
@@ -22,6 +23,7 @@ from apps.retrieval.outbox.follower import close_followers, follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
 from apps.retrieval.outbox.verification import Drift, find_drift, repair
+from apps.retrieval.outbox.warmup import warm_up
 from apps.retrieval.search.candidates import find_candidates
 from apps.retrieval.selectors import scope_of
 from apps.retrieval.vectors.encoding import encode_texts
@@ -250,6 +252,20 @@ def test_a_server_answers_by_the_vectors_of_before_until_those_of_the_new_genera
     may_go_on.set()
     until(lambda: pair().vector.state(filled_kb.pk).built_with == "2:hashing@1")
     assert found(filled_kb, VECTOR) == (ALL | {9}, False)
+
+
+@threads
+def test_a_server_does_not_start_later_for_what_is_built_anew(
+    filled_kb: KnowledgeBase, bot: Bot, monkeypatch: pytest.MonkeyPatch, during: Callable[..., None]
+) -> None:
+    may_go_on = threading.Event()
+    during("put_texts", lambda: may_go_on.wait(20))
+    close_followers()
+    change_analysis(monkeypatch)
+    warm_up()
+    assert pair().lexical.state(filled_kb.pk).built_with == ANALYSIS
+    may_go_on.set()
+    until(lambda: pair().lexical.state(filled_kb.pk).built_with == "another/1")
 
 
 def test_a_repair_of_an_index_that_lacks_most_takes_nothing_away_meanwhile(filled_kb: KnowledgeBase, during: Callable[..., None]) -> None:

@@ -42,7 +42,7 @@ class IndexFollower:
     `parts` are the indexes that are followed: where inference workers search vectors, a web process follows words alone.
 
     An index that another analysis built, or another generation of the same encoder, is followed on and searched on, while a
-    new one is built aside: in the background where this process serves (`watch`), else before the follower returns.
+    new one is built aside: in the background where this process serves (`renew_in_background`), else before the follower returns.
     """
 
     def __init__(self, parts: Collection[IndexPart] = tuple(IndexPart)) -> None:
@@ -106,8 +106,13 @@ class IndexFollower:
         """Primary keys of the knowledge bases that were ever searched here."""
         return {kb_id for kb_id, _ in list(self._followed)}
 
+    def renew_in_background(self) -> None:
+        """From now on nobody waits for an index that is built anew."""
+        self._renewal.start()
+
     def watch(self) -> None:
         """Starts the background threads, once."""
+        self.renew_in_background()
         with self._guard:
             if not self._threads:
                 self._threads = [
@@ -115,7 +120,6 @@ class IndexFollower:
                 ]
                 for thread in self._threads:
                     thread.start()
-                self._renewal.start()
 
     def wake(self) -> None:
         """Tells the background threads that something was committed."""

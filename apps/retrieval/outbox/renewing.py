@@ -57,19 +57,23 @@ class IndexRenewal:
                     self._renew(due)
 
     def _renew(self, due: Due) -> None:
+        self._due.pop(due)  # before it begins: what is noted meanwhile is for the next time
         try:
             renew(*due, stopped=self._stopped.is_set)
-            self._due.pop(due)
         except BuildAbandoned:
-            return
+            self.note(*due)
         except QAError as error:
             log.warning("index not built anew kb=%s kind=%s index=%s error=%s %s", *due, error.code, error.message)
-            self._stopped.wait(REST_S)
+            self._try_later(due)
         except Exception:  # the loop must outlive a database that is away; the index of before answers meanwhile
             log.exception("index not built anew kb=%s kind=%s index=%s", *due)
-            self._stopped.wait(REST_S)
+            self._try_later(due)
         finally:
             close_old_connections()
+
+    def _try_later(self, due: Due) -> None:
+        self.note(*due)
+        self._stopped.wait(REST_S)
 
 
 def renew(kb_id: int, kind: EntryKind, part: IndexPart, stopped: Stopped = lambda: False) -> None:

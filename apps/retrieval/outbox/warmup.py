@@ -18,9 +18,13 @@ MAX_BASES = 64
 
 
 def warm_up(keeping: IndexFollower | None = None) -> None:
-    """Brings what the follower (None: this process's) keeps of bots' knowledge bases up to date; what cannot be opened is logged and left to its first search."""
+    """Brings what the follower (None: this process's) keeps of bots' knowledge bases up to date; what cannot be opened is logged and left to its first search.
+
+    A server answers by what it finds: what is to be built anew does not delay its start.
+    """
     try:
         keeping = keeping or follower()
+        keeping.renew_in_background()
         bases = list(KnowledgeBase.objects.filter(bots__isnull=False).distinct().values_list("pk", "revision")[:MAX_BASES])
         for kind, (kb_id, revision) in product(EntryKind, bases):  # the FAQs of all before the passages of one
             try:
