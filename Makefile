@@ -1,7 +1,7 @@
 # Wenlu: `make run` starts it, `make test` tests it. QA_PORT (8000) and QA_DATA_DIR (var/) say where.
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run stack test lint docs
+.PHONY: help install install-ocr install-dev run stack test lint docs
 
 VENV := .venv
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
@@ -10,6 +10,7 @@ PYTEST_ARGS ?=
 
 help:
 	@echo "make install   virtual environment in $(VENV) with everything that a server needs"
+	@echo "make install-ocr   the same, and what reads scanned pages (some 120 MB to download, 290 MB on disk)"
 	@echo "make run       install, create or update the data folder, serve in the foreground"
 	@echo "make stack     the same on PostgreSQL, Redis, two workers and two web processes, without Docker"
 	@echo "make test      install what tests need and run them (PYTEST_ARGS=... is passed on)"
@@ -17,6 +18,8 @@ help:
 	@echo "make docs      write docs/settings.md anew from core/config.py"
 
 install: $(VENV)/installed
+
+install-ocr: $(VENV)/installed-ocr
 
 install-dev: $(VENV)/installed-dev
 
@@ -56,6 +59,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PIP) --upgrade pip
 	@$(PIP) torch
 	@$(PIP) --only-deps .
+	@touch $@
+
+$(VENV)/installed-ocr: $(VENV)/installed
+	@$(PIP) --only-deps '.[ocr]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

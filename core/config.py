@@ -226,6 +226,12 @@ class Settings(BaseSettings):
     parse_max_file_mb: int = Field(100, ge=1, description="Largest file that is read, in MiB.")
     parse_memory_mb: int = Field(1024, ge=256, description="Memory (address space) that reading one file may take, in MiB.")
     parse_seconds: float = Field(60.0, ge=1, description="Processor time that reading one file may take; by the clock, half as much again.")
+    ocr_pages: int = Field(
+        300,
+        ge=0,
+        description="Scanned pages of one file that are recognised at most, where the `ocr` extra is installed; 0 recognises none.",
+    )
+    ocr_seconds: float = Field(900.0, ge=1, description="How long recognising the scanned pages of one file may go on, by the clock.")
 
     # Logs
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important level that is logged.")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from apps.retrieval.documents.readings import Reading
+from apps.retrieval.parsing.recognition import PagesDone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
     """One document to come in. `place` is what a person calls it (`row 12 of news.jsonl`), `size` its share of the work, in bytes.
 
-    `sha256` covers whatever its document is made from. `read` raises QAError where it cannot.
+    `sha256` covers whatever its document is made from. `read` raises QAError where it cannot. `read_in_steps` does the same for a source
+    that may take minutes, and yields now and then how far it is.
     """
 
     place: str
@@ -21,6 +23,7 @@ class Source:
     sha256: str
     read: Callable[[], Reading]
     size: int = 0
+    read_in_steps: Callable[[], Generator[PagesDone, None, Reading]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,11 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, override
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.documents.incoming import AnySource
+from apps.retrieval.documents.incoming import AnySource, Source
 from apps.retrieval.documents.ingesting import ingest_pieces
 from apps.retrieval.documents.ingestions import StoredRun, end_run
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.parsing.recognition import PagesDone
 from apps.serving.jobs.files import remove_files, store_files
 from apps.serving.jobs.kinds import JobCount, JobKind, JobReport, register_kind, stored_title
 from apps.serving.jobs.run import CANCELLED, JobRun
@@ -111,11 +112,14 @@ def ingest_from(run: JobRun, sources: Iterable[AnySource], growth: _Growth, posi
         at.sources, at.done = at.sources + sources, at.done + size
         checkpoint("reading")
 
+    def told(source: Source, pages: PagesDone) -> None:
+        run.show(f"recognising {pages.done}/{pages.of}", done=min(growth.total, at.done + source.size * pages.done // max(1, pages.of)))
+
     with transaction.atomic():
         stored = StoredRun(run.kb, caller, id=_number(run.result.get("ingestion")))
         checkpoint("reading")
     try:
-        for _size in ingest_pieces(run.kb, sources, caller, stored.report, skip=at.sources, settled=settled, check=run.check):
+        for _size in ingest_pieces(run.kb, sources, caller, stored.report, skip=at.sources, settled=settled, check=run.check, told=told):
             yield
     except QAError as error:
         if not error.retryable or isinstance(error, Cancelled):

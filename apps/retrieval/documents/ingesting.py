@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from apps.accounts.permissions import Caller, Permission
@@ -23,6 +23,7 @@ from apps.retrieval.documents.services import SavedDocuments, save_documents
 from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.documents.withdrawals import restored, withdraw, withdrawn_ids
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
+from apps.retrieval.parsing.recognition import PagesDone
 from core.errors import Cancelled, Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES, LOOK_UP_S = 200, 16 << 20, 5.0
@@ -31,12 +32,19 @@ FEWEST_PASSAGES, FIRST_PASSAGES, MOST_PASSAGES = 16, 32, 512
 
 Progress = Callable[[int], None]
 Settled = Callable[[int, int], None]
+Told = Callable[[Source, PagesDone], None]
 
 
 def ingest(
-    kb: KnowledgeBase, sources: Iterable[AnySource], caller: Caller, *, progress: Progress | None = None, gone: Gone = Gone.KEEP
+    kb: KnowledgeBase,
+    sources: Iterable[AnySource],
+    caller: Caller,
+    *,
+    progress: Progress | None = None,
+    gone: Gone = Gone.KEEP,
+    told: Told = lambda source, pages: None,
 ) -> IngestReport:
-    """Saves what is new or changed among the sources. `progress` is told the size of what was done since its last call.
+    """Saves what is new or changed among the sources. `progress` is told the size of what was done since its last call, `told` as below.
 
     `gone` says what becomes of documents whose source is gone; whoever wants them taken out must be allowed to publish.
     What was saved is findable when this returns, and the report is stored (`Ingestion`), also of a run that fails. Memory does not
@@ -44,7 +52,7 @@ def ingest(
     would escape either, such as IndexMismatch; what was saved until then stays.
     """
     with stored_report(kb, caller) as report:
-        for size in ingest_pieces(kb, sources, caller, report, gone=gone):
+        for size in ingest_pieces(kb, sources, caller, report, gone=gone, told=told):
             if progress:
                 progress(size)
     return report
@@ -60,14 +68,16 @@ def ingest_pieces(
     skip: int = 0,
     settled: Settled = lambda sources, size: None,
     check: Callable[[], None] = lambda: None,
+    told: Told = lambda source, pages: None,
 ) -> Iterator[int]:
     """The same piece by piece: yields the size of each piece, of a second or so, once it is saved.
 
     `settled` is told how many sources a piece had and their size, in the transaction that saves it, when the report counts it too:
     whoever stores both goes on there after a kill, with `skip` sources passed over. `check` is called often and may raise.
+    `told` hears how far the reading of a source is that takes long, and 0 is yielded.
     """
     caller.require(Permission.EDIT if gone is Gone.KEEP else Permission.PUBLISH, kb.pk)
-    run = _Run(kb, caller, report, policy_of(kb), gone, settled, check)
+    run = _Run(kb, caller, report, policy_of(kb), gone, settled, check, told)
     for batch in _batches(run.without_first(skip, sources)):
         yield from run.take(batch)
 
@@ -119,9 +129,10 @@ class _Run:
         gone: Gone,
         settled: Settled,
         check: Callable[[], None],
+        told: Told,
     ) -> None:
         self._kb, self._caller, self._report, self._policy = kb, caller, report, policy
-        self._gone, self._settled, self._check = gone, settled, check
+        self._gone, self._settled, self._check, self._told = gone, settled, check, told
         self._policy_digest = policy_digest(policy)
         self._first_uses = _FirstUses()
         self._most_passages = FIRST_PASSAGES
@@ -141,7 +152,7 @@ class _Run:
         begun, taken = time.monotonic(), list[_Taken]()
         for number, source in enumerate(batch):
             self._check()
-            taken.append(self._look_at(source, known))
+            taken.append((yield from self._look_at(source, known)))
             if time.monotonic() - begun > READ_S or number + 1 == len(batch):
                 yield from self._settle_all(taken)
                 begun, taken = time.monotonic(), []
@@ -153,8 +164,8 @@ class _Run:
         withdrawn = withdrawn_ids(self._kb, ids)
         return {id: sha256 for id, sha256 in rows if id not in withdrawn}
 
-    def _look_at(self, source: AnySource, known: Mapping[str, str]) -> _Taken:
-        """The source with what was read of it, if it changed and can be read."""
+    def _look_at(self, source: AnySource, known: Mapping[str, str]) -> Generator[int, None, _Taken]:
+        """The source with what was read of it, if it changed and can be read. Yields 0 while a source takes long."""
         if isinstance(source, BadSource):
             taken = _Taken(source)
             taken.report.refuse(source.place, source.problem, source.code)
@@ -168,19 +179,32 @@ class _Run:
         elif known.get(source.id) == source.sha256:
             taken.report.unchanged += 1
         else:
-            taken.reading = self._read(source, taken.report)
+            taken.reading = yield from self._read(source, taken.report)
         return taken
 
-    def _read(self, source: Source, report: IngestReport) -> Reading | None:
+    def _read(self, source: Source, report: IngestReport) -> Generator[int, None, Reading | None]:
         """What a source says, None where it cannot be read."""
         try:
-            return mended(source.read(), self._policy)
+            reading = source.read() if source.read_in_steps is None else (yield from self._in_steps(source, source.read_in_steps()))
+            return mended(reading, self._policy)
         except Cancelled:
             raise
         except QAError as error:
             code = str(error.details.get("reason") or "unusable")
             report.refuse(source.place, error.message.removeprefix(f"{source.place}: "), code)
             return None
+
+    def _in_steps(self, source: Source, steps: Generator[PagesDone, None, Reading]) -> Generator[int, None, Reading]:
+        """What a source says that may take minutes: others have their turn between its steps, and it may be cancelled there."""
+        while True:
+            try:
+                pages = next(steps)
+            except StopIteration as end:
+                reading: Reading = end.value
+                return reading
+            self._check()
+            self._told(source, pages)
+            yield 0
 
     def _settle_all(self, taken: Sequence[_Taken]) -> Iterator[int]:
         """Makes drafts of what was read and settles all in pieces of about as many passages as a second takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -14,8 +14,10 @@ import orjson
 from apps.retrieval.documents.incoming import BadSource, Source
 from apps.retrieval.documents.readings import Reading, reading_of_row
 from apps.retrieval.documents.rows import MAX_ID_CHARS, MAX_TEXT_CHARS, READABLE, DocumentRow, document_id, parse_document
+from apps.retrieval.parsing.formats import Format, format_of_suffix
+from apps.retrieval.parsing.recognition import PagesDone, can_recognise
 from apps.retrieval.parsing.refusal import UnreadableFile
-from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
+from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, last_of, parse_in_steps
 from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
 from core.errors import InvalidRequest
 from core.text import clean_text
@@ -122,9 +124,14 @@ def _reading_of_data(data: dict[str, object], digest: str) -> Reading:
 
 def _file_source(path: Path, name: str, archive: UnpackedArchive | None) -> Source:
     with path.open("rb") as file:
-        digest = source_digest(b"", hashlib.file_digest(file, "sha256").hexdigest())
-    read = partial(_reading_of_file, path, name, digest, archive)
-    return Source(place=name, id=file_id(name), sha256=digest, size=path.stat().st_size, read=read)
+        digest = source_digest(_reading_of(name), hashlib.file_digest(file, "sha256").hexdigest())
+    steps = partial(_steps_of_file, path, name, digest, archive)
+    return Source(place=name, id=file_id(name), sha256=digest, size=path.stat().st_size, read=lambda: last_of(steps()), read_in_steps=steps)
+
+
+def _reading_of(name: str) -> bytes:
+    """What beside a file's content decides what is read of it: a PDF may say more once its scanned pages can be recognised."""
+    return b"ocr" if can_recognise() and format_of_suffix(name) is Format.PDF else b""
 
 
 def file_id(name: str) -> str:
@@ -135,10 +142,10 @@ def file_id(name: str) -> str:
     return f"{cleaned[: MAX_ID_CHARS - 20]}~{hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest()[:16]}"
 
 
-def _reading_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive | None) -> Reading:
+def _steps_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive | None) -> Generator[PagesDone, None, Reading]:
     """What a parsed file says. Holding the archive that it came from keeps its bytes there until then."""
     try:
-        parsed = parse_file(path, name=name)
+        parsed = yield from parse_in_steps(path, name=name)
     except UnreadableFile as error:
         raise InvalidRequest(error.message.removeprefix(f"{name}: "), **error.details) from error
     row = DocumentRow(

@@ -169,8 +169,9 @@ def _parse(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any]
     path, name = Path(request["path"]), str(request["name"])
     format = _format(request, limits)
     parser = importlib.import_module(f"{__package__}.{format.value}")
-    document: ParsedDocument = parser.parse(path, limits)
-    if not document.blocks:
+    along = {"recognised": request["recognised"]} if "recognised" in request else {}
+    document: ParsedDocument = parser.parse(path, limits, **along)
+    if not document.blocks and not document.scanned:
         raise UnreadableFile(Reason.NO_TEXT, "no text was found in it")
     return {"module": format.value, "media_type": formats.MEDIA_TYPES[format]}, _as_json(document, _misnamed(format, name))
 
@@ -190,8 +191,16 @@ def _as_json(document: ParsedDocument, warnings: list[str]) -> bytes:
         "language": document.language,
         "date": document.date.isoformat() if document.date is not None else None,
         "warnings": [*warnings, *document.warnings],
+        "scanned": document.scanned,
     }
     return json.dumps(whole, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _recognise(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
+    """The lines of the first of the pages that are asked for, as many as time allows."""
+    found = importlib.import_module(f"{__package__}.ocr").recognise_pages(Path(request["path"]), request["pages"], limits)
+    rows = [(page, [(line.text, line.left, line.bottom, line.right, line.top) for line in lines]) for page, lines in found.items()]
+    return {}, json.dumps(rows, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _unpack(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
@@ -203,6 +212,7 @@ def _unpack(request: dict[str, Any], limits: ParseLimits) -> tuple[dict[str, Any
 _DOES: dict[str, Callable[[dict[str, Any], ParseLimits], tuple[dict[str, Any], bytes]]] = {
     "detect": _detect,
     "parse": _parse,
+    "recognise": _recognise,
     "unpack": _unpack,
 }
 

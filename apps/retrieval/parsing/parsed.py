@@ -30,7 +30,10 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedDocument:
-    """What one file says. Facts that it does not state are empty; `warnings` are sentences about what could not be read."""
+    """What one file says. Facts that it does not state are empty; `warnings` are sentences about what could not be read.
+
+    `scanned` are the pages that are pictures without text, of which nothing is known yet.
+    """
 
     blocks: tuple[Block, ...]
     title: str = ""
@@ -39,3 +42,4 @@ class ParsedDocument:
     date: datetime.date | None = None
     media_type: str = ""
     warnings: tuple[str, ...] = ()
+    scanned: tuple[int, ...] = ()

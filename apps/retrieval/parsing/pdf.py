@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 from apps.retrieval.parsing.collecting import BlockCollector
-from apps.retrieval.parsing.ocr import can_recognise, recognise_page
 from apps.retrieval.parsing.page_lines import Line, Table, join_lines, page_lines, running_lines, starts_item
 from apps.retrieval.parsing.parsed import ParsedDocument
-from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile, listed_pages
 from apps.retrieval.parsing.ruled_tables import ruled_tables
 from apps.retrieval.parsing.stated import stated_date
 
@@ -28,19 +28,20 @@ MAX_HEADING_SIZES = 4
 _SENTENCE_END = tuple("。；;，,：")
 
 
-def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
-    """The text of each page. Scanned pages are recognised where the `ocr` extra is installed, else named in a warning."""
+def parse(path: Path, limits: ParseLimits, recognised: Iterable[tuple[int, Sequence[Any]]] = ()) -> ParsedDocument:
+    """The text of each page. Scanned pages have the lines (text, left, bottom, right, top) that were `recognised`, or are named as `scanned`."""
     document = _opened(path)
     found = BlockCollector(limits)
     pages = min(len(document), limits.max_pages)
     if len(document) > pages:
         found.warn(f"Only the first {pages} of {len(document)} pages were read.")
-    lines = _all_lines(document, pages, found)
+    drawn = {page: [Line(*line) for line in on_page] for page, on_page in recognised}
+    lines, scanned = _all_lines(document, pages, found, drawn)
     tables = _all_tables(path, document, pages, limits, found)
     outline = _outline(document)
-    _add_pages(found, lines, tables, outline)
-    if not found.blocks:
-        raise UnreadableFile(Reason.NO_TEXT, "its pages hold no text, as scans do")
+    _add_pages(found, lines, tables, outline, frozenset(drawn))
+    if not found.blocks and not scanned:
+        raise UnreadableFile(Reason.NO_TEXT, "its pages hold no text")
     facts = document.get_metadata_dict(skip_empty=True)
     return ParsedDocument(
         blocks=tuple(found.blocks),
@@ -48,6 +49,7 @@ def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
         author=facts.get("Author", ""),
         date=stated_date(facts.get("CreationDate", "")),
         warnings=tuple(found.warnings),
+        scanned=tuple(scanned),
     )
 
 
@@ -64,36 +66,29 @@ def _opened(path: Path) -> pypdfium2.PdfDocument:
     return document
 
 
-def _all_lines(document: pypdfium2.PdfDocument, pages: int, found: BlockCollector) -> dict[int, list[Line]]:
-    """The lines of each page by its number from 1; pages that cannot be read or hold no text are named in warnings."""
+def _all_lines(
+    document: pypdfium2.PdfDocument, pages: int, found: BlockCollector, recognised: Mapping[int, list[Line]]
+) -> tuple[dict[int, list[Line]], list[int]]:
+    """The lines of each page by its number from 1, and the pages that are pictures; pages that cannot be read are named in a warning."""
     lines: dict[int, list[Line]] = {}
     broken: list[int] = []
     scanned: list[int] = []
     for number in range(1, pages + 1):
         try:
             page = document[number - 1]
-            lines[number] = page_lines(page)
+            lines[number] = page_lines(page) or recognised.get(number, [])
             if not lines[number] and _has_picture(page):
-                lines[number] = recognise_page(page) if can_recognise() else []
-                if not lines[number]:
-                    scanned.append(number)
+                scanned.append(number)
             page.close()
         except pypdfium2.PdfiumError:
             broken.append(number)
     if broken:
-        found.warn(f"Damaged pages were left out: {_numbers(broken)}.")
-    if scanned:
-        found.warn(f"Pages without text, as scans are, were left out: {_numbers(scanned)}.")
-    return lines
+        found.warn(f"Damaged pages were left out: {listed_pages(broken)}.")
+    return lines, scanned
 
 
 def _has_picture(page: pypdfium2.PdfPage) -> bool:
     return next(iter(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=3)), None) is not None
-
-
-def _numbers(pages: Sequence[int]) -> str:
-    shown = ", ".join(map(str, pages[:10]))
-    return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
 
 
 def _all_tables(
@@ -141,10 +136,16 @@ def _squeezed(text: str) -> str:
     return "".join(text.split()).lower()
 
 
-def _add_pages(found: BlockCollector, lines: dict[int, list[Line]], tables: dict[int, list[Table]], outline: dict[str, int]) -> None:
+def _add_pages(
+    found: BlockCollector, lines: dict[int, list[Line]], tables: dict[int, list[Table]], outline: dict[str, int], drawn: frozenset[int]
+) -> None:
+    """All pages. The sizes of `drawn` ones, which were recognised, compare with no other page's: two scans of one book differ."""
     running = running_lines(list(lines.values()))
-    sizes = _heading_sizes([line for on_page in lines.values() for line in on_page])
+    if all(line.shape in running for on_page in lines.values() for line in on_page):
+        running = set()  # every page is the same: that is no frame
+    printed_sizes = _heading_sizes([line for number, on_page in lines.items() if number not in drawn for line in on_page])
     for number, on_page in lines.items():
+        sizes = _heading_sizes(on_page) if number in drawn else printed_sizes
         kept = [line for line in on_page if line.shape not in running]
         for part in _in_order(kept, tables.get(number, [])):
             if isinstance(part, Table):

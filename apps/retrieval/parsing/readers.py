@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -16,11 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from apps.retrieval.parsing.refusal import Reason
+from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from core.config import get_settings
 from core.cores import anywhere
 
 CHUNK_BYTES = 1 << 20
+# Beyond its own limits a reading process gets this long to say so.
+_GRACE_S = 10.0
 _ROOT = Path(__file__).resolve().parents[3]
 _lock = threading.Lock()
 _readers: Readers | None = None
@@ -152,6 +155,14 @@ def readers() -> Readers:
             _readers = Readers(get_settings().parse_processes)
             atexit.register(_readers.close)
         return _readers
+
+
+def ask_reader(request: dict[str, object], name: str, limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
+    """The reply of a reading process. Raises UnreadableFile for what it refuses, and where it is lost."""
+    header, body = readers().ask({**request, "limits": dataclasses.asdict(limits)}, limits.wall_s + _GRACE_S)
+    if "reason" in header:
+        raise UnreadableFile(Reason(header["reason"]), str(header["problem"]), name=name)
+    return header, body
 
 
 def close_readers() -> None:

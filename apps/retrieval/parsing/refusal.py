@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -26,6 +27,7 @@ class Reason(StrEnum):
     UNSAFE = "unsafe"
     ARCHIVE = "archive"
     NO_TEXT = "no_text"
+    SCANNED = "scanned"
     CRASHED = "crashed"
 
 
@@ -43,7 +45,8 @@ ADVICE = {
     Reason.BOMB: "Unpack it and upload the files that you need.",
     Reason.UNSAFE: "Make it anew with the program that it belongs to.",
     Reason.ARCHIVE: "Download it and upload the file: its files are read one by one.",
-    Reason.NO_TEXT: "Upload a version with text; for scanned pages install the `ocr` extra.",
+    Reason.NO_TEXT: "Upload a version with text.",
+    Reason.SCANNED: "Have the `ocr` extra installed on the server (`make install-ocr`), or upload a version with text.",
     Reason.CRASHED: "Save it anew and retry; report the file if it opens elsewhere.",
 }
 
@@ -62,12 +65,19 @@ class UnreadableFile(InvalidRequest):
         return UnreadableFile(self.reason, self.problem, name=name)
 
 
+def listed_pages(pages: Sequence[int]) -> str:
+    """The numbers of pages as a sentence names them: the first ten, and how many more."""
+    shown = ", ".join(map(str, pages[:10]))
+    return f"{shown} and {len(pages) - 10} more" if len(pages) > 10 else shown
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParseLimits:
     """What reading one file may cost, and what an archive may hold.
 
     `memory_mb` bounds the address space of the process that reads (64 MiB of it are Python's and the libraries' own);
-    `max_ratio` how many times larger than packed a member of more than 1 MiB may be; `max_unpacked_mb` all members together.
+    `max_ratio` how many times larger than packed a member of more than 1 MiB may be; `max_unpacked_mb` all members together;
+    `ocr_pages` and `ocr_s` how many scanned pages of a file are recognised, and how long that may go on by the clock.
     """
 
     max_file_mb: int = 100
@@ -80,3 +90,5 @@ class ParseLimits:
     max_unpacked_mb: int = 1024
     max_ratio: int = 250
     max_nesting: int = 2
+    ocr_pages: int = 300
+    ocr_s: float = 900.0

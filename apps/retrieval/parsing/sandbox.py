@@ -11,23 +11,23 @@ import datetime
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from apps.retrieval.parsing.held_folders import held_file, held_folder
 from apps.retrieval.parsing.parsed import Block, BlockKind, ParsedDocument
-from apps.retrieval.parsing.readers import readers
+from apps.retrieval.parsing.readers import ask_reader
+from apps.retrieval.parsing.recognition import PagesDone, can_recognise, recognise, with_recognition, without_recognition
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from apps.retrieval.parsing.stated import stated_author
 from core.config import get_settings
 from core.text import clean_answer, clean_text
 
 _MIB = 1 << 20
-# Beyond its own limits a reading process gets this long to say so.
-_GRACE_S = 10.0
 MAX_FACT_CHARS = 500
+T = TypeVar("T")
 
 
 def parse_limits() -> ParseLimits:
@@ -35,7 +35,12 @@ def parse_limits() -> ParseLimits:
     settings = get_settings()
     seconds = settings.parse_seconds
     return ParseLimits(
-        max_file_mb=settings.parse_max_file_mb, memory_mb=settings.parse_memory_mb, cpu_s=max(1, int(seconds)), wall_s=seconds * 1.5
+        max_file_mb=settings.parse_max_file_mb,
+        memory_mb=settings.parse_memory_mb,
+        cpu_s=max(1, int(seconds)),
+        wall_s=seconds * 1.5,
+        ocr_pages=settings.ocr_pages,
+        ocr_s=settings.ocr_seconds,
     )
 
 
@@ -47,8 +52,32 @@ def parse_file(source: Path | bytes, *, name: str = "", limits: ParseLimits | No
     limits = limits or parse_limits()
     if isinstance(source, bytes):
         with held_file(source) as path:
-            return _parse(path, name, limits)
-    return _parse(source, name or source.name, limits)
+            return last_of(parse_in_steps(path, name=name, limits=limits))
+    return last_of(parse_in_steps(source, name=name, limits=limits))
+
+
+def last_of(steps: Generator[object, None, T]) -> T:
+    """What the steps come to, for whoever waits for it."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def parse_in_steps(path: Path, *, name: str = "", limits: ParseLimits | None = None) -> Generator[PagesDone, None, ParsedDocument]:
+    """As `parse_file`, for whoever shows progress or has other things to do: yields now and then where a file takes long, as scanned ones do."""
+    limits, name = limits or parse_limits(), name or path.name
+    document = _parse(path, name, limits)
+    if not document.scanned:
+        return document
+    if not (can_recognise() and limits.ocr_pages):
+        return without_recognition(document, name)
+    recognised = yield from recognise(path, name, document.scanned, limits)
+    if recognised.lines:
+        document = _parse(path, name, limits, recognised=list(recognised.lines.items()))
+    return with_recognition(document, recognised, name)
 
 
 def is_archive(path: Path) -> bool:
@@ -57,7 +86,7 @@ def is_archive(path: Path) -> bool:
         with path.open("rb") as file:
             if not file.read(4).startswith(b"PK"):
                 return False
-        _ask({"do": "detect", "path": str(path.resolve()), "name": path.name}, path.name, parse_limits())
+        ask_reader({"do": "detect", "path": str(path.resolve()), "name": path.name}, path.name, parse_limits())
     except OSError:
         return False
     except UnreadableFile as error:
@@ -106,7 +135,7 @@ class UnpackedArchive:
         self._number += 1
         folder = self._folder / str(self._number)
         folder.mkdir()
-        members = json.loads(_ask({"do": "unpack", "path": str(path.resolve()), "folder": str(folder)}, name, self._left())[1])
+        members = json.loads(ask_reader({"do": "unpack", "path": str(path.resolve()), "folder": str(folder)}, name, self._left())[1])
         if not members:
             raise UnreadableFile(Reason.EMPTY, "the archive holds no file", name=name)
         self._taken += sum(file.stat().st_size for file in folder.iterdir())
@@ -124,9 +153,9 @@ class UnpackedArchive:
                 yield UnpackedFile(name=inner, path=folder / file)
 
 
-def _parse(path: Path, name: str, limits: ParseLimits) -> ParsedDocument:
+def _parse(path: Path, name: str, limits: ParseLimits, **along: object) -> ParsedDocument:
     _check_size(path, name, limits)
-    header, body = _ask({"do": "parse", "path": str(path.resolve()), "name": name}, name, limits)
+    header, body = ask_reader({"do": "parse", "path": str(path.resolve()), "name": name, **along}, name, limits)
     return _document(json.loads(body.decode("utf-8", "surrogatepass")), str(header["media_type"]))
 
 
@@ -158,12 +187,5 @@ def _document(whole: dict[str, Any], media_type: str) -> ParsedDocument:
         date=datetime.date.fromisoformat(whole["date"]) if whole["date"] else None,
         media_type=media_type,
         warnings=tuple(clean_text(warning) for warning in whole["warnings"]),
+        scanned=tuple(whole["scanned"]),
     )
-
-
-def _ask(request: dict[str, object], name: str, limits: ParseLimits) -> tuple[dict[str, Any], bytes]:
-    """The reply of a reading process. Raises UnreadableFile for what it refuses, and where it is lost."""
-    header, body = readers().ask({**request, "limits": dataclasses.asdict(limits)}, limits.wall_s + _GRACE_S)
-    if "reason" in header:
-        raise UnreadableFile(Reason(header["reason"]), str(header["problem"]), name=name)
-    return header, body

@@ -142,7 +142,7 @@ def _rows(request: HttpRequest, jobs: list[Job]) -> list[JobRow]:
                 who=names.get(job.actor, job.actor),
                 colour=COLOURS[job.state],
                 state=_("Ending") if job.cancel_requested and job.state in Job.UNFINISHED else str(job.get_state_display()),
-                step=str(STEPS.get(job.step, job.step)) if job.state == Job.State.RUNNING else "",
+                step=step_in_words(job.step) if job.state == Job.State.RUNNING else "",
                 percent=percent_done(job),
                 left=_left(job, ahead.get(job.pk, 0)),
                 error=in_words(job.error),
@@ -152,6 +152,15 @@ def _rows(request: HttpRequest, jobs: list[Job]) -> list[JobRow]:
             )
         )
     return rows
+
+
+def step_in_words(step: str) -> str:
+    """What a job does, in the language of the page."""
+    kind, _blank, pages = step.partition(" ")
+    if kind == "recognising" and "/" in pages:
+        done, of = pages.split("/", 1)
+        return _("recognising scanned pages: %(done)s of %(of)s") % {"done": done, "of": of}
+    return str(STEPS.get(step, step))
 
 
 def _left(job: Job, ahead: int) -> str:

@@ -88,6 +88,18 @@ class JobRun:
             raise LeaseLost
         self.position, self.result = dict(position), dict(job.result)
 
+    def show(self, step: str, *, done: int) -> None:
+        """Writes how far it is between two checkpoints, for whoever looks; whoever takes the job over goes on at the last checkpoint.
+
+        Raises LeaseLost as `checkpoint` does.
+        """
+        job = self.job
+        job.step, job.done, job.samples = step, max(done, job.done), _with_sample(job.samples, max(done, job.done))
+        mine = Job.objects.filter(pk=job.pk, lease_owner=self.owner, lease_token=self.token)
+        if not mine.update(step=job.step, done=job.done, samples=job.samples, served_at=timezone.now()):
+            self.lost.set()
+            raise LeaseLost
+
 
 def _with_sample(samples: list[list[float]], done: int) -> list[list[float]]:
     """The samples of the last minutes, with one more where the last one is old enough."""

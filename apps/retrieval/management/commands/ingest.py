@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
 from apps.retrieval.documents.gone import Gone
+from apps.retrieval.documents.incoming import Source
 from apps.retrieval.documents.ingest_jobs import queue_paths
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.verification import entries_without_vector
+from apps.retrieval.parsing.recognition import PagesDone
 from apps.retrieval.selectors import kb_named
 from apps.retrieval.sites.addresses import is_address
 from apps.retrieval.sites.page_sources import sources_at
@@ -64,7 +67,14 @@ class Command(WenluCommand):
         bar: Any
         with tqdm(total=total, unit="B", unit_scale=True, desc=kb.slug, disable=None) as bar:
             sources = chain(sources_in(files, grown=lambda size: _lengthen(bar, size)), sources_at(kb, urls, Visitor()))
-            report = ingest(kb, sources, command_caller("ingest"), progress=bar.update, gone=Gone(options["gone"]))
+            report = ingest(
+                kb,
+                sources,
+                command_caller("ingest"),
+                progress=partial(_advance, bar),
+                gone=Gone(options["gone"]),
+                told=partial(_tell_pages, bar),
+            )
         self._tell(kb, report)
         if report.bad_count:
             raise CommandError(f"{report.bad_count} documents could not be used; all others were.", returncode=1)
@@ -88,6 +98,18 @@ class Command(WenluCommand):
             self.stderr.write(
                 f"{bare} passages have no vector yet and are found by their words only: run `manage.py verify_index --kb {kb.slug} --repair`."
             )
+
+
+def _advance(bar: Any, size: int) -> None:
+    """A piece is in."""
+    if size:
+        bar.set_postfix_str("", refresh=False)
+        bar.update(size)
+
+
+def _tell_pages(bar: Any, source: Source, pages: PagesDone) -> None:
+    """A file with scanned pages takes minutes."""
+    bar.set_postfix_str(f"{source.place}: {pages.done} of {pages.of} scanned pages recognised")
 
 
 def _lengthen(bar: Any, size: int) -> None:

@@ -68,6 +68,10 @@ def test_heads_feet_and_page_numbers_are_left_out(tmp_path: Path) -> None:
     assert [block.text for block in parsed(tmp_path, sample_files.pdf(pages)).blocks] == bodies
 
 
+def test_pages_that_are_all_alike_are_no_frames(tmp_path: Path) -> None:
+    assert len(parsed(tmp_path, sample_files.pdf([["Certificate", "No 1"]] * 3)).blocks) == 6
+
+
 def test_pages_beyond_the_limit_are_named(tmp_path: Path) -> None:
     document = parsed(tmp_path, sample_files.pdf([[SENTENCES[0]]] * 2), ParseLimits(max_pages=1))
     assert document.warnings == ("Only the first 1 of 2 pages were read.",)
@@ -79,13 +83,20 @@ def test_pages_beyond_the_limit_are_named(tmp_path: Path) -> None:
     [
         (sample_files.encrypted_pdf(), Reason.ENCRYPTED),
         (b"%PDF-1.7\nnothing else", Reason.DAMAGED),
-        (sample_files.huge_picture(), Reason.NO_TEXT),
+        (sample_files.pdf([[]]), Reason.NO_TEXT),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, data: bytes, reason: Reason) -> None:
     with pytest.raises(UnreadableFile) as refused:
         parsed(tmp_path, data)
     assert refused.value.reason is reason
+
+
+def test_pages_that_are_pictures_are_named_and_take_the_lines_that_were_recognised(tmp_path: Path) -> None:
+    assert parsed(tmp_path, sample_files.huge_picture()).scanned == (1,)
+    document = pdf.parse(tmp_path / "file.pdf", ParseLimits(), [(1, [("Leave", 50, 700, 300, 730), ("Ten days", 50, 670, 300, 680)])])
+    assert document.scanned == ()
+    assert [(block.page, block.text) for block in document.blocks] == [(1, "Leave"), (1, "Ten days")]
 
 
 def test_a_file_cut_after_its_trailer_is_still_read(tmp_path: Path) -> None:
