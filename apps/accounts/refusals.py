@@ -210,8 +210,11 @@ _SENTENCES = (
     gettext_noop("its scanned pages need the `ocr` extra, which cannot be started (%(cause)s)"),
     gettext_noop("no text was recognised on its scanned pages"),
     gettext_noop("none of its scanned pages was recognised within %(seconds)s s (QA_OCR_SECONDS)"),
+    gettext_noop("Scanned pages were left out: %(pages)s and %(count)s more. The `ocr` extra (`make install-ocr`) reads them."),
     gettext_noop("Scanned pages were left out: %(pages)s. The `ocr` extra (`make install-ocr`) reads them."),
+    gettext_noop("Scanned pages that could not be recognised were left out: %(pages)s and %(count)s more."),
     gettext_noop("Scanned pages that could not be recognised were left out: %(pages)s."),
+    gettext_noop("No text was recognised on these pages, which are pictures: %(pages)s and %(count)s more."),
     gettext_noop("No text was recognised on these pages, which are pictures: %(pages)s."),
     gettext_noop(
         "Only the first %(done)s of %(of)s scanned pages were recognised: split the file, or raise QA_OCR_PAGES and send it again."
