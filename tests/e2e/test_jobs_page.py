@@ -61,6 +61,16 @@ def test_the_bar_moves_and_the_end_is_seen_without_a_reload(page: Page, sockets:
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]  # type: ignore[index]
 
 
+def test_what_came_of_a_job_appears_while_it_runs(page: Page, sockets: list[WebSocketRoute]) -> None:
+    """The page was opened before the job had come to anything."""
+    expect(page.get_by_role("link", name="报告")).to_be_hidden()
+    Job.objects.update(result={"ingestion": 1, "created": 3})
+    tell(page, sockets)
+    expect(page.get_by_role("link", name="报告")).to_be_visible()
+    tell(page, sockets, result={"ingestion": 1, "created": 8})
+    expect(page.locator("[data-count=created]")).to_have_text("8")
+
+
 def test_the_button_cancels(page: Page) -> None:
     page.get_by_role("button", name="取消").click()
     expect(page.get_by_text("“年假.txt”将在数秒内结束。")).to_be_visible()

@@ -104,6 +104,8 @@ def test_bad_bodies_are_refused(api: APIClient) -> None:
 def test_how_long_it_will_take_comes_from_the_last_minutes() -> None:
     job = Job(state=Job.State.RUNNING, done=400, total=1000, samples=[[100.0, 100], [120.0, 300]])
     assert seconds_left(job, now=130.0) == 60  # 300 in 30 s: 600 more take 60
+    job.cancel_requested = True
+    assert seconds_left(job, now=130.0) is None
     assert seconds_left(Job(state=Job.State.RUNNING, done=100, total=1000, samples=[[100.0, 100]]), now=130.0) is None
     assert percent_done(job) == 40.0
     assert percent_done(Job(state=Job.State.RUNNING, done=10, total=10)) == 99.9

@@ -43,6 +43,7 @@ class JobRow:
     kind: str
     who: str
     colour: str
+    cancelling: bool
     state: str
     step: str
     percent: float
@@ -134,6 +135,7 @@ def _rows(request: HttpRequest, jobs: list[Job]) -> list[JobRow]:
     for job in jobs:
         kind = kind_named(job.kind) if job.kind in kinds else None
         may = kind is not None and may_change(job, caller)
+        cancelling = job.cancel_requested and job.state in Job.UNFINISHED
         rows.append(
             JobRow(
                 job=job,
@@ -141,7 +143,8 @@ def _rows(request: HttpRequest, jobs: list[Job]) -> list[JobRow]:
                 kind=str(kind.label) if kind else job.kind,
                 who=names.get(job.actor, job.actor),
                 colour=COLOURS[job.state],
-                state=_("Ending") if job.cancel_requested and job.state in Job.UNFINISHED else str(job.get_state_display()),
+                cancelling=cancelling,
+                state=_("Ending") if cancelling else str(job.get_state_display()),
                 step=step_in_words(job.step) if job.state == Job.State.RUNNING else "",
                 percent=percent_done(job),
                 left=_left(job, ahead.get(job.pk, 0)),

@@ -19,8 +19,8 @@ def percent_done(job: Job) -> float:
 
 
 def seconds_left(job: Job, now: float | None = None) -> int | None:
-    """How long a running job will take from now on; None while that cannot be told."""
-    if job.state != Job.State.RUNNING or not job.samples or job.total <= 0:
+    """How long a running job will take from now on; None while that cannot be told, and for one that ends before its time."""
+    if job.state != Job.State.RUNNING or job.cancel_requested or not job.samples or job.total <= 0:
         return None
     began, done_then = job.samples[0]
     seconds = (time.time() if now is None else now) - began

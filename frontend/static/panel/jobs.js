@@ -29,7 +29,7 @@ function connect() {
   });
 }
 
-// Moves what moves. A job that is not on the page, or is there in another state, asks for the list itself.
+// Moves what moves. A job that is not on the page, or is there in another state or without what it has come to, asks for the list itself.
 function show(jobs) {
   const paged = new URLSearchParams(location.search);
   let outdated = false;
@@ -37,13 +37,18 @@ function show(jobs) {
     const row = part.querySelector(`[data-job="${job.id}"]`);
     if (!row) {
       outdated ||= belongs(job, paged);
-    } else if (row.dataset.state !== job.state || ("cancelling" in row.dataset) !== (job.cancelling || job.state === "cancelled")) {
+    } else if (isOld(row.dataset, job)) {
       outdated = true;
     } else {
       move(row, job);
     }
   }
   if (outdated) renew();
+}
+
+function isOld(shown, job) {
+  const results = Object.keys(job.result).length;
+  return shown.state !== job.state || shown.step !== job.step || Number(shown.results) !== results || ("cancelling" in shown) !== job.cancelling;
 }
 
 function belongs(job, query) {

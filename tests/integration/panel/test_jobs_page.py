@@ -78,7 +78,7 @@ def test_the_report_of_a_cancelled_job_says_so(kb: KnowledgeBase, sign_in: SignI
     client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
     assert outcome in client.get("/admin/retrieval/ingestion/").content.decode()
     report = client.get(f"/admin/retrieval/ingestion/{run.pk}/change/").content.decode()
-    assert sentence in report and "panel-bad" not in report
+    assert sentence in report and "panel-bad" not in report and "Every source" not in report and "所有来源" not in report
 
 
 def test_who_may_not_edit_changes_nothing(kb: KnowledgeBase, other_kb: KnowledgeBase, sign_in: SignIn) -> None:
