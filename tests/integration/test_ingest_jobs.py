@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import openpyxl
 import pytest
@@ -16,19 +17,21 @@ from django.utils.translation import override
 
 from apps.accounts.commands import command_caller
 from apps.accounts.permissions import AccessRole, Caller
-from apps.retrieval.documents import ingesting
+from apps.retrieval.documents import ingest_jobs, ingesting
 from apps.retrieval.documents.ingest_jobs import queue_files, queue_paths
 from apps.retrieval.models import Document, Ingestion, KnowledgeBase, Passage
 from apps.retrieval.outbox.verification import find_drift
+from apps.serving.jobs import leases
 from apps.serving.jobs.files import folder_of, jobs_folder
 from apps.serving.jobs.kinds import title_of
+from apps.serving.jobs.run import JobRun
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.jobs.services import cancel_job, retry_job
 from apps.serving.models import Job
 from core.backends import use_backend
 from core.config import get_settings
 from core.errors import Forbidden, InferenceFailed, InvalidRequest
-from core.types import FloatArray, Role
+from core.types import FloatArray, JSONDict, Role
 from tests.encoders import HashingEncoder
 from tests.jobs import age_leases, run_to_the_end
 
@@ -200,6 +203,30 @@ def test_progress_counts_what_archives_unpack_to(kb: KnowledgeBase, admin: Calle
     run_to_the_end(runner())
     assert counts(job) == (51, 0, 0, 0)
     assert job.done == job.total == len(rows(50)) + len("A heron lives here.")
+
+
+class WatchedRun(JobRun):
+    """Remembers the totals that were written."""
+
+    def checkpoint(self, position: JSONDict, **said: Any) -> None:  # type: ignore[override]
+        super().checkpoint(position, **said)
+        self.totals = [*getattr(self, "totals", []), self.job.total]
+
+
+def test_progress_does_not_jump_where_a_job_with_an_archive_goes_on(kb: KnowledgeBase, admin: Caller) -> None:
+    """Whoever goes on has not unpacked the archive yet when it writes the first checkpoint."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rows.jsonl", rows(50))
+    job = queue(kb, admin, docs_zip=packed.getvalue())
+    queue(KnowledgeBase.objects.create(slug="it", name="IT"), admin, rows_jsonl=rows(1, "o"))
+    runner().run_one_slice()
+    age_leases()
+    job.refresh_from_db()
+    assert leases.claim(job, "next:1:x:y")
+    run = WatchedRun(job, "next:1:x:y")
+    next(ingest_jobs.work(run))
+    assert run.totals == [len(rows(50))] * 2
 
 
 def test_the_command_queues_files_where_they_lie(kb: KnowledgeBase, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,18 +79,22 @@ def work(run: JobRun) -> Generator[None, None, None]:
     """Reads what the job names, from the source on that the last checkpoint tells."""
     files = _files(run)
     position = run.position if run.position.get("files") == _signature(files) else {}
-    growth = _Growth(sum(path.stat().st_size for path, _name in files))
+    growth = _Growth(sum(path.stat().st_size for path, _name in files), known=run.job.total if position else 0)
     yield from ingest_from(run, sources_in(files, grown=growth.add), growth, {**position, "files": _signature(files)})
 
 
 class _Growth:
-    """How much there is to read, in bytes: more once an archive is unpacked."""
+    """How much there is to read, in bytes: more once an archive is unpacked; at least what an earlier holder of the job knew of."""
 
-    def __init__(self, total: int) -> None:
-        self.total = total
+    def __init__(self, size: int, known: int) -> None:
+        self._size, self._known = size, known
+
+    @property
+    def total(self) -> int:
+        return max(1, self._size, self._known)
 
     def add(self, size: int) -> None:
-        self.total = max(1, self.total + size)
+        self._size += size
 
 
 def ingest_from(run: JobRun, sources: Iterable[AnySource], growth: _Growth, position: JSONDict) -> Generator[None, None, None]:

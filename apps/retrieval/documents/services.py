@@ -71,7 +71,7 @@ def set_status(kb: KnowledgeBase, documents: Sequence[Document], status: Documen
     drafts = drafts_of([document for document in documents if document.status != status])
     changed = save_documents(kb, [replace(draft, row=replace(draft.row, status=status.value)) for draft in drafts], caller).updated
     if status == Document.Status.ARCHIVED:  # a person's word: what the policy had taken out stays out now, whatever it lets in
-        Withdrawal.objects.filter(document__in=documents).delete()
+        changed += Withdrawal.objects.filter(document__in=documents).delete()[0]
     return changed
 
 

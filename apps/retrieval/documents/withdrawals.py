@@ -58,6 +58,11 @@ def _as_before(one: PlacedDraft, was: str, kb: KnowledgeBase, caller: Caller, re
     return replace(one, draft=replace(one.draft, row=replace(one.draft.row, status=was)))
 
 
+def is_withdrawn(document: Document) -> bool:
+    """Whether the policy took it out, and nobody has decided otherwise since."""
+    return document.status == ARCHIVED and Withdrawal.objects.filter(document=document).exists()
+
+
 def withdrawn_ids(kb: KnowledgeBase, ids: Collection[str]) -> set[str]:
     """Those of these documents that the policy took out: their sources are read again, changed or not."""
     rows = Withdrawal.objects.filter(document__kb=kb, document__external_id__in=ids)

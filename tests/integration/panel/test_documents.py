@@ -13,6 +13,7 @@ from django.urls import reverse
 from apps.accounts.permissions import Caller
 from apps.retrieval.documents.incoming import BadSource
 from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.withdrawals import withdraw
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Passage
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.selectors import scope_of
@@ -219,6 +220,17 @@ def test_a_report_says_in_the_readers_language_what_was_left_out(sign_in: SignIn
     assert [(bar.name, bar.count) for bar in page.context["bars"]] == [("无法读取", 4)]
     assert "row 2" in page.content.decode()
     assert "页面中没有文字，可能是扫描件。请去掉密码后再试。" in page.content.decode()
+
+
+def test_a_document_that_the_policy_took_out_says_so_until_a_person_archives_it(
+    sign_in: SignIn, kb: KnowledgeBase, admin_caller: Caller
+) -> None:
+    document = put_document(kb, "a", "A casino night.")
+    assert withdraw(kb, "a", admin_caller)
+    client, address = sign_in("reviewer"), reverse("admin:retrieval_document_change", args=[document.pk])
+    assert "The policy of the knowledge base archived this document." in client.get(address).content.decode()
+    act(client, "archive", document)
+    assert "The policy of the knowledge base" not in client.get(address).content.decode()
 
 
 def test_a_report_is_narrowed_to_one_reason(sign_in: SignIn, kb: KnowledgeBase) -> None:
