@@ -52,7 +52,7 @@ def cancel_job(job: Job, caller: Caller) -> Job:
     kind = kind_named(job.kind)
     _require(caller, kind, job.kb_id)
     with transaction.atomic():
-        ended = leases.end_unheld(job.pk, Job.State.CANCELLED) or _give_up(job)
+        ended = leases.end_unheld(job.pk, Job.State("cancelled")) or _give_up(job)
         if ended or Job.objects.filter(pk=job.pk, state__in=Job.UNFINISHED).update(cancel_requested=True):
             record(caller, "cancel_job", target=f"{job.kind} {job.pk}", kb=job.kb.slug if job.kb else "")
         job.refresh_from_db()
