@@ -212,14 +212,14 @@ def test_a_report_says_in_the_readers_language_what_was_left_out(sign_in: SignIn
     bad = [BadSource(place=f"row {number}", problem="`text` is empty.") for number in range(3)]
     ingest(
         kb,
-        [*bad, BadSource(place="scan.pdf", problem="its pages hold no text, as scans do. Remove the password and try again.")],
+        [*bad, BadSource(place="scan.pdf", problem="its pages hold no text. Remove the password and try again.")],
         admin_caller,
     )
     run = Ingestion.objects.get()
     page = sign_in("viewer", language="zh-hans").get(f"/admin/retrieval/ingestion/{run.pk}/change/")
     assert [(bar.name, bar.count) for bar in page.context["bars"]] == [("无法读取", 4)]
     assert "row 2" in page.content.decode()
-    assert "页面中没有文字，可能是扫描件。请去掉密码后再试。" in page.content.decode()
+    assert "它的页面没有文字。请去掉密码后再试。" in page.content.decode()
 
 
 def test_a_document_that_the_policy_took_out_says_so_until_a_person_archives_it(
