@@ -15,6 +15,7 @@ from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.documents.gone import Gone
+from apps.retrieval.sites.addresses import is_address
 from apps.retrieval.sites.naming import judge_names
 from apps.retrieval.sites.site_jobs import MAX_URLS, queue_addresses
 from apps.serving.models import Job
@@ -48,7 +49,7 @@ class AddressesForm(forms.Form):
 
     def clean_urls(self) -> list[str]:
         """The addresses between blanks and line breaks. Each that cannot be asked for is an error of its own."""
-        texts = self.cleaned_data["urls"].split()
+        texts = [text for line in self.cleaned_data["urls"].splitlines() for text in _texts_of(line)]
         if len(texts) > MAX_URLS:
             raise forms.ValidationError(
                 _("These are %(count)d addresses; at most %(most)d go into one job. A sitemap names as many pages as you like.")
@@ -60,6 +61,12 @@ class AddressesForm(forms.Form):
             left = len(named.refused) - len(shown)
             raise forms.ValidationError([*shown, *([_("… and %(count)d more") % {"count": left}] if left else [])])
         return list(named.addresses)
+
+
+def _texts_of(line: str) -> list[str]:
+    """The texts of a line between its blanks; a line without an address is one text."""
+    texts = line.split()
+    return texts if any(map(is_address, texts)) or not texts else [" ".join(texts)]
 
 
 def queue_form(form: AddressesForm, request: HttpRequest) -> Job:

@@ -62,11 +62,12 @@ def test_the_report_speaks_chinese_too(sign_in: SignIn, kb: KnowledgeBase, site:
 
 
 def test_each_line_that_is_no_address_is_named_with_its_reason_and_nothing_is_queued(sign_in: SignIn, kb: KnowledgeBase) -> None:
-    answer = paste(sign_in("editor"), kb, "https://example.com/", "example.org/help", "http://10.0.0.1/x", "<b>")
+    answer = paste(sign_in("editor"), kb, "https://example.com/", "example.org/help", "http://10.0.0.1/x", "<b>", "no address")
     assert refusals(answer) == [
         "example.org/help — It must begin with https:// or http://.",
         "http://10.0.0.1/x — 10.0.0.1 is no public address; QA_PRIVATE_HOSTS lists the hosts of your own network that may be reached.",
         "<b> — It must begin with https:// or http://.",
+        "no address — It must begin with https:// or http://.",
     ]
     assert "&lt;b&gt; —" in answer.content.decode() and "https://example.com/" in answer.content.decode()  # type: ignore[attr-defined]
     assert not Job.objects.exists()
