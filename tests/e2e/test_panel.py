@@ -101,7 +101,7 @@ def test_files_are_chosen_listed_with_their_sizes_and_sent(page: Page, base: Kno
     page.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
     expect(page.locator(".panel-files li")).to_have_text(["guide.txt2 KiB", "notes.md1 KiB"])
     page.get_by_role("button", name="上传", exact=True).click()
-    expect(page.get_by_text("guide.txt + 1，正在后台读取")).to_be_visible()
+    expect(page.get_by_text("guide.txt 和另外 1 个文件，正在后台读取")).to_be_visible()
     expect(page.locator("[data-job]")).to_contain_text("等待中")
     assert Job.objects.get().payload["files"] == ["guide.txt", "notes.md"]
 
