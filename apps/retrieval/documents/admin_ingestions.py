@@ -60,6 +60,7 @@ REASONS: dict[str, Promise] = {
     Reason.UNSAFE: gettext_lazy("made in an unsafe way"),
     Reason.ARCHIVE: gettext_lazy("an archive"),
     Reason.NO_TEXT: gettext_lazy("no text in it"),
+    Reason.SCANNED: gettext_lazy("scanned pages without text"),
     Reason.CRASHED: gettext_lazy("reading it broke down"),
     Problem.REFUSED_ADDRESS: gettext_lazy("an address that may not be fetched"),
     Problem.OTHER_HOST: gettext_lazy("beyond the site of its sitemap"),
