@@ -2,8 +2,8 @@
 
     python -m bench.hostile_files      prints the counts and writes bench/results/hostile_files.json
 
-The files are made from `tests.sample_files`, always the same: valid files of every format cut short, with bits turned over,
-with parts missing or doubled, under wrong names, and the ones made to do harm (bombs, entities, lies, passwords, depth).
+The files are made from `tests.sample_files` and `tests.hostile_files`, always the same: valid files of every format cut short, with bits turned over,
+with parts missing or doubled, under wrong names, and the ones made to do harm (bombs, entities, lies, passwords, depth, loops, amplifiers).
 A file counts as answered if it gives a document or an error that names it, its reason and what to do.
 """
 
@@ -28,19 +28,21 @@ from apps.retrieval.parsing.readers import close_readers
 from apps.retrieval.parsing.refusal import ADVICE, ParseLimits
 from tests import sample_files
 from tests.file_results import read_all
+from tests.hostile_files import COSTLY
 
 FILES = 2_000
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
+HARMFUL = {**sample_files.HOSTILE, **COSTLY}
 _WRONG = (".pdf", ".docx", ".xlsx", ".html", ".txt", ".zip", ".epub", ".jsonl", ".csv", ".exe", "")
 
 
 def files() -> Iterator[tuple[str, bytes]]:
     """`FILES` names and contents, the harmful ones first."""
     makers = {**sample_files.VALID, "a.zip": sample_files.archive}
-    yield from ((name, make()) for name, make in sample_files.HOSTILE.items())
+    yield from ((name, make()) for name, make in HARMFUL.items())
     valid = [(name, make()) for name, make in makers.items()]
     choose = random.Random(5)
-    for number in itertools.count(len(sample_files.HOSTILE)):
+    for number in itertools.count(len(HARMFUL)):
         if number == FILES:
             return
         name, data = valid[number % len(valid)]

@@ -20,6 +20,7 @@ from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, parse_file
 from tests import sample_files
 from tests.file_results import read_all
+from tests.hostile_files import COSTLY
 
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
 
@@ -75,6 +76,31 @@ def test_a_hostile_file_is_refused_by_name_with_its_reason(name: str, reasons: s
     assert error.reason in reasons
     assert error.message.startswith(name)
     assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [
+        ("pages.pdf", {Reason.NO_TEXT, Reason.DAMAGED}),
+        ("form.pdf", {Reason.TOO_MUCH_MEMORY, Reason.TOO_SLOW, Reason.CRASHED}),
+        ("span.docx", {Reason.TOO_MUCH_MEMORY, Reason.TOO_SLOW}),
+        ("depth.docx", {Reason.DAMAGED, Reason.TOO_DEEP}),
+        ("outside.epub", {Reason.NO_TEXT}),
+        ("locked.epub", {Reason.ENCRYPTED}),
+        ("loop.pptx", {Reason.TOO_DEEP, Reason.DAMAGED}),
+        ("line.jsonl", {Reason.TOO_MUCH_MEMORY, Reason.TOO_MUCH_TEXT}),
+        ("digits.jsonl", {Reason.DAMAGED}),
+        ("pixels.pdf", {Reason.NO_TEXT, Reason.TOO_MUCH_MEMORY, Reason.TOO_SLOW, Reason.CRASHED}),
+    ],
+)
+def test_loops_and_amplifiers_cost_no_more_than_their_limits(name: str, reasons: set[Reason]) -> None:
+    error = refused(COSTLY[name](), name)
+    assert error.reason in reasons
+    assert error.message.startswith(name)
+
+
+def test_an_outline_that_goes_in_a_circle_is_passed_over() -> None:
+    assert len(parse_file(COSTLY["outline.pdf"](), name="outline.pdf", limits=LIMITS).blocks) == 3
 
 
 def written(folder: Path, data: bytes) -> Path:
