@@ -101,9 +101,9 @@ def _sources(hits: Sequence[PassageHit], scope: Scope) -> tuple[PromptSource, ..
     """The passages that fit in a prompt, then, as far as tokens are left, with what stands around them in their sections."""
     settings = get_settings()
     chosen = choose_sources(hits, max_tokens=settings.prompt_max_tokens)
-    left = min(settings.prompt_context_tokens, settings.prompt_max_tokens - tokens_of(chosen))
-    if left <= 0:
+    if not settings.prompt_context_tokens:
         return chosen
+    left = min(settings.prompt_context_tokens, settings.prompt_max_tokens - tokens_of(chosen))
     return with_context(chosen, read_surroundings([source.hit.passage.id for source in chosen], scope), max_tokens=left)
 
 
