@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     answer_max_tokens: int = Field(300, ge=16, description="Longest answer that a generator writes out of documents, in tokens.")
     prompt_max_tokens: int = Field(1500, ge=100, description="Most tokens of documents in a prompt.")
     prompt_context_tokens: int = Field(
-        300,
+        150,
         ge=0,
         description="Most tokens of a prompt that stand around the passages found, in their sections; 0 gives a generator the passages alone.",
     )
