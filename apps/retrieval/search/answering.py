@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.grounding.orders import follows_order
 from apps.retrieval.indexes.analysis import analyze
+from apps.retrieval.search.confidence import COMPARED_SENTENCES, evidence, probability, reasons_of
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.vectors.token_vectors import TokenProjection
@@ -78,14 +78,15 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     ordered = _plain(sorted(sentences, key=lambda one: -one.score))
     if not ordered:
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
-    reasons = {name: value * fit.confidence.get(name, 0.0) for name, value in _evidence(hits, ordered).items()}
-    confidence = 1.0 / (1.0 + math.exp(-(fit.intercept + sum(reasons.values()))))
+    found = evidence(hits, [one.score for one in ordered], ordered[0].words, fit.typical)
+    reasons = reasons_of(found, fit)
+    confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
 
 
 def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
     """The best that are neither headings nor orders to a model: what is shown, and what tells how sure it is, rests on these alone."""
-    return list(islice((one for one in ordered if _says_something(one.hit.passage.text, one.start, one.end)), SHOWN))
+    return list(islice((one for one in ordered if _says_something(one.hit.passage.text, one.start, one.end)), COMPARED_SENTENCES))
 
 
 def _says_something(text: str, start: int, end: int) -> bool:
@@ -95,18 +96,6 @@ def _says_something(text: str, start: int, end: int) -> bool:
 def _lag(read: Sequence[PassageHit], place: int) -> float:
     """How far a passage lies behind the first, in the units of fused scores."""
     return place * LAG_A_PLACE if read[0].reranked is not None else read[0].score - read[place].score
-
-
-def _evidence(hits: Sequence[PassageHit], ordered: Sequence[Sentence]) -> dict[str, float]:
-    """What tells whether the best sentence answers."""
-    first, best = hits[0], ordered[0]
-    return {
-        "cosine": first.cosine or 0.0,
-        "met": first.met or 0.0,
-        "lead": first.score - hits[1].score if len(hits) > 1 else 0.0,
-        "sentence_met": best.met or 0.0,
-        "sentence_words": best.words,
-    }
 
 
 def _shown(ordered: Sequence[Sentence]) -> tuple[Sentence, ...]:

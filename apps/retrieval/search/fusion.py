@@ -39,7 +39,8 @@ class Weights:
 class AnswerFit:
     """How sentences are scored (`met`, `words`, less `lag` of their passage), and how sure the best one is.
 
-    `confidence` with `intercept` is a logit; at least `threshold` is needed to answer.
+    `confidence` with `intercept` is a logit; at least `threshold` is needed to answer. `typical` are the values of passages and
+    sentences that do not answer, for bases with too few of them to compare with.
     """
 
     met: float
@@ -48,6 +49,7 @@ class AnswerFit:
     confidence: Mapping[str, float]
     intercept: float
     threshold: float
+    typical: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
