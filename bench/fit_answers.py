@@ -110,7 +110,7 @@ def cut(id: str, title: str, topic: str, text: str) -> list[StoredPassage]:
     return [
         StoredPassage(
             id=0, document_id=0, document=id, title=title, heading=chunk.heading, text=chunk.text, start=chunk.start, end=chunk.end,
-            page=None, url="", language="", author="", category=topic, tags=(), date=None,
+            page=None, later_pages="", url="", language="", author="", category=topic, tags=(), date=None,
         )
         for chunk in chunk_document(blocks_of_text(text), title=title).passages
     ]  # fmt: skip

@@ -18,7 +18,7 @@ FILES = resources.files("apps.retrieval.search").joinpath("fusions")
 
 def hit(near: float | None, cosine: float | None = 0.85) -> PassageHit:
     passage = StoredPassage(
-        id=1, document_id=1, document="d", title="", heading="", text="It ends.", start=0, end=8, page=None, url="", language="", author="",
+        id=1, document_id=1, document="d", title="", heading="", text="It ends.", start=0, end=8, page=None, later_pages="", url="", language="", author="",
         category="", tags=(), date=None,
     )  # fmt: skip
     return PassageHit(passage=passage, score=1.0, cosine=cosine, bm25=0.0, near=near)
