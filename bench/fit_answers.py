@@ -386,8 +386,8 @@ def main() -> None:
         sys.exit("bench: there are no token vectors or no weights of passages for this encoder.")
     read_sets = [
         *(read_demo(locale) for locale in Locale),
-        read_comprehension("english", options.english, half=True),
-        read_comprehension("chinese", options.chinese, half=False),
+        read_comprehension(options.english.name, options.english, half=True),
+        read_comprehension(options.chinese.name, options.chinese, half=False),
     ]
     sets = [encoded(*one, projection) for one in read_sets]
     typical = typical_values(sets, projection, fusion)
