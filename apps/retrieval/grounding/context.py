@@ -45,7 +45,8 @@ def with_context(sources: Sequence[PromptSource], around: Mapping[int, Surroundi
 
 
 def _stretch(source: PromptSource, near: Surroundings | None) -> _Stretch:
-    near = near or Surroundings(start=source.start, end=source.end, text=source.said)
+    if near is None or not near.holds(source.said, at=source.start):  # its document was changed since the search
+        near = Surroundings(start=source.start, end=source.end, text=source.said)
     return _Stretch(source, near, source.start, source.end)
 
 

@@ -38,6 +38,10 @@ class Surroundings:
         """The document's text between two offsets in it."""
         return self.text[start - self.start : end - self.start]
 
+    def holds(self, said: str, *, at: int) -> bool:
+        """Whether the document's text says this at an offset."""
+        return at >= self.start and self.text.startswith(said, at - self.start)
+
     def page_at(self, offset: int) -> int | None:
         """The page on which the character at an offset of the document stands; before the first passage, that of its beginning."""
         before = [place for place in self.pages if place[0] <= offset] or [*self.pages[:1]]

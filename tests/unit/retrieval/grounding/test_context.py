@@ -84,6 +84,12 @@ def test_what_cannot_be_read_around_a_passage_leaves_it_as_it_is() -> None:
     assert with_context([source(FACTS[1])], {}, max_tokens=COST * 100) == (source(FACTS[1]),)
 
 
+def test_a_passage_whose_document_has_changed_since_the_search_stays_as_it_was_found() -> None:
+    longer, shorter = f"Rule zero is new here. {TEXT}", " ".join(FACTS[1:])
+    for text in (longer, shorter, FACTS[7]):
+        assert with_context([source(FACTS[1])], around(text), max_tokens=COST * 100) == (source(FACTS[1]),)
+
+
 def test_a_sentence_out_of_the_context_is_supported_by_the_source_that_holds_it() -> None:
     chosen = [source(FACTS[6], number=1), source(FACTS[1], number=2)]
     widened = with_context(chosen, around(TEXT, 1, 2), max_tokens=3 * COST)
