@@ -349,6 +349,12 @@ def test_an_upload_that_never_fits_is_refused_for_good(kb: KnowledgeBase, room_f
     assert not any(jobs_folder().iterdir())
 
 
+def test_files_that_go_while_they_are_counted_count_nothing(kb: KnowledgeBase, room_for_8_mib: None) -> None:
+    folder = store_mib(kb, 1)
+    (jobs_folder() / folder / "1").symlink_to("gone")  # in its folder's listing, and nowhere else
+    assert stored_bytes() == {str(kb.pk): 2**20}
+
+
 def test_giving_up_a_failed_job_makes_room(kb: KnowledgeBase, admin_caller: Caller) -> None:
     folder, _ = store_files([("a.txt", io.BytesIO(b"hello"))], kb=kb)
     job = queued(kb, "a", folder=folder, state=State.FAILED, error="It broke.")

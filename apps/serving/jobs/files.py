@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import time
@@ -97,8 +98,16 @@ def stored_bytes() -> Counter[str]:
     """How much the files of all jobs take, by the primary key of their knowledge base, with which the name of each folder begins."""
     place, sizes = jobs_folder(), Counter[str]()
     for folder in place.iterdir() if place.is_dir() else ():
-        sizes[folder.name.partition("-")[0]] += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        sizes[folder.name.partition("-")[0]] += sum(_size(Path(root, name)) for root, _folders, names in os.walk(folder) for name in names)
     return sizes
+
+
+def _size(path: Path) -> int:
+    """0 where the file's job has ended since the folder was listed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def remove_files(folder: str) -> None:
