@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from apps.accounts.models import User
 from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.models import KnowledgeBase
 from apps.serving.jobs import kinds, leases
-from apps.serving.jobs.files import folder_of, jobs_folder, remove_files, store_files, stored_bytes
+from apps.serving.jobs.files import folder_of, jobs_folder, remove_files, store_files, stored_bytes, sweep_files
 from apps.serving.jobs.run import JobRun, LeaseLost
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.jobs.services import cancel_job, enqueue_job, retry_job
@@ -353,6 +354,14 @@ def test_files_that_go_while_they_are_counted_count_nothing(kb: KnowledgeBase, r
     folder = store_mib(kb, 1)
     (jobs_folder() / folder / "1").symlink_to("gone")  # in its folder's listing, and nowhere else
     assert stored_bytes() == {str(kb.pk): 2**20}
+
+
+def test_sweeping_bears_that_a_folder_goes_meanwhile(kb: KnowledgeBase, room_for_8_mib: None) -> None:
+    folder = jobs_folder() / store_mib(kb, 1)
+    os.utime(folder, (0, 0))
+    (jobs_folder() / "1-gone").symlink_to("gone")  # listed, and nowhere else
+    assert sweep_files() == 1
+    assert not folder.exists()
 
 
 def test_giving_up_a_failed_job_makes_room(kb: KnowledgeBase, admin_caller: Caller) -> None:

@@ -122,10 +122,18 @@ def sweep_files() -> int:
     if not place.is_dir():
         return 0
     wanted = set(Job.objects.filter(state__in=[*Job.UNFINISHED, Job.State.FAILED]).exclude(folder="").values_list("folder", flat=True))
-    old = [path for path in place.iterdir() if path.name not in wanted and time.time() - path.stat().st_mtime > ORPHAN_S]
+    old = [path for path in place.iterdir() if path.name not in wanted and _is_old(path)]
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
     return len(old)
+
+
+def _is_old(path: Path) -> bool:
+    """Not where it is gone by now, as that of a job that has just ended."""
+    try:
+        return time.time() - path.stat().st_mtime > ORPHAN_S
+    except FileNotFoundError:
+        return False
 
 
 def _write(source: IO[bytes], target: Path, room: int) -> int:

@@ -128,8 +128,8 @@ class JobRunner:
                 if time.monotonic() - swept_at >= SWEEP_S:
                     swept_at = time.monotonic()
                     sweep_files()
-            except DatabaseError:
-                log.exception("leases of jobs not renewed")
+            except (DatabaseError, OSError):  # a disk that is away must not cost the jobs their leases for good
+                log.exception("leases of jobs not renewed, or files not swept")
             finally:
                 close_old_connections()
             self._stopping.wait(HEARTBEAT_S)
