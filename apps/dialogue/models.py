@@ -37,12 +37,10 @@ class Bot(models.Model):
     public = models.BooleanField(_("public"), default=False, help_text=_("Anybody may ask, without a key or an account."))
     greeting_zh = models.TextField(_("greeting (Chinese)"), blank=True, default="你好，我是问路。请问有什么可以帮你？")
     greeting_en = models.TextField(_("greeting (English)"), blank=True, default="Hello, I am Wenlu. How can I help you?")
-    fallback_zh = models.TextField(
-        _("answer when nothing fits (Chinese)"), default="抱歉，我没有找到可靠的答案。你可以换个说法，或看看下面相近的问题。"
-    )
+    fallback_zh = models.TextField(_("answer when nothing fits (Chinese)"), default="抱歉，我没有找到可靠的答案。请换个说法再问一次。")
     fallback_en = models.TextField(
         _("answer when nothing fits (English)"),
-        default="Sorry, I found no reliable answer. Try other words, or look at the nearest questions below.",
+        default="Sorry, I found no reliable answer. Please try other words.",
     )
     suggestions_zh = models.TextField(_("opening questions (Chinese)"), blank=True, help_text=_("One a line."))
     suggestions_en = models.TextField(_("opening questions (English)"), blank=True, help_text=_("One a line."))
