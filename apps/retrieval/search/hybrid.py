@@ -13,9 +13,10 @@ import numpy as np
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.query_layer.layer import search_words
+from apps.retrieval.search.extra_questions import better_of, of_passages
 from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, fuse, load_fusion
 from apps.retrieval.search.nearest import PROPOSED, document_searches, entry_vectors, nearest_to
-from apps.retrieval.search.stored_passages import PassageFacts, StoredPassage, kinds_in, passages_of_questions, read_facts, read_passages
+from apps.retrieval.search.stored_passages import PassageFacts, StoredPassage, kinds_in, read_facts, read_passages
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.backends import get_backend
@@ -159,8 +160,8 @@ def propose(
     for search in document_searches(scope, pool, filters):
         found, failed = _propose_kind(search, text, usable, scope, mode)
         degraded = degraded or failed
-        for one in _of_passages(search.kind, found):
-            scored[one.id] = _better(scored[one.id], one) if one.id in scored else one
+        for one in of_passages(search.kind, found):
+            scored[one.id] = better_of(scored[one.id], one) if one.id in scored else one
     return Proposals(tuple(scored.values()), degraded)
 
 
@@ -238,31 +239,6 @@ def _asked(search: Callable[[], list[Hit]]) -> tuple[list[Hit], bool]:
     except SearchUnavailable as error:
         log.warning("index left out of a search error=%s", error.message)
         return [], True
-
-
-def _of_passages(kind: EntryKind, found: Sequence[Scored]) -> Sequence[Scored]:
-    """Scores of passages; an extra question stands for the passage that it belongs to."""
-    if kind is EntryKind.PASSAGE:
-        return found
-    owners = passages_of_questions([one.id for one in found])
-    best: dict[int, Scored] = {}
-    for one in found:
-        if (owner := owners.get(one.id)) is not None:
-            asked = Scored(owner, one.cosine, one.bm25, question=one.id)
-            best[owner] = _better(best[owner], asked) if owner in best else asked
-    return list(best.values())
-
-
-def _better(one: Scored, other: Scored) -> Scored:
-    """The best of what a passage and its questions say."""
-    meaning = other if _cosine(other) > _cosine(one) else one
-    asked = max((each for each in (one, other) if each.question is not None), key=lambda each: (each.bm25, _cosine(each)), default=None)
-    question = asked.question if asked is not None and (asked.bm25 > 0 or asked is meaning) else None
-    return Scored(one.id, meaning.cosine, max(one.bm25, other.bm25), question=question)
-
-
-def _cosine(one: Scored) -> float:
-    return -1.0 if one.cosine is None else one.cosine
 
 
 def _with_tokens(candidates: Sequence[Scored], encoded: EncodedQuery, generations: Sequence[int]) -> list[Scored]:
