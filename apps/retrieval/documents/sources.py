@@ -19,6 +19,7 @@ from apps.retrieval.parsing.recognition import PagesDone, can_recognise
 from apps.retrieval.parsing.refusal import UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, last_of, parse_in_steps
 from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
+from core.config import get_settings
 from core.errors import InvalidRequest
 from core.text import clean_text
 
@@ -130,8 +131,11 @@ def _file_source(path: Path, name: str, archive: UnpackedArchive | None) -> Sour
 
 
 def _reading_of(name: str) -> bytes:
-    """What beside a file's content decides what is read of it: a PDF may say more once its scanned pages can be recognised."""
-    return b"ocr" if can_recognise() and format_of_suffix(name) is Format.PDF else b""
+    """What beside a file's content decides what is read of it: a PDF may say more once its scanned pages, or more of them, can be recognised."""
+    settings = get_settings()
+    if format_of_suffix(name) is not Format.PDF or not (can_recognise() and settings.ocr_pages):
+        return b""
+    return f"ocr {settings.ocr_pages} {settings.ocr_seconds:g}".encode()
 
 
 def file_id(name: str) -> str:
