@@ -15,13 +15,14 @@ from apps.retrieval.indexes.analysis import ANALYSIS
 from apps.retrieval.indexes.elastic_connection import open_client
 from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
 from apps.retrieval.indexes.part_build import new_part
-from apps.retrieval.indexes.registry import IndexPair, indexes_for
+from apps.retrieval.indexes.registry import IndexPair, IndexPart, indexes_for
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox import building_aside, catching_up
 from apps.retrieval.outbox.checking import IndexChecker
 from apps.retrieval.outbox.follower import close_followers, follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
+from apps.retrieval.outbox.renewing import renew
 from apps.retrieval.outbox.verification import Drift, find_drift, repair
 from apps.retrieval.outbox.warmup import warm_up
 from apps.retrieval.search.candidates import find_candidates
@@ -266,6 +267,16 @@ def test_a_server_does_not_start_later_for_what_is_built_anew(
     assert pair().lexical.state(filled_kb.pk).built_with == ANALYSIS
     may_go_on.set()
     until(lambda: pair().lexical.state(filled_kb.pk).built_with == "another/1")
+
+
+def test_the_log_says_nothing_of_a_build_that_another_process_has_done(
+    filled_kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    change_analysis(monkeypatch)
+    for _process in range(2):
+        renew(filled_kb.pk, FAQ, IndexPart.WORDS)
+    said = [record.getMessage().split(" kb=")[0] for record in caplog.records if record.name == building_aside.__name__]
+    assert said == ["index is built anew", "index switched"]
 
 
 def test_a_repair_of_an_index_that_lacks_most_takes_nothing_away_meanwhile(filled_kb: KnowledgeBase, during: Callable[..., None]) -> None:

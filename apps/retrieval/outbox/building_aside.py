@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 from django.db.models import Max
 
 from apps.retrieval.indexes.analysis import ANALYSIS
-from apps.retrieval.indexes.registry import indexes_for
+from apps.retrieval.indexes.registry import IndexPart, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox.catching_up import apply_changes, built_with, has_begun, put_texts, put_vectors
 from core.protocols import FollowingIndex, IndexBuild
 from core.types import EntryKind
+
+log = logging.getLogger(__name__)
 
 ROUNDS = 10  # of following what was changed meanwhile, before the rest is left to the switch
 
@@ -124,7 +127,8 @@ def renew_words(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: F
     """As `rebuild_words`, unless another process has done it meanwhile. Raises BuildAbandoned."""
     with words_aside(kb, kind, stopped) as aside:
         if aside.index.state(kb.pk).built_with != ANALYSIS:
-            _fill_and_switch(aside)
+            with _logged(aside, IndexPart.WORDS):
+                _fill_and_switch(aside)
 
 
 def renew_vectors(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: False) -> None:
@@ -134,11 +138,20 @@ def renew_vectors(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda:
         return
     with vectors_aside(kb, kind, generation, stopped) as aside:
         if aside.index.state(kb.pk).built_with != built_with(generation):
-            aside.fill()
-            if not IndexGeneration.objects.filter(pk=generation.pk, status=IndexGeneration.Status.ACTIVE).exists():
-                raise BuildAbandoned
-            with switching([aside]):
-                pass
+            with _logged(aside, IndexPart.VECTORS):
+                aside.fill()
+                if not IndexGeneration.objects.filter(pk=generation.pk, status=IndexGeneration.Status.ACTIVE).exists():
+                    raise BuildAbandoned
+                with switching([aside]):
+                    pass
+
+
+@contextmanager
+def _logged(aside: Aside, part: IndexPart) -> Iterator[None]:
+    """Says that it begins, and that it is done; nothing of a build that another process has done meanwhile."""
+    log.warning("index is built anew kb=%s kind=%s index=%s", aside.kb.slug, aside.kind, part)
+    yield
+    log.warning("index switched kb=%s kind=%s index=%s", aside.kb.slug, aside.kind, part)
 
 
 def _fill_and_switch(aside: Aside) -> None:

@@ -81,6 +81,4 @@ def renew(kb_id: int, kind: EntryKind, part: IndexPart, stopped: Stopped = lambd
     kb = KnowledgeBase.objects.filter(pk=kb_id).first()
     if kb is None:
         return
-    log.warning("index is built anew kb=%s kind=%s index=%s", kb.slug, kind, part)
     (renew_words if part is IndexPart.WORDS else renew_vectors)(kb, kind, stopped)
-    log.warning("index switched kb=%s kind=%s index=%s", kb.slug, kind, part)
