@@ -5,7 +5,7 @@ One contract test suite per Protocol (tests/contract) runs over every implementa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import Event
@@ -179,7 +179,7 @@ class IndexBuild(IndexWriter, Protocol):
 
     @property
     def revision(self) -> int:
-        """How far it follows the database; 0 at first."""
+        """How far it follows the database; 0 at first, unless it begins with an index that was kept."""
         ...
 
     def settle(self) -> None:
@@ -219,8 +219,11 @@ class FollowingIndex(IndexWriter, Protocol):
         """Starts the index anew, empty, at revision 0, under what it will be built with."""
         ...
 
-    def sweep(self, kb_id: int) -> None:
-        """Removes what builds have left whose process died; one that is under way stays."""
+    def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
+        """Removes what builds have left whose process died; one that is under way stays.
+
+        What is kept for a rollback goes too unless what it was built with is `still_there`.
+        """
         ...
 
     def ids(self, kb_id: int) -> set[int]:
@@ -270,8 +273,12 @@ class VectorIndex(FollowingIndex, VectorWriter, Protocol):
         """The stored vectors of these entries, as far as there are any."""
         ...
 
-    def building(self, kb_id: int, built_with: str) -> AbstractContextManager[VectorBuild]:
-        """An empty index to be filled aside, one at a time among those who share it; taken before `exclusive`, never within it."""
+    def building(self, kb_id: int, built_with: str, *, no_later_than: int = 0) -> AbstractContextManager[VectorBuild]:
+        """An index to be filled aside, one at a time among those who share it; taken before `exclusive`, never within it.
+
+        It begins empty, at revision 0, or with what was kept of the generation before: where that was built with the same and
+        follows the database `no_later_than` the revision. The caller goes on from the build's `revision`.
+        """
         ...
 
 

@@ -289,6 +289,27 @@ def test_a_vector_build_that_fails_leaves_what_was_there(index: VectorIndex) -> 
         build.switch()
 
 
+def test_a_build_of_the_generation_before_begins_empty_or_with_all_that_it_had(index: VectorIndex) -> None:
+    fill(index, {1: X, 2: Y}, revision=3)
+    with index.building(1, "encoder-2") as build:
+        build.put(1, [1, 2], np.stack([Y, X]))
+        build.refresh(1, 4)
+        with index.exclusive(1):
+            build.switch()
+    with index.building(1, "encoder-1", no_later_than=5) as build:
+        assert build.revision in (0, 3)
+        if not build.revision:
+            build.put(1, [1, 2], np.stack([X, Y]))
+        build.delete(1, [1])
+        build.put(1, [3], Z[None])
+        build.refresh(1, 5)
+        assert set(found(index, X)) == {1, 2}
+        with index.exclusive(1):
+            build.switch()
+    assert (index.state(1), index.ids(1)) == (IndexState(revision=5, built_with="encoder-1"), {2, 3})
+    assert (found(index, Y)[0], found(index, Z)[0]) == (2, 3)
+
+
 def test_what_was_switched_to_is_there_after_a_restart(open_index: Open) -> None:
     index = open_index()
     fill(index, {1: X})

@@ -185,6 +185,69 @@ def test_a_killed_build_leaves_the_old_index_answering_and_nothing_for_ever(conn
     assert (len(indexes_of(connection)), index.ids(1)) == (1, {1} if mend == "sweep" else {3})
 
 
+KEPT_KILLED = """
+import os, sys
+import numpy as np
+from apps.retrieval.indexes.elastic_connection import ElasticConnection, open_client
+from apps.retrieval.indexes.elastic_vector import ElasticVectorIndex
+from core.config import Settings
+client = open_client(Settings(elasticsearch_url=sys.argv[1]))
+index = ElasticVectorIndex(connection=ElasticConnection(client, prefix=sys.argv[2], timeout_s=10), exact_max=10)
+with index.building(1, "a", no_later_than=9) as build:
+    build.delete(1, [1])
+    build.put(1, [3], np.eye(1, 4, dtype=np.float32))
+    build.refresh(1, 5)
+    os._exit(9)
+"""
+
+
+def build_vectors(connection: ElasticConnection, built_with: str, *ids: int, revision: int, no_later_than: int = 0) -> int:
+    """Builds an index of these entries and switches to it; the revision at which it began."""
+    index = ElasticVectorIndex(connection=connection, exact_max=10)
+    with index.building(1, built_with, no_later_than=no_later_than) as build:
+        began = build.revision
+        build.put(1, ids, unit_rows(len(ids), 4))
+        build.refresh(1, revision)
+        with index.exclusive(1):
+            build.switch()
+    return began
+
+
+def test_a_kill_while_the_kept_index_is_taken_up_leaves_it_kept_at_its_revision(connection: ElasticConnection) -> None:
+    build_vectors(connection, "a", 1, 2, revision=3)
+    build_vectors(connection, "b", 1, 2, revision=4)
+    url, both = str(connection.quick(lambda client: next(iter(client.transport.node_pool.all())).base_url)), indexes_of(connection)
+    assert subprocess.run([sys.executable, "-c", KEPT_KILLED, url, connection.prefix], timeout=60, check=False).returncode == 9
+    index = ElasticVectorIndex(connection=connection, exact_max=10)
+    assert (index.state(1), index.ids(1)) == (IndexState(revision=4, built_with="b"), {1, 2})
+    index.sweep(1, lambda tag: tag == "a")
+    assert indexes_of(connection) == both
+    assert build_vectors(connection, "a", 1, 4, revision=6, no_later_than=6) == 3
+    assert (index.state(1), index.ids(1), indexes_of(connection)) == (IndexState(revision=6, built_with="a"), {1, 2, 3, 4}, both)
+
+
+def test_only_the_generation_before_is_kept_and_taken_up_only_where_it_fits(connection: ElasticConnection) -> None:
+    for revision, built_with in enumerate("abc", start=1):
+        build_vectors(connection, built_with, revision, revision=revision)
+    assert len(indexes_of(connection)) == 2
+    assert build_vectors(connection, "c", 3, revision=3, no_later_than=3) == 0  # a repair: the same generation, so "b" stays kept
+    assert build_vectors(connection, "a", 1, revision=4, no_later_than=4) == 0
+    assert len(indexes_of(connection)) == 2
+    assert build_vectors(connection, "c", 3, revision=5, no_later_than=2) == 0  # the database is behind what was kept
+    assert build_vectors(connection, "a", 1, revision=6) == 0
+    assert build_vectors(connection, "c", 3, revision=7, no_later_than=7) == 5
+
+
+def test_an_index_that_is_emptied_keeps_nothing(connection: ElasticConnection) -> None:
+    for built_with in "ab":
+        build_vectors(connection, built_with, 1, revision=1)
+    index = ElasticVectorIndex(connection=connection, exact_max=10)
+    with index.exclusive(1):
+        index.clear(1, "gone")
+    index.sweep(1, lambda _: True)
+    assert indexes_of(connection) == []
+
+
 def test_a_build_sends_as_it_goes_and_holds_no_more_than_a_request(connection: ElasticConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.retrieval.indexes.elastic_build.MAX_ACTIONS", 7)
     index = ElasticLexicalIndex(connection=connection)

@@ -44,6 +44,10 @@ class ElasticBuild:
         """How far it follows the database."""
         return self.held.state.revision
 
+    def take_up(self, index: str, held: Held) -> None:
+        """Goes on with an index that was kept, from the revision that it has reached; it stays kept until the switch."""
+        self._index, self.held = index, held
+
     def add(self, documents: Mapping[int, bytes | None]) -> None:
         """Notes documents by id, and sends them where many wait."""
         self.held.waiting.update(documents)

@@ -10,13 +10,14 @@ counts in that knowledge base alone, and a generation is dropped by dropping its
   bases lack some kinds of entry; they cost no shard. That note stays true once there is an index: whatever came, came later.
 - A new index is filled aside and gets the alias last, in the same step in which the index of before loses it. One that was
   left half filled is dropped by the next build, or by `sweep`: whoever drops holds the build's lease, and the index's own.
+  Vectors of the generation before are kept for a rollback (`elastic_kept`).
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -32,11 +33,10 @@ from apps.retrieval.indexes.elastic_connection import (
     unavailable_item,
 )
 from apps.retrieval.indexes.elastic_ids import all_ids
+from apps.retrieval.indexes.elastic_kept import NO_INDEXES, STATE, Indexes, find_left_over, held_of, move_alias, read_indexes, read_kept
 from apps.retrieval.indexes.elastic_lease import LEASE_S, Lease
 from core.errors import SearchUnavailable
 from core.types import EntryKind, Hit, IndexState, JSONDict
-
-STATE = "state"
 
 # One shard: the statistics of BM25 belong to a shard. Replicas come with a second node. Only `refresh` makes changes visible.
 SETTINGS: JSONDict = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"}
@@ -46,7 +46,6 @@ STATE_FIELDS: JSONDict = {
     "revision": {"type": "long", "index": False},
     "built_with": {"type": "keyword", "index": False},
 }
-
 
 BUILD_WAIT_S, BUILD_POLL_S = 600.0, 2.0
 SWEEP_WAIT_S = LEASE_S + 3.0  # long enough to see that the lease of a process that died is not renewed
@@ -59,6 +58,7 @@ class ElasticFollowing:
 
     part = ""
     extra_settings: JSONDict = {}
+    keeps_generation_before = False
 
     def __init__(self, kind: EntryKind = EntryKind.FAQ, *, connection: ElasticConnection | None = None) -> None:
         self.kind = kind
@@ -110,7 +110,7 @@ class ElasticFollowing:
         except elasticsearch.NotFoundError as error:
             raise SearchUnavailable(f"The index {index} was dropped while it was filled; it is built anew.") from error
         if aside:
-            self._switch(kb_id, aside)
+            move_alias(self.connection, self.alias(kb_id), aside, NO_INDEXES, keep=())
         held.exists, held.state, held.waiting = bool(index), state, {}
 
     def clear(self, kb_id: int, built_with: str) -> None:
@@ -119,14 +119,14 @@ class ElasticFollowing:
             self._held.pop(kb_id, None)
             state = IndexState(revision=0, built_with=built_with)
             self._write_state(kb_id, "", state, {})
-            self._drop(self._generations(kb_id, in_force=True))
+            self._drop(read_indexes(self.connection, self.alias(kb_id)).in_force)
 
-    def sweep(self, kb_id: int) -> None:
-        """Drops indexes that nobody will switch to. Raises SearchUnavailable."""
-        if not self._generations(kb_id, in_force=False):
+    def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
+        """Drops indexes that nobody will switch to; the kept one too unless its generation is `still_there`. Raises SearchUnavailable."""
+        if not self._left_over(kb_id, still_there):
             return
         with suppress(SearchUnavailable), self._lease_to_build(kb_id, wait_s=SWEEP_WAIT_S):  # else a build is under way
-            self._drop_left_over(kb_id)
+            self._drop_left_over(kb_id, still_there)
 
     def ids(self, kb_id: int) -> set[int]:
         """Every visible entry's id."""
@@ -172,15 +172,19 @@ class ElasticFollowing:
         """Called when changes have become visible, before the revision is noted."""
 
     @contextmanager
-    def build_aside(self, build: Build) -> Iterator[Build]:
+    def build_aside(self, build: Build, *, no_later_than: int = 0) -> Iterator[Build]:
         """The build, under its lease; what was left over before goes, and afterwards the index that nobody searches any more.
 
-        Raises SearchUnavailable where another process builds one for long.
+        It begins with the kept index where that was built with the same and follows `no_later_than` this revision. Raises
+        SearchUnavailable where another process builds one for long.
         """
         self._ensure_state_index()
         lease = self._build_lease(build.kb_id)
         with lease:
             self._drop_left_over(build.kb_id)
+            kept = read_kept(self.connection, self.alias(build.kb_id))
+            if kept is not None and kept.is_for(build.held.state.built_with, no_later_than):
+                build.take_up(kept.index, kept.held)
             try:
                 yield build
             finally:
@@ -207,16 +211,19 @@ class ElasticFollowing:
         self.after_bulk(index, held)
 
     def switch_to(self, kb_id: int, index: str, held: Held) -> None:
-        """Notes in the index how far it has come, then moves the alias to it; without an index, notes that there is nothing."""
+        """Notes in the index how far it has come, then moves the alias to it; without an index, notes that there is nothing.
+
+        Vectors of another generation that lose the alias are kept; those kept so far are left over from then on.
+        """
         if not self._lease(kb_id).depth:
             raise RuntimeError("switch must be called while `exclusive` is held.")
         self._lease(kb_id).check()
         self._write_state(kb_id, index, held.state, held.note)
-        before = self._generations(kb_id, in_force=True)
+        before = read_indexes(self.connection, self.alias(kb_id))
         if index:
-            self._switch(kb_id, index, before)
+            move_alias(self.connection, self.alias(kb_id), index, before, keep=self._to_keep(kb_id, index, before, held))
         else:
-            self._drop(before)
+            self._drop(before.in_force)
         self._held.pop(kb_id, None)
 
     def _holding(self, kb_id: int) -> Held:
@@ -246,10 +253,7 @@ class ElasticFollowing:
         answers = self.connection.quick(lambda client: client.mget(docs=wanted))["docs"]
         for answer in answers:
             if answer.get("found"):
-                row = answer["_source"]
-                state = IndexState(revision=int(row["revision"]), built_with=str(row["built_with"]))
-                exists = answer is answers[0]
-                return Held(exists=exists, state=state, note=row["note"] if exists else {})
+                return held_of(answer["_source"], exists=answer is answers[0])
             if (error := answer.get("error")) and error["type"] != "index_not_found_exception":
                 raise SearchUnavailable(f"Elasticsearch could not read the state of {alias} ({error['type']}).")
         return Held()
@@ -275,23 +279,20 @@ class ElasticFollowing:
                 raise
         self._has_state_index = True
 
-    def _switch(self, kb_id: int, index: str, before: Sequence[str] = ()) -> None:
-        alias = self.alias(kb_id)
-        actions: list[JSONDict] = [{"remove": {"index": name, "alias": alias}} for name in before]
-        actions.append({"add": {"index": index, "alias": alias}})
-        self.connection.patient(lambda client: client.indices.update_aliases(actions=actions))
+    def _to_keep(self, kb_id: int, index: str, before: Indexes, held: Held) -> list[str]:
+        """The index of the generation before; where the generation stays, whichever was kept."""
+        was, now = self._read(kb_id).state.built_with, held.state.built_with
+        another = self.keeps_generation_before and was not in ("", now)
+        return [*before.in_force[:1]] if another else [name for name in before.kept if name != index]
 
-    def _generations(self, kb_id: int, *, in_force: bool) -> list[str]:
-        """The indexes that have the alias, or those that have not."""
-        alias = self.alias(kb_id)
-        found = self.connection.patient(lambda client: client.indices.get(index=f"{alias}-*", features=["aliases"]))
-        return sorted(name for name, about in found.items() if (alias in about["aliases"]) is in_force)
+    def _left_over(self, kb_id: int, still_there: Callable[[str], bool]) -> list[str]:
+        return find_left_over(self.connection, self.alias(kb_id), still_there)
 
-    def _drop_left_over(self, kb_id: int) -> None:
+    def _drop_left_over(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: True) -> None:
         """The build's lease is held; the index's own keeps out whoever fills a first index, which has no alias yet."""
-        if self._generations(kb_id, in_force=False):
+        if self._left_over(kb_id, still_there):
             with self.exclusive(kb_id):
-                self._drop(self._generations(kb_id, in_force=False))
+                self._drop(self._left_over(kb_id, still_there))
 
     def _drop(self, indexes: Sequence[str]) -> None:
         if indexes:

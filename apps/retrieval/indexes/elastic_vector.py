@@ -42,6 +42,7 @@ class ElasticVectorIndex(ElasticFollowing):
 
     part = "vectors"
     is_shared = True
+    keeps_generation_before = True
 
     def __init__(
         self, kind: EntryKind = EntryKind.FAQ, *, connection: ElasticConnection | None = None, exact_max: int | None = None
@@ -81,9 +82,9 @@ class ElasticVectorIndex(ElasticFollowing):
             held = self._holding(kb_id)
             held.waiting.update(_documents(kb_id, held, ids, vectors, facts))
 
-    def building(self, kb_id: int, built_with: str) -> AbstractContextManager[ElasticVectorBuild]:
-        """A new index, filled aside, of vectors of any length. Raises SearchUnavailable where another process builds one for long."""
-        return self.build_aside(ElasticVectorBuild(self, kb_id, built_with))
+    def building(self, kb_id: int, built_with: str, *, no_later_than: int = 0) -> AbstractContextManager[ElasticVectorBuild]:
+        """A new index, filled aside, of vectors of any length, or the kept one. Raises SearchUnavailable where another process builds one for long."""
+        return self.build_aside(ElasticVectorBuild(self, kb_id, built_with), no_later_than=no_later_than)
 
     def mappings(self, note: JSONDict) -> JSONDict:
         """An entry: its id, its vector, the same packed, and what it can be filtered by."""

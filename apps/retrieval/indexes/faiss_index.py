@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -153,8 +153,8 @@ class FaissIndex:
             self._kb(kb_id).clear(built_with)
 
     @contextmanager
-    def building(self, kb_id: int, built_with: str) -> Iterator[FaissBuild]:
-        """Vectors of any length, filled aside by one thread at a time."""
+    def building(self, kb_id: int, built_with: str, *, no_later_than: int = 0) -> Iterator[FaissBuild]:
+        """Vectors of any length, filled aside by one thread at a time; none are kept in memory to be taken up."""
         kb = self._kb(kb_id)
         with kb.building:
             build = FaissBuild(kb, built_with)
@@ -165,7 +165,7 @@ class FaissIndex:
                 self._asides.remove(build.aside)
         self._maintain_if_due(kb)
 
-    def sweep(self, kb_id: int) -> None:
+    def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
         """A build that died took its memory along."""
 
     def ids(self, kb_id: int) -> set[int]:

@@ -8,7 +8,7 @@ import shutil
 import threading
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +184,7 @@ class EmbeddedLexicalIndex:
                 with self.exclusive(kb_id):
                     self._remove_left_over(kb_id)
 
-    def sweep(self, kb_id: int) -> None:
+    def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
         """Removes parts that builds have left whose process died."""
         if not left_over(self._home(kb_id), self._stamp(kb_id)):
             return

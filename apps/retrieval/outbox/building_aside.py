@@ -76,10 +76,18 @@ def words_aside(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: F
 
 
 @contextmanager
-def vectors_aside(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration, stopped: Stopped = lambda: False) -> Iterator[Aside]:
-    """A new vector index with the vectors of the generation, active or not. Raises as `words_aside`."""
+def vectors_aside(
+    kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration, stopped: Stopped = lambda: False, *, resume: bool = True
+) -> Iterator[Aside]:
+    """A vector index with the vectors of the generation, active or not. Raises as `words_aside`.
+
+    It is new unless one was kept that may be taken up (`resume`): a generation that is being built gets vectors without a
+    revision, and a repair means an index from scratch.
+    """
     index = indexes_for(kind).vector
-    with index.building(kb.pk, built_with(generation)) as build:
+    kb.refresh_from_db(fields=["revision"])
+    no_later_than = kb.revision if resume and generation.status != IndexGeneration.Status.BUILDING else 0
+    with index.building(kb.pk, built_with(generation), no_later_than=no_later_than) as build:
 
         def put(entries: Sequence[Entry]) -> None:
             put_vectors(build, kb.pk, entries, generation)
@@ -119,7 +127,7 @@ def rebuild_words(kb: KnowledgeBase, kind: EntryKind) -> None:
 
 def rebuild_vectors(kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration) -> None:
     """Builds the vector index anew, as `rebuild_words`."""
-    with vectors_aside(kb, kind, generation) as aside:
+    with vectors_aside(kb, kind, generation, resume=False) as aside:
         _fill_and_switch(aside)
 
 
@@ -132,18 +140,24 @@ def renew_words(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: F
 
 
 def renew_vectors(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: False) -> None:
-    """As `renew_words`, with the vectors of the active generation."""
+    """As `renew_words`, with the vectors of the active generation.
+
+    The index of before is not kept: since the database switched it may have followed with vectors of this generation.
+    """
     generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
     if generation is None:
         return
     with vectors_aside(kb, kind, generation, stopped) as aside:
-        if aside.index.state(kb.pk).built_with != built_with(generation):
+        is_due = aside.index.state(kb.pk).built_with != built_with(generation)
+        if is_due:
             with _logged(aside, IndexPart.VECTORS):
                 aside.fill()
                 if not IndexGeneration.objects.filter(pk=generation.pk, status=IndexGeneration.Status.ACTIVE).exists():
                     raise BuildAbandoned
                 with switching([aside]):
                     pass
+    if is_due:
+        aside.index.sweep(kb.pk)
 
 
 @contextmanager

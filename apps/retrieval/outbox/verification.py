@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from apps.retrieval.indexes.registry import IndexPart, indexes_for
-from apps.retrieval.models import Entry, EntryVector, KnowledgeBase
+from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox.building_aside import rebuild_vectors, rebuild_words
 from apps.retrieval.outbox.catching_up import built_with
 from apps.retrieval.outbox.follower import IndexFollower, follower, vector_follower
@@ -93,12 +93,16 @@ def repair(kb: KnowledgeBase, drifts: Iterable[Drift], keeping: IndexFollower | 
 
 
 def sweep(kb: KnowledgeBase, keeping: IndexFollower) -> None:
-    """Removes what builds have left whose process died. Raises SearchUnavailable."""
+    """Removes what builds have left whose process died, and what was kept of generations that are gone. Raises SearchUnavailable."""
+
+    def still_there(tag: str) -> bool:
+        return tag in map(built_with, IndexGeneration.objects.filter(kb=kb))
+
     for kind in EntryKind:
         pair = indexes_for(kind)
         for part, index in ((IndexPart.WORDS, pair.lexical), (IndexPart.VECTORS, pair.vector)):
             if part in keeping.parts:
-                index.sweep(kb.pk)
+                index.sweep(kb.pk, still_there)
 
 
 def entries_without_vector(kb: KnowledgeBase) -> int:

@@ -23,7 +23,9 @@ class Command(WenluCommand):
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--kb", help="slug of the knowledge base")
         which.add_argument("--all", action="store_true", help="all knowledge bases, one after the other")
-        parser.add_argument("--rollback", action="store_true", help="go back to the generation before, which takes seconds")
+        parser.add_argument(
+            "--rollback", action="store_true", help="go back to the generation before, which takes seconds: its vectors are kept"
+        )
 
     def handle(self, *args: object, **options: Any) -> None:
         kbs = list(KnowledgeBase.objects.order_by("slug")) if options["all"] else [kb_named(options["kb"])]
