@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 
 from tests import sample_files
-from tests.sample_files import epub, pdf_of, rezipped, slides, word
+from tests.sample_files import epub, pdf_of, pdf_of_letters, rezipped, slides, word
 
 _WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
@@ -72,18 +72,7 @@ def looping_form() -> bytes:
 
 def long_letters() -> bytes:
     """A font in which each of 3,000 letters on the page stands for 500 characters."""
-    cmap = f"begincmap 1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfchar <41> <{'0041' * 500}> endbfchar endcmap"
-    content = f"BT /F1 2 Tf 5 300 Td ({'A' * 3_000}) Tj ET"
-    return pdf_of(
-        {
-            1: "<< /Type /Catalog /Pages 2 0 R >>",
-            2: "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-            3: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Resources << /Font << /F1 5 0 R >> >> /Contents 4 0 R >>",
-            4: f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
-            5: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 6 0 R >>",
-            6: f"<< /Length {len(cmap)} >>\nstream\n{cmap}\nendstream",
-        }
-    )
+    return pdf_of_letters({"A": "A" * 500}, "A" * 3_000, size=2)
 
 
 def document(body: str) -> bytes:

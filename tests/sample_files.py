@@ -94,6 +94,23 @@ def pdf_of(objects: dict[int, str], *, info: int | None = None) -> bytes:
     return out.getvalue()
 
 
+def pdf_of_letters(meant: dict[str, str], shown: str, *, size: int = 20) -> bytes:
+    """A page that shows these letters, each of which stands for the text that `meant` says."""
+    mapped = " ".join(f"<{ord(letter):02X}> <{text.encode('utf-16-be').hex()}>" for letter, text in meant.items())
+    cmap = f"begincmap 1 begincodespacerange <00> <FF> endcodespacerange {len(meant)} beginbfchar {mapped} endbfchar endcmap"
+    content = f"BT /F1 {size} Tf 50 300 Td ({shown}) Tj ET"
+    return pdf_of(
+        {
+            1: "<< /Type /Catalog /Pages 2 0 R >>",
+            2: "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            3: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Resources << /Font << /F1 5 0 R >> >> /Contents 4 0 R >>",
+            4: f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
+            5: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 6 0 R >>",
+            6: f"<< /Length {len(cmap)} >>\nstream\n{cmap}\nendstream",
+        }
+    )
+
+
 def pdf_table(rows: Sequence[Sequence[str]] = ROWS) -> bytes:
     """A page with a sentence above and below a table whose cells are drawn as boxes."""
     parts = [f"BT /F1 11 Tf 50 790 Td <{SENTENCES[0].encode('utf-16-be').hex()}> Tj ET"]

@@ -6,25 +6,23 @@ what is in already costs one hash. A job (`apps.retrieval.documents.ingest_jobs`
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.documents.drafts import Draft
 from apps.retrieval.documents.gone import Gone, settle_gone
-from apps.retrieval.documents.incoming import AnySource, BadSource, GoneSource, Source
+from apps.retrieval.documents.incoming import AnySource, GoneSource, Source
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
-from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, mended, policy_digest, policy_of, without_copies
+from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, policy_of, without_copies
 from apps.retrieval.documents.services import SavedDocuments, save_documents
 from apps.retrieval.documents.site_lines import without_site_lines
-from apps.retrieval.documents.withdrawals import restored, withdraw, withdrawn_ids
-from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
-from apps.retrieval.parsing.recognition import PagesDone
-from core.errors import Cancelled, Forbidden, QAError
+from apps.retrieval.documents.source_reading import SourceReader, Taken, Told
+from apps.retrieval.documents.withdrawals import restored, withdraw
+from apps.retrieval.models import IngestPolicy, KnowledgeBase
+from core.errors import Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES, LOOK_UP_S = 200, 16 << 20, 5.0
 READ_S, PIECE_S = 5.0, 2.0
@@ -32,7 +30,6 @@ FEWEST_PASSAGES, FIRST_PASSAGES, MOST_PASSAGES = 16, 32, 512
 
 Progress = Callable[[int], None]
 Settled = Callable[[int, int], None]
-Told = Callable[[Source, PagesDone], None]
 
 
 def ingest(
@@ -96,27 +93,6 @@ def _batches(sources: Iterable[AnySource]) -> Iterator[list[AnySource]]:
         yield batch
 
 
-@dataclass(slots=True)
-class _Taken:
-    """A source that was looked at: what the report will say of it, and what is to be saved or taken back of it."""
-
-    source: AnySource
-    told: IngestReport | None = None
-    reading: Reading | None = None
-    draft: Draft | None = None
-    is_kept_out: bool = False
-
-    @property
-    def report(self) -> IngestReport:
-        """What the report will say of it."""
-        self.told = self.told or IngestReport()
-        return self.told
-
-    @property
-    def passages(self) -> int:
-        return len(self.draft.chunked.passages) if self.draft else 0
-
-
 class _Run:
     """One ingestion. Sources are looked up by the batch, read for some seconds, and settled a piece at a time, in their order."""
 
@@ -132,9 +108,8 @@ class _Run:
         told: Told,
     ) -> None:
         self._kb, self._caller, self._report, self._policy = kb, caller, report, policy
-        self._gone, self._settled, self._check, self._told = gone, settled, check, told
-        self._policy_digest = policy_digest(policy)
-        self._first_uses = _FirstUses()
+        self._gone, self._settled, self._check = gone, settled, check
+        self._reader = SourceReader(kb, policy, check, told)
         self._most_passages = FIRST_PASSAGES
 
     def without_first(self, skip: int, sources: Iterable[AnySource]) -> Iterator[AnySource]:
@@ -144,72 +119,23 @@ class _Run:
                 yield source
             elif isinstance(source, Source):
                 self._check()
-                self._first_uses.is_first(source)
+                self._reader.count_as_used(source)
 
     def take(self, batch: Sequence[AnySource]) -> Iterator[int]:
         """Reads what changed of a batch and saves it; yields after each piece, with its size."""
-        known = self._known([source for source in batch if isinstance(source, Source)])
-        begun, taken = time.monotonic(), list[_Taken]()
+        known = self._reader.known([source for source in batch if isinstance(source, Source)])
+        begun, taken = time.monotonic(), list[Taken]()
         for number, source in enumerate(batch):
             self._check()
-            taken.append((yield from self._look_at(source, known)))
+            taken.append((yield from self._reader.look_at(source, known)))
             if time.monotonic() - begun > READ_S or number + 1 == len(batch):
                 yield from self._settle_all(taken)
                 begun, taken = time.monotonic(), []
 
-    def _known(self, sources: Sequence[Source]) -> dict[str, str]:
-        """The hashes of what the knowledge base holds of these sources, by their ids; what the policy took out is judged again each time."""
-        ids = [source.id for source in sources]
-        rows = Document.objects.filter(kb=self._kb, external_id__in=ids).order_by().values_list("external_id", "source_sha256")
-        withdrawn = withdrawn_ids(self._kb, ids)
-        return {id: sha256 for id, sha256 in rows if id not in withdrawn}
-
-    def _look_at(self, source: AnySource, known: Mapping[str, str]) -> Generator[int, None, _Taken]:
-        """The source with what was read of it, if it changed and can be read. Yields 0 while a source takes long."""
-        if isinstance(source, BadSource):
-            taken = _Taken(source)
-            taken.report.refuse(source.place, source.problem, source.code)
-            return taken
-        if isinstance(source, GoneSource):
-            return _Taken(source)
-        source = replace(source, sha256=hashlib.sha256(f"{source.sha256}{self._policy_digest}".encode()).hexdigest())
-        taken = _Taken(source)
-        if not self._first_uses.is_first(source):
-            taken.report.refuse(source.place, f"The id {source.id!r} was there before; the first one counts.")
-        elif known.get(source.id) == source.sha256:
-            taken.report.unchanged += 1
-        else:
-            taken.reading = yield from self._read(source, taken.report)
-        return taken
-
-    def _read(self, source: Source, report: IngestReport) -> Generator[int, None, Reading | None]:
-        """What a source says, None where it cannot be read."""
-        try:
-            reading = source.read() if source.read_in_steps is None else (yield from self._in_steps(source, source.read_in_steps()))
-            return mended(reading, self._policy)
-        except Cancelled:
-            raise
-        except QAError as error:
-            code = str(error.details.get("reason") or "unusable")
-            report.refuse(source.place, error.message.removeprefix(f"{source.place}: "), code)
-            return None
-
-    def _in_steps(self, source: Source, steps: Generator[PagesDone, None, Reading]) -> Generator[int, None, Reading]:
-        """What a source says that may take minutes: others have their turn between its steps, and it may be cancelled there."""
-        while True:
-            try:
-                pages = next(steps)
-            except StopIteration as end:
-                reading: Reading = end.value
-                return reading
-            self._check()
-            self._told(source, pages)
-            yield 0
-
-    def _settle_all(self, taken: Sequence[_Taken]) -> Iterator[int]:
+    def _settle_all(self, taken: Sequence[Taken]) -> Iterator[int]:
         """Makes drafts of what was read and settles all in pieces of about as many passages as a second takes."""
         self._leave_out_site_lines([one for one in taken if one.reading])
-        piece: list[_Taken] = []
+        piece: list[Taken] = []
         for number, one in enumerate(taken):
             if isinstance(one.source, Source) and one.reading:
                 self._make_draft(one, one.source, one.reading)
@@ -219,7 +145,7 @@ class _Run:
                 yield self._settle(piece)
                 piece = []
 
-    def _leave_out_site_lines(self, taken: Sequence[_Taken]) -> None:
+    def _leave_out_site_lines(self, taken: Sequence[Taken]) -> None:
         if not self._policy.drop_site_lines:
             return
         readings = without_site_lines(self._kb, [one.reading for one in taken if one.reading])
@@ -228,7 +154,7 @@ class _Run:
                 one.report.note(one.source.place, "site_lines", f"{left_out} blocks that every page of its site repeats were left out.")
             one.reading = reading
 
-    def _make_draft(self, taken: _Taken, source: Source, reading: Reading) -> None:
+    def _make_draft(self, taken: Taken, source: Source, reading: Reading) -> None:
         """Notes the draft of a reading, or that it is kept out."""
         taken.reading = None  # pages of text are not needed any more
         try:
@@ -246,7 +172,7 @@ class _Run:
             taken.report.note(source.place, "warning", warning)
         taken.draft = draft
 
-    def _settle(self, piece: Sequence[_Taken]) -> int:
+    def _settle(self, piece: Sequence[Taken]) -> int:
         """Saves a piece as far as it repeats nothing, and takes out what is kept out now or gone. Returns its size."""
         begun, size = time.monotonic(), sum(one.source.size for one in piece)
         for one in piece:
@@ -299,18 +225,3 @@ class _Run:
             self._most_passages = min(MOST_PASSAGES, self._most_passages * 2)
         elif seconds > PIECE_S * 2:
             self._most_passages = max(FEWEST_PASSAGES, self._most_passages // 2)
-
-
-class _FirstUses:
-    """Which sources bring an id for the first time in this run; the others are refused."""
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()
-
-    def is_first(self, source: Source) -> bool:
-        """Whether no source before this one had its id."""
-        key = int.from_bytes(hashlib.blake2b(source.id.encode(), digest_size=8).digest())
-        if key in self._seen:
-            return False
-        self._seen.add(key)
-        return True

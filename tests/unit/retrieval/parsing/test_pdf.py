@@ -32,18 +32,7 @@ def test_chinese_text_comes_with_its_pages_and_facts(tmp_path: Path) -> None:
 
 def test_characters_beyond_the_first_65536_are_whole(tmp_path: Path) -> None:
     meant = {"A": "𠮷", "B": "野", "C": "😀", "D": "A\u0300"}
-    mapped = " ".join(f"<{ord(code):02X}> <{text.encode('utf-16-be').hex()}>" for code, text in meant.items())
-    cmap = f"begincmap 1 begincodespacerange <00> <FF> endcodespacerange {len(meant)} beginbfchar {mapped} endbfchar endcmap"
-    content = "BT /F1 20 Tf 50 300 Td (ABC D) Tj ET"
-    objects = {
-        1: "<< /Type /Catalog /Pages 2 0 R >>",
-        2: "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        3: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 400 400] /Resources << /Font << /F1 5 0 R >> >> /Contents 4 0 R >>",
-        4: f"<< /Length {len(content)} >>\nstream\n{content}\nendstream",
-        5: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 6 0 R >>",
-        6: f"<< /Length {len(cmap)} >>\nstream\n{cmap}\nendstream",
-    }
-    assert [block.text for block in parsed(tmp_path, sample_files.pdf_of(objects)).blocks] == ["𠮷野😀 A\u0300"]
+    assert [block.text for block in parsed(tmp_path, sample_files.pdf_of_letters(meant, "ABC D")).blocks] == ["𠮷野😀 A\u0300"]
 
 
 def test_larger_lines_are_headings(tmp_path: Path) -> None:
