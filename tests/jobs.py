@@ -34,6 +34,11 @@ class Counting:
             yield
 
 
+def runner(**more: float) -> JobRunner:
+    """One that gives a job's turn to the next after every step."""
+    return JobRunner(0, **{"slice_s": 0.0, **more})
+
+
 def queued(kb: KnowledgeBase | None, title: str, to: int = 3, **more: object) -> Job:
     """A job that waits, as if it had been queued by an administrator."""
     line = f"kb:{kb.pk}" if kb else "kind:counting"

@@ -4,96 +4,35 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import pytest
 
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
 from apps.retrieval.indexes.analysis import ANALYSIS
-from apps.retrieval.indexes.elastic_connection import open_client
-from apps.retrieval.indexes.elastic_kept import NO_INDEXES, read_indexes
+from apps.retrieval.indexes.elastic_kept import read_indexes
 from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
-from apps.retrieval.indexes.elastic_vector import ElasticVectorIndex
 from apps.retrieval.indexes.part_build import new_part
-from apps.retrieval.indexes.registry import IndexPair, IndexPart, indexes_for
-from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.indexes.registry import IndexPart
+from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox import building_aside, catching_up
-from apps.retrieval.outbox.catching_up import empty_index
 from apps.retrieval.outbox.checking import IndexChecker
 from apps.retrieval.outbox.follower import close_followers, follower
-from apps.retrieval.outbox.indexing import delete_entries, put_entries
+from apps.retrieval.outbox.indexing import delete_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
 from apps.retrieval.outbox.renewing import renew
-from apps.retrieval.outbox.verification import Drift, find_drift, repair
+from apps.retrieval.outbox.verification import repair
 from apps.retrieval.outbox.warmup import warm_up
-from apps.retrieval.search.candidates import find_candidates
 from apps.retrieval.selectors import scope_of
-from apps.retrieval.vectors.encoding import encode_texts
 from core.backends import get_backend, use_backend
-from core.config import Settings, get_settings
-from core.protocols import Encoder, VectorWriter
-from core.types import EntryKind, SearchMode
-from tests.elastic import drop_indexes, elasticsearch_url
+from core.config import get_settings
+from core.protocols import Encoder
 from tests.encoders import HashingEncoder
+from tests.indexed_entries import ALL, FAQ, LEXICAL, VECTOR, Found, found, index_drifts, pair, put
 
 pytestmark = pytest.mark.django_db
-FAQ = EntryKind.FAQ
-LEXICAL, VECTOR = SearchMode.LEXICAL, SearchMode.VECTOR
-ALL = set(range(1, 9))
 threads = pytest.mark.django_db(transaction=True)
-
-Found = tuple[set[int], bool]
-
-
-@pytest.fixture(params=["embedded", "elastic"])
-def store(request: pytest.FixtureRequest, configure: Callable[..., None]) -> Iterator[str]:
-    """Both indexes on this machine, or both in Elasticsearch."""
-    if request.param == "embedded":
-        yield request.param
-        return
-    prefix, path = f"t{uuid.uuid4().hex[:12]}", "apps.retrieval.indexes"
-    configure(
-        lexical_index=f"{path}.elastic_lexical.ElasticLexicalIndex",
-        vector_index=f"{path}.elastic_vector.ElasticVectorIndex",
-        elasticsearch_url=elasticsearch_url(),
-        elasticsearch_prefix=prefix,
-    )
-    yield request.param
-    close_followers()
-    client = open_client(Settings(elasticsearch_url=elasticsearch_url()))
-    drop_indexes(client, prefix)
-    client.close()
-
-
-@pytest.fixture
-def filled_kb(store: str, kb: KnowledgeBase) -> KnowledgeBase:
-    """Eight entries, found by words and by vectors."""
-    put(kb, *ALL)
-    assert found(kb, LEXICAL) == found(kb, VECTOR) == (ALL, False)
-    return kb
-
-
-def put(kb: KnowledgeBase, *ids: int) -> None:
-    rows = [(id, f"annual leave rule {id}") for id in ids]
-    put_entries(kb, FAQ, rows, encode_texts((FAQ, text) for _, text in rows))
-
-
-def found(kb: KnowledgeBase, mode: SearchMode) -> Found:
-    """What a question finds, and whether something was missing."""
-    encoded = get_backend(get_settings().encoder_backend, Encoder).encode_query("annual leave")  # type: ignore[type-abstract]
-    candidates = find_candidates("annual leave", encoded, kind=FAQ, scope=scope_of([kb]), k=50, mode=mode)
-    return {entry.id for entry in candidates.entries}, candidates.degraded
-
-
-def pair() -> IndexPair:
-    return indexes_for(FAQ)
-
-
-def index_drifts(kb: KnowledgeBase) -> list[Drift]:
-    """Where the indexes differ from the entries, which have no content behind them here."""
-    return [drift for drift in find_drift(kb) if drift.count and drift.place in ("lexical", "vector")]
 
 
 @pytest.fixture
@@ -205,129 +144,6 @@ def test_an_edit_while_shared_vectors_are_filled_is_in_the_new_generation(
     put(filled_kb, 10)
     assert found(filled_kb, VECTOR) == (ALL | {9, 10}, False)
     assert index_drifts(filled_kb) == []
-
-
-def kept_in_elastic(kb: KnowledgeBase) -> tuple[str, ...]:
-    """The vector indexes that are kept for a rollback."""
-    index = pair().vector
-    assert isinstance(index, ElasticVectorIndex)
-    return read_indexes(index.connection, index.alias(kb.pk)).kept
-
-
-@pytest.fixture
-def passed(monkeypatch: pytest.MonkeyPatch) -> set[int]:
-    """The owners whose vectors were given to a build."""
-    owners, put = set[int](), building_aside.put_vectors
-
-    def put_and_note(build: VectorWriter, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
-        owners.update(entry.owner_id for entry in entries)
-        put(build, kb_id, entries, generation)
-
-    monkeypatch.setattr(building_aside, "put_vectors", put_and_note)
-    return owners
-
-
-def test_a_rollback_does_not_bring_back_what_was_deleted_since_and_finds_what_was_added(
-    filled_kb: KnowledgeBase, admin_caller: Caller
-) -> None:
-    rebuild(filled_kb, admin_caller)
-    delete_entries(filled_kb, FAQ, [1, 2])
-    put(filled_kb, 3, 9)
-    assert found(filled_kb, VECTOR) == ((ALL | {9}) - {1, 2}, False)
-    roll_back(filled_kb, admin_caller)
-    assert pair().vector.state(filled_kb.pk).built_with == "1:hashing@1"
-    assert found(filled_kb, VECTOR) == found(filled_kb, LEXICAL) == ((ALL | {9}) - {1, 2}, False)
-    delete_entries(filled_kb, FAQ, [4])
-    put(filled_kb, 10)
-    roll_back(filled_kb, admin_caller)
-    assert pair().vector.state(filled_kb.pk).built_with == "2:hashing@1"
-    assert found(filled_kb, VECTOR) == ((ALL | {9, 10}) - {1, 2, 4}, False)
-    assert index_drifts(filled_kb) == []
-
-
-@pytest.mark.parametrize("store", ["elastic"], indirect=True)
-def test_a_rollback_takes_up_the_index_that_was_kept_and_reads_only_what_has_changed_since(
-    filled_kb: KnowledgeBase, admin_caller: Caller, passed: set[int]
-) -> None:
-    rebuild(filled_kb, admin_caller)  # so few texts are all encoded late: they take a revision
-    roll_back(filled_kb, admin_caller)
-    (kept,) = kept_in_elastic(filled_kb)
-    put(filled_kb, 3)
-    passed.clear()
-    roll_back(filled_kb, admin_caller)
-    assert passed == {3}
-    (instead,) = kept_in_elastic(filled_kb)
-    assert instead != kept
-    passed.clear()
-    roll_back(filled_kb, admin_caller)
-    assert (passed, kept_in_elastic(filled_kb)) == ({3}, (kept,))
-
-
-@pytest.mark.parametrize("store", ["elastic"], indirect=True)
-def test_a_rollback_reads_everything_where_the_kept_index_is_gone_or_ahead_of_the_database(
-    filled_kb: KnowledgeBase, admin_caller: Caller, passed: set[int]
-) -> None:
-    for _ in range(3):
-        put(filled_kb, 1)
-        assert found(filled_kb, VECTOR) == (ALL, False)
-    rebuild(filled_kb, admin_caller)
-    KnowledgeBase.objects.filter(pk=filled_kb.pk).update(revision=0)
-    Entry.objects.update(revision=0)  # as after an older copy of the database was put back
-    put(filled_kb, *ALL - {1})
-    passed.clear()
-    roll_back(filled_kb, admin_caller)
-    assert passed >= ALL - {1}
-    index = pair().vector
-    index.sweep(filled_kb.pk)
-    assert kept_in_elastic(filled_kb) == ()
-    passed.clear()
-    roll_back(filled_kb, admin_caller)
-    assert passed >= ALL - {1}
-
-
-@pytest.mark.parametrize("store", ["elastic"], indirect=True)
-def test_the_check_in_the_background_spares_the_kept_index_until_its_generation_is_gone(
-    filled_kb: KnowledgeBase, admin_caller: Caller
-) -> None:
-    for _ in range(2):
-        rebuild(filled_kb, admin_caller)
-        index = pair().vector
-        index.create(filled_kb.pk, {"dims": 3})  # type: ignore[attr-defined]
-        kept = kept_in_elastic(filled_kb)
-        IndexChecker().check_all()
-        assert (len(kept), kept_in_elastic(filled_kb)) == (1, kept)
-        assert read_indexes(index.connection, index.alias(filled_kb.pk)).left_over == ()  # type: ignore[attr-defined]
-    IndexGeneration.objects.filter(kb=filled_kb, status=IndexGeneration.Status.RETIRED).delete()
-    IndexChecker().check_all()
-    assert kept_in_elastic(filled_kb) == ()
-    assert found(filled_kb, VECTOR) == (ALL, False)
-
-
-@pytest.mark.parametrize("store", ["elastic"], indirect=True)
-def test_a_rollback_that_dies_between_database_and_index_is_finished_by_whoever_follows(
-    filled_kb: KnowledgeBase, admin_caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rebuild(filled_kb, admin_caller)
-    delete_entries(filled_kb, FAQ, [1])
-    with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
-        patched.setattr(building_aside.Aside, "switch", lambda _: 1 / 0)
-        roll_back(filled_kb, admin_caller)
-    assert (pair().vector.state(filled_kb.pk).built_with, len(kept_in_elastic(filled_kb))) == ("2:hashing@1", 1)
-    put(filled_kb, 9)
-    assert found(filled_kb, VECTOR) == ((ALL | {9}) - {1}, False)
-    assert (pair().vector.state(filled_kb.pk).built_with, kept_in_elastic(filled_kb)) == ("1:hashing@1", ())
-    roll_back(filled_kb, admin_caller)
-    assert found(filled_kb, VECTOR) == ((ALL | {9}) - {1}, False)
-
-
-@pytest.mark.parametrize("store", ["elastic"], indirect=True)
-def test_a_knowledge_base_that_is_deleted_keeps_no_index(filled_kb: KnowledgeBase, admin_caller: Caller) -> None:
-    rebuild(filled_kb, admin_caller)
-    index, pk = pair().vector, filled_kb.pk
-    assert len(kept_in_elastic(filled_kb)) == 1
-    filled_kb.delete()
-    empty_index(index, pk)
-    assert read_indexes(index.connection, index.alias(pk)) == NO_INDEXES  # type: ignore[attr-defined]
 
 
 def change_analysis(monkeypatch: pytest.MonkeyPatch) -> None:

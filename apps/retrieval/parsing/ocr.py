@@ -98,9 +98,8 @@ def _read(engine: Any, image: np.ndarray) -> tuple[np.ndarray, list[tuple[str, f
     if not crops:
         return corners, [], size
     _, judged = engine.cls_and_rotate(crops)
-    if sum("180" in label for label, _ in judged.cls_res) * 2 > len(
-        crops
-    ):  # the page is upside down, also where a single line looks upright
+    turned = sum("180" in label for label, _ in judged.cls_res)
+    if turned * 2 > len(crops):  # the page is upside down, also where a single line looks upright
         crops, corners = [np.ascontiguousarray(crop[::-1, ::-1]) for crop in crops], size - corners
     read = engine.recognize_txt(crops)
     return _levelled(corners), list(zip(read.txts, read.scores, strict=True)), size
