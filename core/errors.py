@@ -34,6 +34,12 @@ class InvalidRequest(QAError):
     code, status = "invalid_request", 400
 
 
+class PayloadTooLarge(QAError):
+    """What was sent is larger than could ever be taken; trying again does not help."""
+
+    code, status = "payload_too_large", 413
+
+
 class NotAuthenticated(QAError):
     """No key or session, or one that is unknown, revoked or expired."""
 

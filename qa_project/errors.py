@@ -16,7 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from apps.dialogue.openai.wire import error_as_dict
-from core.errors import Forbidden, InvalidRequest, NotAuthenticated, NotFound, QAError, RateLimited
+from core.errors import Forbidden, InvalidRequest, NotAuthenticated, NotFound, PayloadTooLarge, QAError, RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,6 @@ class UnsupportedMediaType(QAError):
     """The body is of a type that the route does not read."""
 
     code, status = "unsupported_media_type", 415
-
-
-class PayloadTooLarge(QAError):
-    """The body is over the limit."""
-
-    code, status = "payload_too_large", 413
 
 
 def as_qa_error(error: Exception) -> QAError | None:

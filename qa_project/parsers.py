@@ -8,9 +8,8 @@ from typing import IO, Any
 import orjson
 from rest_framework.parsers import BaseParser
 
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, PayloadTooLarge
 from core.types import JSONValue
-from qa_project.errors import PayloadTooLarge
 
 MAX_JSON_BYTES = 4 * 2**20  # the largest FAQ, its 500,000 characters escaped or in UTF-8, fits
 

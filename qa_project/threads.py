@@ -23,7 +23,8 @@ from django.http import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
 from core.config import get_settings
-from qa_project.errors import PayloadTooLarge, error_body
+from core.errors import PayloadTooLarge
+from qa_project.errors import error_body
 
 SPOOL_BYTES = 2**20
 

@@ -15,7 +15,7 @@ from apps.serving.jobs.files import folder_of, jobs_folder, remove_files, store_
 from apps.serving.jobs.run import JobRun
 from apps.serving.jobs.services import cancel_job, retry_job
 from apps.serving.models import Job
-from core.errors import InvalidRequest, Overloaded
+from core.errors import InvalidRequest, Overloaded, PayloadTooLarge
 from tests.jobs import Counting, queued, run_to_the_end, runner
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("counting")]
@@ -74,10 +74,23 @@ def test_a_base_may_have_half_of_what_others_leave_waiting(kb: KnowledgeBase, ot
     assert stored_bytes() == {str(kb.pk): 3 * 2**20, str(other.pk): int(2.5 * 2**20)}
 
 
-def test_an_upload_that_never_fits_is_refused_for_good(kb: KnowledgeBase, room_for_8_mib: None) -> None:
-    with pytest.raises(InvalidRequest, match="It is more than 4 MiB, half of QA_JOBS_MAX_MB: send it in parts"):
-        store_mib(kb, 5)
-    assert not any(jobs_folder().iterdir())
+@pytest.mark.parametrize("waiting", [(), ("kb",), ("other",), ("kb", "other")])
+def test_an_upload_that_never_fits_is_refused_for_good_whatever_waits(
+    kb: KnowledgeBase, other: KnowledgeBase, room_for_8_mib: None, waiting: tuple[str, ...]
+) -> None:
+    for one in waiting:
+        store_mib({"kb": kb, "other": other}[one], 2)
+    before = stored_bytes()
+    with pytest.raises(PayloadTooLarge, match="It is more than 4 MiB, half of QA_JOBS_MAX_MB: send it in parts"):
+        store_mib(kb, 4.1)
+    assert stored_bytes() == before
+
+
+def test_files_that_never_fit_together_are_refused_before_one_is_written(kb: KnowledgeBase, room_for_8_mib: None) -> None:
+    pieces = [(f"{number}.txt", io.BytesIO(b"x" * 3 * 2**20)) for number in range(2)]
+    with pytest.raises(PayloadTooLarge):
+        store_files(pieces, kb=kb)
+    assert not jobs_folder().exists() and [piece.tell() for _name, piece in pieces] == [0, 0]
 
 
 def test_files_that_go_while_they_are_counted_count_nothing(kb: KnowledgeBase, room_for_8_mib: None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from apps.retrieval.models import Document, KnowledgeBase
+from apps.serving.jobs.files import jobs_folder
 from apps.serving.jobs.progress import percent_done, seconds_left
 from apps.serving.jobs.runner import JobRunner
 from apps.serving.models import Job
@@ -65,6 +67,18 @@ def test_a_failed_job_is_tried_again(api: APIClient) -> None:
     assert api.post(f"{JOBS}{job['id']}/retry").json()["state"] == "queued"
     run_to_the_end(JobRunner(0))
     assert Document.objects.count() == 1
+
+
+def test_an_upload_that_never_fits_is_told_so_at_once_whatever_waits(api: APIClient, configure: Callable[..., None]) -> None:
+    """Of 1 MiB, one base may have half; a second upload of less must wait, a larger one need not be tried again."""
+    shutil.rmtree(jobs_folder(), ignore_errors=True)
+    configure(jobs_max_mb=1)
+    half = "x" * 2**19
+    assert send(api, half)[0] == 202
+    status, refused = send(api, "x")
+    assert (status, refused["error"]["code"], refused["error"]["retryable"]) == (503, "overloaded", True)
+    status, refused = send(api, half, "x")
+    assert (status, refused["error"]["code"], refused["error"]["retryable"]) == (413, "payload_too_large", False)
 
 
 @pytest.mark.parametrize(("role", "statuses"), [("viewer", (403, 200, 403)), ("asker", (404, 404, 404)), ("editor", (202, 200, 200))])

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from apps.serving.models import Job
 from core.config import get_settings
-from core.errors import InvalidRequest, Overloaded, QAError
+from core.errors import InvalidRequest, Overloaded, PayloadTooLarge
 from core.text import clean_text
 
 MAX_FILES = 1000
@@ -36,9 +36,11 @@ def folder_of(job: Job) -> Path:
 def store_files(files: Iterable[tuple[str, IO[bytes]]], *, kb: Any) -> tuple[str, list[tuple[str, int]]]:
     """Writes the files to a new folder: its name, and the name and size in bytes of each file, which lies there as its number.
 
-    They count for `kb` (a KnowledgeBase). Raises InvalidRequest for a name that cannot be used, too many files, or more than the
-    base could ever have waiting; Overloaded where its share of the room is taken.
+    They count for `kb` (a KnowledgeBase). Raises PayloadTooLarge, before anything is written, for more than a base could ever have
+    waiting; Overloaded where its share of the room is taken; InvalidRequest for a name that cannot be used, or too many files.
     """
+    files = list(files)
+    _require_possible(sum(_length(source) for _name, source in files))
     folder, share = f"{kb.pk}-{secrets.token_hex(12)}", share_of(kb)
     place, stored = jobs_folder() / folder, list[tuple[str, int]]()
     place.mkdir(parents=True, mode=0o700)
@@ -60,17 +62,14 @@ def store_files(files: Iterable[tuple[str, IO[bytes]]], *, kb: Any) -> tuple[str
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many bytes of files a knowledge base may have waiting, how many it has, and how many the others have."""
+    """How many bytes of files a knowledge base may have waiting, and how many it has."""
 
     most: int
     taken: int
-    others: int
 
-    def refusal(self) -> QAError:
-        """Why more cannot be taken, and what to do."""
-        most, taken = (f"{round(size / 2**20, 1):g}" for size in (self.most, self.taken))
-        if not self.taken and not self.others:
-            return InvalidRequest(f"It is more than {most} MiB, half of QA_JOBS_MAX_MB: send it in parts.", field="files")
+    def refusal(self) -> Overloaded:
+        """Why more cannot be taken now, and what to do."""
+        most, taken = (_in_mib(size) for size in (self.most, self.taken))
         return Overloaded(
             f"The files of this knowledge base that wait to be read may take {most} MiB, half of what others leave of QA_JOBS_MAX_MB, and take "
             f"{taken} MiB by now. Try again when jobs are done, cancel jobs that are not needed, or send less at once.",
@@ -83,7 +82,30 @@ def share_of(kb: Any) -> Share:
     sizes = stored_bytes()
     taken = sizes.pop(str(kb.pk), 0)
     others = sum(sizes.values())
-    return Share(most=max(0, get_settings().jobs_max_mb * 2**20 - others) // 2, taken=taken, others=others)
+    return Share(most=max(0, _room() - others) // 2, taken=taken)
+
+
+def _require_possible(size: int) -> None:
+    """Raises PayloadTooLarge for more bytes than a base may have waiting while nothing else waits."""
+    most = _room() // 2
+    if size > most:
+        raise PayloadTooLarge(f"It is more than {_in_mib(most)} MiB, half of QA_JOBS_MAX_MB: send it in parts.", limit=most)
+
+
+def _room() -> int:
+    return get_settings().jobs_max_mb * 2**20
+
+
+def _length(source: IO[bytes]) -> int:
+    """How many bytes are left to read."""
+    at = source.tell()
+    end = source.seek(0, os.SEEK_END)
+    source.seek(at)
+    return end - at
+
+
+def _in_mib(size: int) -> str:
+    return f"{round(size / 2**20, 1):g}"
 
 
 def usable_name(name: str) -> str:
