@@ -68,7 +68,8 @@ class Settings(BaseSettings):
     match_threads: int = Field(
         0,
         ge=0,
-        description="Questions that are matched at the same time in one web process; 0 takes one less than the cores, at least one.",
+        description="Questions that are matched, and documents' searches that run, at the same time in one web process; "
+        "0 takes one less than the cores for the former, at least one, and one more for the latter.",
     )
     share_core: Literal["auto", "on", "off"] = Field(
         "auto",

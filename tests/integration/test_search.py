@@ -14,11 +14,12 @@ from apps.accounts.models import User
 from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.services import delete_documents
 from apps.retrieval.indexes.registry import indexes_for
-from apps.retrieval.models import Document, KnowledgeBase, PassageQuestion
+from apps.retrieval.models import Document, EntryVector, KnowledgeBase, PassageQuestion
 from apps.retrieval.outbox.indexing import put_entries
 from apps.retrieval.search.hybrid import SearchResult, search_passages
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
+from apps.retrieval.vectors.token_vectors import TokenProjection, weights_of
 from core.backends import use_backend
 from core.config import get_settings
 from core.errors import ModelUnavailable, SearchUnavailable
@@ -73,6 +74,37 @@ def test_what_is_deleted_or_archived_is_gone_at_once(kb: KnowledgeBase, library:
     else:
         Document.objects.filter(external_id="vpn").update(status=Document.Status.ARCHIVED)
     assert "vpn" not in ids(search(kb, "network token help desk"))
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> KnowledgeBase:
+    """A base whose passages have token vectors: the hashing encoder's as they are."""
+    plain = TokenProjection(encoder="hashing@1", mean=np.zeros(64), components=np.eye(64), idf=np.zeros(64), idf_bias=1.0)
+    monkeypatch.setattr("apps.retrieval.vectors.token_vectors._packaged", lambda: {weights_of(plain.encoder): plain})
+    base = KnowledgeBase.objects.create(slug="tokens", name="Tokens")
+    put_documents(base, token="The network needs a token.", desk="The help desk has keys.", leave="Ten days of annual leave.")
+    return base
+
+
+def test_the_first_hits_are_compared_token_by_token(compared: KnowledgeBase) -> None:
+    hits = search(compared, "network token").hits
+    assert hits[0].passage.document == "token"
+    assert hits[0].met > 0.7 > 0.5 > hits[1].met
+
+
+def test_what_is_gone_with_its_token_vectors_does_not_keep_the_others_from_being_compared(compared: KnowledgeBase) -> None:
+    search(compared, "help desk")
+    gone = Document.objects.get(external_id="desk")
+    Document.objects.filter(pk=gone.pk).update(status=Document.Status.ARCHIVED)
+    EntryVector.objects.filter(entry__owner_id=gone.passages.get().pk, entry__kind=EntryKind.PASSAGE).update(tokens=None)
+    hits = search(compared, "help desk").hits
+    assert {hit.passage.document for hit in hits} == {"token", "leave"} and all(hit.met is not None for hit in hits)
+
+
+def test_where_a_passage_that_may_be_shown_has_no_token_vectors_none_is_compared(compared: KnowledgeBase) -> None:
+    passage = Document.objects.get(external_id="desk").passages.get()
+    EntryVector.objects.filter(entry__owner_id=passage.pk, entry__kind=EntryKind.PASSAGE).update(tokens=None)
+    assert {hit.met for hit in search(compared, "help desk").hits} == {None}
 
 
 def test_another_base_is_not_searched(kb: KnowledgeBase) -> None:

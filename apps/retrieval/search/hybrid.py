@@ -83,8 +83,13 @@ def search_passages(
     the index, words alone search. Raises ModelUnavailable where vectors alone were asked for and cannot be had, and
     SearchUnavailable where no index can be reached.
     """
-    ranking = rank_passages(text, encoded, scope, k=k, filters=filters, mode=mode)
-    return SearchResult(hits=read_hits(ranking.ranked, scope), degraded=ranking.degraded)
+    proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
+    fusion = _fusion(encoded)
+    ordered, failed = _looked_at_again(text, _first_order(proposed.scored, mode, fusion), encoded, scope, mode, fusion)
+    hits = read_hits(ordered[: k + SPARE], scope)
+    if len(hits) < k and len(ordered) > k + SPARE:
+        hits += read_hits(ordered[k + SPARE :], scope)
+    return SearchResult(hits=hits[:k], degraded=proposed.degraded or failed)
 
 
 class Ranked(NamedTuple):
@@ -115,14 +120,9 @@ def rank_passages(
 ) -> Ranking:
     """As `search_passages`, with no more of each passage than it is counted, grouped and sorted by: a quarter of the work for a hundred."""
     proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
-    fusion = load_fusion(encoded.encoder if encoded else "")
-    ordered = _ordered(proposed.scored, _first_scores(proposed.scored, mode, fusion))
-    ordered, facts = _published(ordered, max(k, RERANKED), scope)
-    failed = False
-    if mode is SearchMode.HYBRID and encoded is not None:
-        ordered = compare_tokens(ordered, encoded, fusion, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
-    if mode is SearchMode.HYBRID and get_settings().reranker:
-        ordered, failed = _reranked(text, ordered, scope)
+    fusion = _fusion(encoded)
+    ordered, facts = _published(_first_order(proposed.scored, mode, fusion), max(k, RERANKED), scope)
+    ordered, failed = _looked_at_again(text, ordered, encoded, scope, mode, fusion)
     return Ranking(ordered[:k], facts, proposed.degraded or failed)
 
 
@@ -165,23 +165,44 @@ def propose(
     return Proposals(tuple(scored.values()), degraded)
 
 
-def compare_tokens(ordered: Sequence[Ranked], encoded: EncodedQuery, fusion: Fusion, generations: Sequence[int]) -> list[Ranked]:
-    """The first `RERANKED` again in the order of their token vectors with all else, where these are stored of all of them."""
-    head = _with_tokens([one.scored for one in ordered[:RERANKED]], encoded, generations)
-    if not head or any(one.met is None for one in head):
-        return list(ordered)
-    return _stacked(_ordered(head, fuse(head, fusion).tolist()), ordered[RERANKED:])
+def _fusion(encoded: EncodedQuery | None) -> Fusion:
+    return load_fusion(encoded.encoder if encoded else "")
 
 
-def _first_scores(candidates: Sequence[Scored], mode: SearchMode, fusion: Fusion) -> list[float]:
-    """What orders all candidates, before any is looked at with more care."""
+def _first_order(candidates: Sequence[Scored], mode: SearchMode, fusion: Fusion) -> list[Ranked]:
+    """All candidates, best first, before any is looked at with more care."""
     match mode:
         case SearchMode.LEXICAL:
-            return [one.bm25 for one in candidates]
+            return _ordered(candidates, [one.bm25 for one in candidates])
         case SearchMode.VECTOR:
-            return [one.cosine or 0.0 for one in candidates]
+            return _ordered(candidates, [one.cosine or 0.0 for one in candidates])
         case _:
-            return fuse(candidates, fusion).tolist()
+            return _ordered(candidates, fuse(candidates, fusion).tolist())
+
+
+def _looked_at_again(
+    text: str, ordered: list[Ranked], encoded: EncodedQuery | None, scope: Scope, mode: SearchMode, fusion: Fusion
+) -> tuple[list[Ranked], bool]:
+    """The first of a hybrid search in the order of their token vectors, then of the reranker; and whether that could not be asked."""
+    if mode is not SearchMode.HYBRID:
+        return ordered, False
+    if encoded is not None:
+        ordered = _compared(ordered, encoded, scope, fusion)
+    return _reranked(text, ordered, scope) if get_settings().reranker else (ordered, False)
+
+
+def _compared(ordered: list[Ranked], encoded: EncodedQuery, scope: Scope, fusion: Fusion) -> list[Ranked]:
+    """The first `RERANKED` again in the order of their token vectors with all else, where these are stored of all of them.
+
+    What was unpublished a moment ago has no token vectors any more: it is left out rather than keep the others from being compared.
+    """
+    generations = follower().generations(scope.kb_ids, EntryKind.PASSAGE)
+    head = _with_tokens([one.scored for one in ordered[:RERANKED]], encoded, generations)
+    without = [one.id for one in head if one.met is None]
+    if len(without) == len(head) or read_facts(without, scope):
+        return ordered
+    head = [one for one in head if one.met is not None]
+    return _stacked(_ordered(head, fuse(head, fusion).tolist()), ordered[RERANKED:])
 
 
 def _published(ordered: Sequence[Ranked], count: int, scope: Scope) -> tuple[list[Ranked], dict[int, PassageFacts]]:

@@ -54,7 +54,7 @@ def encode_search(search: Search, scope: Scope) -> EncodedQuery | None:
 
 
 def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -> JSONDict:
-    """The page as the wire has it, made by a few threads at a time (`QA_MATCH_THREADS`; by default as many as there are cores)."""
+    """The page as the wire has it, made by a few threads at a time (`QA_MATCH_THREADS`; by default one more than there are cores)."""
     with search_gate().held():
         return search_page(search, encoded, scope).as_dict()
 
@@ -62,7 +62,7 @@ def search_in_turn(search: Search, encoded: EncodedQuery | None, scope: Scope) -
 @cache
 def search_gate() -> Gate:
     """Where searches wait for their turn."""
-    return Gate(get_settings().match_threads or usable_cores())
+    return Gate(get_settings().match_threads or usable_cores() + 1)
 
 
 def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> SearchPage:
