@@ -16,7 +16,7 @@ from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.rows import FAQRow
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.follower import follower
-from apps.retrieval.outbox.indexing import delete_entries, put_entries
+from apps.retrieval.outbox.indexing import delete_entries, lock_kb, put_entries
 from apps.retrieval.vectors.encoding import EncodedTexts, encode_if_possible
 from core.errors import Forbidden
 from core.text import guess_locale, normalize
@@ -61,7 +61,7 @@ def save_faqs(kb: KnowledgeBase, rows: Sequence[FAQRow], caller: Caller) -> Save
     rows = [_with_status(row, kb, caller) for row in rows]
     encoded = _encode_new(kb, rows)
     with transaction.atomic():
-        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        lock_kb(kb)
         faqs, plan = _plan(kb, rows, caller)
         _write(kb, plan, encoded)
         if plan.new_faqs or plan.changed_faqs:

@@ -10,11 +10,12 @@ from apps.accounts.permissions import Caller
 from apps.retrieval.indexes.elastic_kept import NO_INDEXES, read_indexes
 from apps.retrieval.indexes.elastic_vector import ElasticVectorIndex
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox import building_aside
+from apps.retrieval.outbox import building_aside, rebuilding
 from apps.retrieval.outbox.catching_up import empty_index
 from apps.retrieval.outbox.checking import IndexChecker
 from apps.retrieval.outbox.indexing import delete_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
+from core.errors import InvalidRequest
 from core.protocols import VectorWriter
 from tests.indexed_entries import ALL, FAQ, LEXICAL, VECTOR, found, index_drifts, pair, put
 
@@ -142,3 +143,30 @@ def test_a_knowledge_base_that_is_deleted_keeps_no_index(filled_kb: KnowledgeBas
     filled_kb.delete()
     empty_index(index, pk)
     assert read_indexes(index.connection, index.alias(pk)) == NO_INDEXES  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("store", ["embedded"], indirect=True)
+def test_two_builds_at_a_time_switch_once_and_keep_the_generation_before(filled_kb: KnowledgeBase, admin_caller: Caller) -> None:
+    meanwhile = [lambda: rebuild(filled_kb, admin_caller)]
+    built = rebuild(filled_kb, admin_caller, lambda _: meanwhile.pop()() if meanwhile else None)
+    assert (built.number, built.status) == (2, IndexGeneration.Status.ACTIVE)
+    assert roll_back(filled_kb, admin_caller).number == 1
+
+
+@pytest.mark.parametrize("store", ["embedded"], indirect=True)
+def test_two_rollbacks_at_a_time_go_back_once_and_keep_the_generation_that_they_left(
+    filled_kb: KnowledgeBase, admin_caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuild(filled_kb, admin_caller)
+    real, meanwhile = rebuilding.shared_vectors_aside, [lambda: roll_back(filled_kb, admin_caller)]
+    monkeypatch.setattr(rebuilding, "shared_vectors_aside", lambda *asked: (meanwhile.pop()() if meanwhile else None, real(*asked))[1])
+    with pytest.raises(InvalidRequest, match="meanwhile"):
+        roll_back(filled_kb, admin_caller)
+    assert [(one.number, one.status) for one in filled_kb.generations.all()] == [(2, "retired"), (1, "active")]
+
+
+@pytest.mark.parametrize("store", ["embedded"], indirect=True)
+def test_a_build_whose_generation_another_encoder_has_replaced_says_so(filled_kb: KnowledgeBase, admin_caller: Caller) -> None:
+    replaced = IndexGeneration.objects.filter(kb=filled_kb, status=IndexGeneration.Status.BUILDING)
+    with pytest.raises(InvalidRequest, match="meanwhile"):
+        rebuild(filled_kb, admin_caller, lambda _: replaced.delete())

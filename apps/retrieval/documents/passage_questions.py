@@ -12,7 +12,7 @@ from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.passages import facts_by_passage
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
 from apps.retrieval.outbox.follower import follower
-from apps.retrieval.outbox.indexing import delete_entries, put_entries, retag_entries
+from apps.retrieval.outbox.indexing import delete_entries, lock_kb, put_entries, retag_entries
 from apps.retrieval.vectors.encoding import EncodedTexts, encode_in_batches
 from core.errors import InvalidRequest, NotFound
 from core.text import clean_text, normalize
@@ -42,7 +42,7 @@ def save_questions(kb: KnowledgeBase, passage: Passage, questions: Sequence[str]
         caller.require(Permission.PUBLISH, kb.pk)
     encoded = encode_in_batches((EntryKind.QUESTION, text) for text in questions) if passage.document.status == _PUBLISHED else None
     with transaction.atomic():
-        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        lock_kb(kb)
         passage = _still_there(passage, caller)
         stored = {question.text: question for question in passage.questions.all()}
         dropped = [question.pk for text, question in stored.items() if text not in questions]

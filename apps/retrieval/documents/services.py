@@ -16,7 +16,7 @@ from apps.retrieval.documents.passages import entry_text, facts_by_passage
 from apps.retrieval.documents.save_plans import DOCUMENT_FIELDS, PLACE_FIELDS, PUBLISHED, SavePlan, plan_save
 from apps.retrieval.models import Document, KnowledgeBase, Passage, Withdrawal
 from apps.retrieval.outbox.follower import follower
-from apps.retrieval.outbox.indexing import delete_entries, put_entries, retag_entries
+from apps.retrieval.outbox.indexing import delete_entries, lock_kb, put_entries, retag_entries
 from apps.retrieval.vectors.encoding import EncodedTexts, encode_in_batches
 from core.errors import Forbidden
 from core.types import EntryKind
@@ -55,7 +55,7 @@ def save_documents(
     texts = [(EntryKind.PASSAGE, entry_text(passage)) for passage in foreseen.find]
     encoded = encode_in_batches(texts + question_texts(foreseen.find + foreseen.dropped_passages), check=check)
     with transaction.atomic():
-        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        lock_kb(kb)
         documents, plan = plan_save(kb, drafts, caller)
         _write(kb, plan, encoded)
         if plan.new or plan.changed:
@@ -81,7 +81,7 @@ def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: C
     if any(document.status == PUBLISHED for document in documents):
         caller.require(Permission.PUBLISH, kb.pk)
     with transaction.atomic():
-        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        lock_kb(kb)
         passages = list(Passage.objects.filter(document__in=documents).only("pk", "document_id"))
         delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in passages])
         hide_questions(kb, passages)
@@ -130,5 +130,6 @@ def _write(kb: KnowledgeBase, plan: SavePlan, encoded: EncodedTexts | None) -> N
 def _hide(kb: KnowledgeBase, plan: SavePlan) -> None:
     """Takes passages out of the indexes; their questions too, unless they are dropped and may yet be handed over."""
     if plan.hide:
+        dropped = set(plan.dropped_passages)
         delete_entries(kb, EntryKind.PASSAGE, [passage.pk for passage in plan.hide])
-        hide_questions(kb, [passage for passage in plan.hide if passage not in set(plan.dropped_passages)])
+        hide_questions(kb, [passage for passage in plan.hide if passage not in dropped])

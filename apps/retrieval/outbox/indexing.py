@@ -16,15 +16,26 @@ from django.utils import timezone
 
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
 from apps.retrieval.vectors.encoding import EncodedTexts, encode_if_possible, encoder
-from core.errors import IndexMismatch
+from core.errors import IndexMismatch, NotFound
 from core.types import NO_FACTS, EntryKind, Facts, FloatArray
 
 FILL_CHUNK = 1000
 
 
+def lock_kb(kb: KnowledgeBase) -> KnowledgeBase:
+    """The knowledge base with its revision of now. Inside a transaction, until whose end nobody else changes what it holds.
+
+    Raises NotFound where it was deleted meanwhile: jobs and requests may take longer than it lives.
+    """
+    locked = KnowledgeBase.objects.select_for_update().only("revision").filter(pk=kb.pk).first()
+    if locked is None:
+        raise NotFound("The knowledge base was deleted meanwhile.")
+    return locked
+
+
 def lock_next_revision(kb: KnowledgeBase) -> int:
-    """Takes the knowledge base's next revision. Inside a transaction, whose end releases the lock; revisions commit in order."""
-    locked = KnowledgeBase.objects.select_for_update().only("revision").get(pk=kb.pk)
+    """Takes the knowledge base's next revision. Revisions commit in order; otherwise as `lock_kb`."""
+    locked = lock_kb(kb)
     locked.revision += 1
     locked.save(update_fields=["revision"])
     kb.revision = locked.revision

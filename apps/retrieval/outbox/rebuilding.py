@@ -20,7 +20,7 @@ from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox.building_aside import last_revision, rebuild_words, shared_vectors_aside, switching
 from apps.retrieval.outbox.catching_up import has_begun
 from apps.retrieval.outbox.follower import follower
-from apps.retrieval.outbox.indexing import fill_missing_vectors, lock_next_revision, next_generation_number, put_vectors
+from apps.retrieval.outbox.indexing import fill_missing_vectors, lock_kb, lock_next_revision, next_generation_number, put_vectors
 from apps.retrieval.vectors.encoding import encode_texts, encoder
 from core.errors import InvalidRequest
 from core.types import EntryKind
@@ -41,7 +41,8 @@ def rebuild(kb: KnowledgeBase, caller: Caller, progress: Progress | None = None)
     """A new generation of all vectors by the present encoder, active when this returns; the words index is built anew too.
 
     `progress` is told how many texts were done since its last call, those of an interrupted build included. Edits made
-    meanwhile are in it. The generation before is kept for `roll_back`, older ones go. Raises ModelUnavailable without encoder.
+    meanwhile are in it. The generation before is kept for `roll_back`, older ones go. Two builds at a time fill and switch one
+    generation. Raises ModelUnavailable without encoder, InvalidRequest where a build by another encoder has replaced this one.
     """
     generation = _building(kb)
     report = progress or (lambda _count: None)
@@ -60,7 +61,7 @@ def rebuild(kb: KnowledgeBase, caller: Caller, progress: Progress | None = None)
 
 
 def roll_back(kb: KnowledgeBase, caller: Caller) -> IndexGeneration:
-    """Makes the generation before active again. Raises InvalidRequest where there is none, or another encoder runs."""
+    """Makes the generation before active again. Raises InvalidRequest where there is none, another encoder runs, or somebody else was faster."""
     retired = IndexGeneration.objects.filter(kb=kb, status=_Status.RETIRED).order_by("-activated_at").first()
     if retired is None:
         raise InvalidRequest(f"{kb.slug!r} has no generation to go back to: only the last one is kept.")
@@ -68,6 +69,7 @@ def roll_back(kb: KnowledgeBase, caller: Caller) -> IndexGeneration:
         raise InvalidRequest(f"The generation before was built by {retired.encoder}, but the encoder is {now}: set QA_ENCODER back first.")
     with shared_vectors_aside(kb, retired) as asides, switching(asides), transaction.atomic():
         lock_next_revision(kb)
+        _require(retired, _Status.RETIRED)
         _activate(retired)
         record(caller, "roll_back_index", target=f"#{retired.number} {retired.encoder}", kb=kb.slug)
     fill_missing_vectors(kb)
@@ -79,10 +81,12 @@ def _building(kb: KnowledgeBase) -> IndexGeneration:
     """The generation to fill: an interrupted one of this encoder goes on, one of another encoder is dropped."""
     model_id = encoder().model_id
     with transaction.atomic():
-        KnowledgeBase.objects.select_for_update().get(pk=kb.pk)
+        lock_kb(kb)
         begun = IndexGeneration.objects.filter(kb=kb, status=_Status.BUILDING)
         begun.exclude(encoder=model_id).delete()
-        return begun.first() or IndexGeneration.objects.create(kb=kb, number=next_generation_number(kb), encoder=model_id)
+        return begun.select_related("kb").first() or IndexGeneration.objects.create(
+            kb=kb, number=next_generation_number(kb), encoder=model_id
+        )
 
 
 def _missing(generation: IndexGeneration) -> QuerySet[Entry]:
@@ -96,7 +100,8 @@ def _fill(generation: IndexGeneration, report: Progress, *, late: bool = False) 
         last = chunk[-1].pk
         encoded = encode_texts((EntryKind(entry.kind), entry.text) for entry in chunk)
         with transaction.atomic():
-            locked = KnowledgeBase.objects.select_for_update().get(pk=generation.kb_id)
+            locked = lock_kb(generation.kb)
+            _require(generation, _Status.BUILDING, _Status.ACTIVE)
             unchanged = list(Entry.objects.filter(pk__in=[entry.pk for entry in chunk], deleted=False))
             report(put_vectors(generation, unchanged, encoded))
             if late:
@@ -108,10 +113,26 @@ def _switch_when_full(generation: IndexGeneration, caller: Caller, report: Progr
     """Encodes the last few under the lock, where no edit can get in between, and switches."""
     with transaction.atomic():
         lock_next_revision(generation.kb)
+        if _status(generation) == _Status.ACTIVE:  # another build at the same time has just switched to it
+            generation.refresh_from_db()
+            return
         _fill(generation, report, late=True)
         _activate(generation)
         record(caller, "reindex", target=f"#{generation.number} {generation.encoder}", kb=generation.kb.slug)
     follower().wake()
+
+
+def _status(generation: IndexGeneration) -> str | None:
+    """Its status as the database has it; None where it is gone."""
+    return IndexGeneration.objects.filter(pk=generation.pk).values_list("status", flat=True).first()
+
+
+def _require(generation: IndexGeneration, *statuses: IndexGeneration.Status) -> None:
+    """Raises InvalidRequest where the generation is not what it was when the work began. The lock is held."""
+    if _status(generation) not in statuses:
+        raise InvalidRequest(
+            f"The index of {generation.kb.slug!r} was built anew or rolled back by somebody else meanwhile: nothing was changed."
+        )
 
 
 def _activate(generation: IndexGeneration) -> None:
