@@ -16,13 +16,13 @@ from apps.retrieval.indexes.elastic_lexical import ElasticLexicalIndex
 from apps.retrieval.indexes.part_build import new_part
 from apps.retrieval.indexes.registry import IndexPart
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.outbox import building_aside, catching_up
+from apps.retrieval.outbox import building_aside, catching_up, checking
 from apps.retrieval.outbox.checking import IndexChecker
-from apps.retrieval.outbox.follower import close_followers, follower
+from apps.retrieval.outbox.follower import IndexFollower, close_followers, follower
 from apps.retrieval.outbox.indexing import delete_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
 from apps.retrieval.outbox.renewing import renew
-from apps.retrieval.outbox.verification import repair
+from apps.retrieval.outbox.verification import Drift, find_index_drift, repair
 from apps.retrieval.outbox.warmup import warm_up
 from apps.retrieval.selectors import scope_of
 from core.backends import get_backend, use_backend
@@ -244,3 +244,20 @@ def test_the_check_in_the_background_removes_what_a_killed_build_left(filled_kb:
     assert len(left()) == 1
     IndexChecker().check_all()
     assert (left(), found(filled_kb, LEXICAL)) == ([], (ALL, False))
+
+
+@pytest.mark.parametrize("store", ["embedded"], indirect=True)
+def test_the_check_goes_on_with_the_next_base_where_one_is_deleted_meanwhile(
+    filled_kb: KnowledgeBase, other: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower().follow(other.pk, 0)
+    checked = list[str]()
+
+    def check(kb: KnowledgeBase, keeping: IndexFollower) -> list[Drift]:
+        KnowledgeBase.objects.filter(pk=filled_kb.pk).delete()
+        checked.append(kb.slug)
+        return find_index_drift(kb, keeping)
+
+    monkeypatch.setattr(checking, "find_index_drift", check)
+    IndexChecker().check_all()
+    assert sorted(checked) == sorted([filled_kb.slug, other.slug])

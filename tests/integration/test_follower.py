@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,6 +12,8 @@ from apps.dialogue.models import Bot
 from apps.dialogue.policy import choose_skill
 from apps.retrieval.indexes.registry import IndexPair, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
+from apps.retrieval.outbox import catching_up
+from apps.retrieval.outbox.catching_up import apply_changes
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
@@ -187,3 +189,39 @@ def test_a_new_generation_is_searched_at_once_and_can_go_back(kb: KnowledgeBase,
     roll_back(kb, admin_caller)
     assert found(kb, "annual leave", SearchMode.VECTOR)[0] == 1
     assert IndexGeneration.objects.get(status="active").encoder == "hashing@1"
+
+
+def test_many_entries_of_one_revision_are_not_all_in_memory_at_a_time(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catching_up, "CHUNK", 2)
+    monkeypatch.setattr(catching_up, "REFRESH_EVERY", 4)
+    put(kb, **{f"n{number}": "annual leave" for number in range(10)})
+    written = list[str]()
+    index = Recorded(written)
+    apply_changes(kb, FAQ, 0, index, lambda entries: written.append(f"put {len(entries)}"))
+    assert written == ["put 2", "put 2", "refresh 0", "put 2", "put 2", "refresh 0", "put 2", "refresh 1"]
+
+
+def test_what_is_deleted_after_a_first_filling_broke_off_is_not_found(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catching_up, "CHUNK", 1)
+    monkeypatch.setattr(catching_up, "REFRESH_EVERY", 1)
+    put(kb, n1="annual leave", n2="annual leave", n3="annual leave")
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        real = catching_up.put_texts
+        broken.setattr(catching_up, "put_texts", lambda *put: 1 / 0 if put[2] and put[2][0].owner_id == 3 else real(*put))
+        found(kb, "annual leave")
+    delete_entries(kb, FAQ, [1])
+    assert sorted(found(kb, "annual leave")) == [2, 3]
+    assert pair().lexical.ids(kb.pk) == {2, 3}
+
+
+class Recorded:
+    """An index that notes what is done to it."""
+
+    def __init__(self, written: list[str]) -> None:
+        self._written = written
+
+    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+        self._written.append(f"delete {len(ids)}")
+
+    def refresh(self, kb_id: int, revision: int) -> None:
+        self._written.append(f"refresh {revision}")

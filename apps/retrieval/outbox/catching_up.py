@@ -77,28 +77,35 @@ def _bring_up(
     state = index.state(kb.pk)
     if not goes_on(state) or state.revision < last:
         with index.exclusive(kb.pk):
-            state = index.state(kb.pk)
+            state, begun = index.state(kb.pk), True
             if not goes_on(state):
                 index.clear(kb.pk, wanted)
-                state = IndexState(revision=0, built_with=wanted)
-            apply_changes(kb, kind, state.revision, index, put)
+                state, begun = IndexState(revision=0, built_with=wanted), False
+            apply_changes(kb, kind, state.revision, index, put, begun=begun)
     return state.built_with == wanted
 
 
-def apply_changes(kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWriter, put: Callable[[Sequence[Entry]], None]) -> None:
-    """Puts and deletes what changed after the revision `since`, up to `kb.revision`."""
+def apply_changes(
+    kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWriter, put: Callable[[Sequence[Entry]], None], *, begun: bool = False
+) -> None:
+    """Puts and deletes what changed after the revision `since`, up to `kb.revision`.
+
+    What is put becomes visible by the `REFRESH_EVERY`, so that indexes need not hold all that waits: also within a revision,
+    which may be that of every entry. The revision that is noted then is the last one that is complete: whoever goes on with an
+    index that was `begun` so meets entries again, and may find it partly filled at revision 0.
+    """
     until = kb.revision  # whoever shares this object may write meanwhile
     if since >= until:
         return
     applied, complete = 0, since
     for entries in _changed(kb, kind, since, until):
         gone = [entry.owner_id for entry in entries if entry.deleted]
-        if gone and since:
+        if gone and (since or begun):
             index.delete(kb.pk, gone)
         put([entry for entry in entries if not entry.deleted])
         applied += len(entries)
-        if applied >= REFRESH_EVERY and entries[-1].revision - 1 > complete:
-            applied, complete = 0, entries[-1].revision - 1
+        if applied >= REFRESH_EVERY:
+            applied, complete = 0, max(complete, entries[-1].revision - 1)
             index.refresh(kb.pk, complete)
     index.refresh(kb.pk, until)
 

@@ -63,13 +63,19 @@ class IndexChecker:
             if drifts:
                 repair(kb, drifts, self._keeping())
             sweep(kb, self._keeping())
+        except KnowledgeBase.DoesNotExist:
+            log.info("index not checked kb=%s: it was deleted meanwhile", kb.slug)
         except QAError as error:
             log.warning("index not checked kb=%s error=%s %s", kb.slug, error.code, error.message)
 
     def _watch(self) -> None:
         while not self._stopped.wait(60.0 * get_settings().index_check_minutes):
-            self.check_all()
-            close_old_connections()
+            try:
+                self.check_all()
+            except Exception:  # the loop must outlive a disk that is full or away; the next round tries again
+                log.exception("indexes not checked")
+            finally:
+                close_old_connections()
 
 
 @cache
