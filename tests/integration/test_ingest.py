@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from datetime import date
 from io import StringIO
@@ -17,8 +18,8 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.documents import ingesting
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
 from apps.retrieval.documents.ingesting import ingest
-from apps.retrieval.documents.readings import Reading, draft_of
-from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.readings import Reading, draft_of, reading_of_row
+from apps.retrieval.documents.rows import DocumentRow, parse_document
 from apps.retrieval.documents.services import save_documents
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.indexes.registry import indexes_for
@@ -28,6 +29,7 @@ from apps.retrieval.outbox.verification import find_drift, repair
 from apps.retrieval.parsing.parsed import Block, BlockKind
 from core.backends import use_backend
 from core.config import get_settings
+from core.errors import NotFound
 from core.types import EntryKind, Filters, FloatArray, Role, Scope
 from tests import sample_files
 from tests.documents import WRITER
@@ -272,3 +274,43 @@ def test_a_run_that_is_stopped_goes_on_where_it_ended(kb: KnowledgeBase, admin_c
     assert report.unchanged > 0
     assert not any(drift.count for drift in find_drift(kb))
     assert list(Ingestion.objects.order_by("pk").values_list("error", flat=True)) == ["KeyboardInterrupt", "KeyboardInterrupt", ""]
+
+
+def test_a_row_that_is_nested_beyond_measure_costs_itself_alone(read: Read) -> None:
+    report = read(row("a"), '{"id": "deep", "text": "x", "more": ' + "[" * 300 + "]" * 300 + "}", row("b"))
+    assert counts(report) == (2, 0, 0, 1)
+    assert [(item.place, "nested" in item.reason) for item in report.of(Outcome.BAD)] == [("row 2 of rows.jsonl", True)]
+
+
+def test_a_long_document_is_replaced_without_comparing_each_passage_with_each(
+    read: Read, kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(row("long", "\n\n".join(f"第{number}条：" + "规定。" * 100 for number in range(60))))
+    hashed, real = [0], Passage.__hash__
+
+    def count(passage: Passage) -> int:
+        hashed[0] += 1
+        return real(passage)
+
+    monkeypatch.setattr(Passage, "__hash__", count)
+    passages = Passage.objects.count()
+    read(row("long", "All of it says something else now."))
+    assert passages > 50 and hashed[0] < 10 * passages
+
+
+def test_files_whose_names_are_no_text_come_in_and_are_named(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_bytes(b"Coffee is free.")
+    (folder / os.fsdecode(b"\xff.bin")).write_bytes(bytes(range(9)))
+    report = ingest(kb, sources_in(files_below([folder])), admin_caller)
+    assert counts(report) == (1, 0, 0, 1)
+    assert [item["place"] for item in Ingestion.objects.get().items] == ["folder/\ufffd.bin"]
+
+
+def test_a_base_that_is_deleted_while_its_documents_are_encoded_is_simply_not_there(
+    kb: KnowledgeBase, admin_caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = draft_of(reading_of_row(parse_document(row("a"))))
+    with pytest.raises(NotFound, match="knowledge base"):
+        save_documents(kb, [draft], admin_caller, check=lambda: KnowledgeBase.objects.filter(pk=kb.pk).delete())

@@ -246,3 +246,8 @@ def test_the_process_imports_no_framework() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_member_without_a_name_costs_itself_alone(tmp_path: Path) -> None:
+    files = UnpackedArchive(written(tmp_path, zipped(**{".": b"text", "a.txt": b"text"})), name="a.zip").files
+    assert [(file.name, file.error.reason if file.error else None) for file in files] == [("a.zip/.", Reason.UNSAFE), ("a.zip/a.txt", None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +11,7 @@ from enum import StrEnum
 from core.types import JSONDict
 
 MAX_ITEMS = 1000
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")  # what PostgreSQL takes in no text: names of files may hold it
 
 
 class Outcome(StrEnum):
@@ -104,4 +106,4 @@ class IngestReport:
     def _list(self, item: ReportItem, count: int) -> None:
         self.codes[item.code] += 1
         if count <= MAX_ITEMS:
-            self.items.append(item)
+            self.items.append(replace(item, place=_NO_TEXT.sub("\ufffd", item.place), reason=_NO_TEXT.sub("\ufffd", item.reason)))

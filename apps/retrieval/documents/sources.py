@@ -102,7 +102,10 @@ def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
     """The source that a row is. Its hash is that of its content, whatever the order of its fields; a row without id has one from it."""
     if not isinstance(raw.data, dict):
         return BadSource(place=place, problem=raw.problem, size=size)
-    digest = source_digest(orjson.dumps(raw.data, option=orjson.OPT_SORT_KEYS))
+    try:
+        digest = source_digest(orjson.dumps(raw.data, option=orjson.OPT_SORT_KEYS))
+    except orjson.JSONEncodeError:  # deeper than 254 it can be read, not written
+        return BadSource(place=place, problem="It is nested too deeply.", size=size)
     try:
         id = document_id(raw.data.get("id")) or f"d-{digest[:16]}"
     except InvalidRequest as error:
@@ -155,7 +158,7 @@ def _steps_of_file(path: Path, name: str, digest: str, archive: UnpackedArchive 
     row = DocumentRow(
         id=file_id(name),
         text="",
-        title=(parsed.title or PurePosixPath(name).stem)[:MAX_TITLE_CHARS],
+        title=(parsed.title or clean_text(PurePosixPath(name).stem))[:MAX_TITLE_CHARS],
         author=parsed.author[:MAX_AUTHOR_CHARS],
         language=parsed.language,
         date=parsed.date,

@@ -59,6 +59,8 @@ def member_name(info: zipfile.ZipInfo) -> str:
 def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, target: Path, left: int, limits: ParseLimits) -> int:
     """Unpacks one member; returns its size in bytes. Bounded by what arrives, not by what the archive says."""
     path = PurePosixPath(name)
+    if not path.parts:
+        raise UnreadableFile(Reason.UNSAFE, "it has no name in the archive")
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise UnreadableFile(Reason.UNSAFE, "its name in the archive leads out of the archive")
     if (info.external_attr >> 16) & 0o170000 == 0o120000:

@@ -79,7 +79,7 @@ _FOREIGN = (
     (b"SQLite format 3\x00", "an SQLite database"),
     (b"%!PS", "PostScript"),
 )
-_HTML = re.compile(r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_HTML = re.compile(r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
 _XML = re.compile(r"\s*<(?:\?xml|!DOCTYPE|!ENTITY)\b", re.I)
 _TAG = re.compile(r"</(?:p|div|span|table|ul|ol|h[1-6]|title|section|article)\s*>", re.I)
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")

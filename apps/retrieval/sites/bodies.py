@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from apps.retrieval.sites.refusal import PageRefused, Problem
 
+MAX_DIGITS = 15  # of a length: no page has a petabyte
 GZIP = b"\x1f\x8b"
 _MIB = 1 << 20
 _STEP = 1 << 16
@@ -17,7 +18,7 @@ def read_body(parts: Iterable[bytes], headers: Mapping[str, str], max_bytes: int
     """The parts joined and unpacked as the headers say. Raises PageRefused beyond the limit (before the first byte where the length is
     told), and where they are damaged."""
     length, encoding = headers.get("content-length", ""), headers.get("content-encoding", "").strip().lower()
-    if length.isdecimal() and int(length) > max_bytes:
+    if length.isdecimal() and (len(length) > MAX_DIGITS or int(length) > max_bytes):
         raise _too_large(max_bytes)
     if encoding in ("", "identity"):
         return _joined(parts, max_bytes)

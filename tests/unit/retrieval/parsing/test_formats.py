@@ -71,3 +71,10 @@ def test_a_text_that_begins_as_a_program_does_is_text(tmp_path: Path) -> None:
 def test_every_reason_says_what_to_do() -> None:
     for reason in Reason:
         assert str(UnreadableFile(reason, "it is odd", name="a.pdf")).startswith("a.pdf: it is odd. ")
+
+
+def test_many_comments_before_other_markup_are_passed_in_no_time(tmp_path: Path) -> None:
+    """Each might be told apart in two ways: forty of them in as many ways as take a year."""
+    page = b"<!-- a -->" * 40
+    assert detect(tmp_path, page + b"<table><tr><td>a</td></tr></table>", "page.html") is Format.HTML
+    assert detect(tmp_path, page * 20 + b"<html><p>a</p></html>", "page.txt") is Format.HTML

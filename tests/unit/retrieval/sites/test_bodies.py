@@ -52,3 +52,10 @@ def test_an_answer_that_tells_its_length_is_refused_before_the_first_byte() -> N
     with pytest.raises(PageRefused) as refused:
         read_body((never() for _ in range(1)), {"content-length": "1000"}, 999)
     assert refused.value.problem is Problem.TOO_LARGE
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "٣" * 30])
+def test_a_length_of_any_size_is_too_large(length: str) -> None:
+    with pytest.raises(PageRefused) as refused:
+        read_body([TEXT], {"content-length": length}, 1 << 20)
+    assert refused.value.problem is Problem.TOO_LARGE
