@@ -127,7 +127,7 @@ def _status(generation: IndexGeneration) -> str | None:
     return IndexGeneration.objects.filter(pk=generation.pk).values_list("status", flat=True).first()
 
 
-def _require(generation: IndexGeneration, *statuses: IndexGeneration.Status) -> None:
+def _require(generation: IndexGeneration, *statuses: object) -> None:
     """Raises InvalidRequest where the generation is not what it was when the work began. The lock is held."""
     if _status(generation) not in statuses:
         raise InvalidRequest(
