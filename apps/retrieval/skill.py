@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -24,6 +25,8 @@ from core.types import EncodedQuery, EntryKind, JSONDict, Locale, Match, Query, 
 FOUND = 10
 EXPLAINED = 5
 SNIPPET_CHARS = 400
+_UNSPACED = r"\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003134f"
+_PARTED = re.compile(rf"[{_UNSPACED}](?=[{_UNSPACED}])")  # two characters between which a text may be cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +122,16 @@ def _source_shown(sentences: Sequence[Sentence], confidence: float) -> Source:
     """The passage of some sentences, with a snippet that holds the first and whichever else fits, and the sentences marked in it."""
     fitting = [one.end for one in sentences if one.end - sentences[0].start <= SNIPPET_CHARS]
     begin = _word_start(sentences[0].hit.passage.text, max(0, max(fitting, default=sentences[0].end) - SNIPPET_CHARS), sentences[0].start)
-    spans = ((max(one.start - begin, 0), min(one.end - begin, SNIPPET_CHARS)) for one in sentences)
+    said = sorted({span for one in sentences for span in one.spans})
+    spans = ((max(start - begin, 0), min(end - begin, SNIPPET_CHARS)) for start, end in said)
     return _source(sentences[0].hit.passage, begin, confidence, marks=tuple((start, end) for start, end in spans if start < end))
 
 
 def _word_start(text: str, begin: int, most: int) -> int:
-    """`begin`, moved behind the word that it lies in, `most` at most; Chinese is cut anywhere."""
-    if begin == 0 or text[begin - 1].isspace() or not text[begin].isascii():
+    """`begin`, moved behind the word that it lies in, `most` at most; what is written without blanks, as Chinese is, is cut anywhere."""
+    if begin == 0 or begin >= most or text[begin - 1].isspace() or _PARTED.match(text, begin - 1):
         return begin
-    return next((at + 1 for at in range(begin, most) if text[at].isspace()), most) if begin < most else begin
+    return next((at for at in range(begin, most) if text[at - 1].isspace() or _PARTED.match(text, at - 1)), most)
 
 
 def _source(
@@ -153,6 +157,8 @@ def _between(before: Sentence | None, sentence: Sentence) -> str:
     if before is None:
         return ""
     if before.hit.passage.id != sentence.hit.passage.id:
+        return "\n"
+    if before.row or sentence.row:
         return "\n"
     gap = sentence.hit.passage.text[before.end : sentence.start]
     if gap.strip():

@@ -153,3 +153,17 @@ def test_a_heading_is_no_answer(kb: KnowledgeBase) -> None:
     query = query_of(kb, text)
     reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
     assert answer_of(reading) == "It is covered for two years. … The courier calls before he comes."
+
+
+def test_a_row_of_a_table_answers_under_the_names_of_its_columns(bot: Bot, kb: KnowledgeBase) -> None:
+    table = "Model | Warranty | Price\nX100 | 24 months | €99\nX200 | 36 months | €149\nMini | 12 months | €49"
+    blocks = (
+        Block(kind=BlockKind.PARAGRAPH, text="We make machines in three sizes."),
+        Block(kind=BlockKind.TABLE, text=table),
+    )
+    save_documents(kb, [draft_of(Reading(row=DocumentRow(id="shop.html", text=""), blocks=blocks))], WRITER)
+    end = ask(bot, "What is the warranty of the X200?")
+    assert end.answer == "Model: X200; Warranty: 36 months; Price: €149"
+    (source,) = end.sources
+    assert [source.text[start:stop] for start, stop in source.marks] == ["X200", "36 months", "€149"]
+    assert kb.documents.get().text[source.start : source.end] == source.text
