@@ -161,7 +161,7 @@ class Away:
 
 def take_away(monkeypatch: pytest.MonkeyPatch, *parts: str) -> None:
     pair = replace(indexes_for(EntryKind.PASSAGE), **dict.fromkeys(parts, Away()))
-    for module in ("hybrid", "nearest"):
+    for module in ("proposals", "nearest"):
         monkeypatch.setattr(f"apps.retrieval.search.{module}.indexes_for", lambda kind: pair)
 
 

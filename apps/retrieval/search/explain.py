@@ -10,8 +10,9 @@ from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, Entry, KnowledgeBase, Passage
 from apps.retrieval.query_layer.layer import asked_words
 from apps.retrieval.search.fusion import Scored, load_fusion, weighted_parts
-from apps.retrieval.search.hybrid import POOL, PassageHit, search_passages
+from apps.retrieval.search.hybrid import PassageHit, search_passages
 from apps.retrieval.search.params import Search
+from apps.retrieval.search.proposals import POOL
 from apps.retrieval.search.stored_passages import texts_of_questions
 from core.types import EncodedQuery, EntryKind, Facts, JSONDict, JSONValue, Scope, SearchMode
 
