@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -103,7 +105,7 @@ class FAQView(ContentView[FAQ]):
     def fields(self, item: FAQ) -> JSONDict:
         return row_of(item).as_dict()
 
-    def change(self, kb: KnowledgeBase, item: FAQ, fields: JSONDict, caller: Caller) -> FAQ:
+    def change(self, kb: KnowledgeBase, item: FAQ, fields: JSONDict, caller: Caller, *, stated: Collection[str]) -> FAQ:
         save_faqs(kb, [parse_row({**fields, "id": item.external_id})], caller)
         return faq_of(kb, item.external_id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -92,8 +93,8 @@ class ContentView(ABC, APIView, Generic[M]):
         """What can be changed of it, as it stands."""
 
     @abstractmethod
-    def change(self, kb: KnowledgeBase, item: M, fields: JSONDict, caller: Caller) -> M:
-        """Gives it these fields and no others."""
+    def change(self, kb: KnowledgeBase, item: M, fields: JSONDict, caller: Caller, *, stated: Collection[str]) -> M:
+        """Gives it these fields and no others; those in `stated` stood in the request, the others it has already."""
 
     @abstractmethod
     def remove(self, kb: KnowledgeBase, item: M, caller: Caller) -> None:
@@ -123,5 +124,6 @@ class ContentView(ABC, APIView, Generic[M]):
         caller = caller_of(request)
         base = kb_for(kb, caller, Permission.EDIT)
         item = self.find(base, id, caller)
-        fields = {**({} if whole else self.fields(item)), **object_of(request)}
-        return Response(self.given(self.change(base, item, fields, caller)))
+        stated = object_of(request)
+        fields = {**({} if whole else self.fields(item)), **stated}
+        return Response(self.given(self.change(base, item, fields, caller, stated=stated.keys())))

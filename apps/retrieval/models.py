@@ -7,6 +7,8 @@ out under a lock on the knowledge base, so they become visible in order and none
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -193,9 +195,6 @@ class SitePage(models.Model):
     etag = models.CharField(max_length=500, blank=True)
     last_modified = models.CharField(max_length=100, blank=True)
     content_sha256 = models.CharField(max_length=64)
-    status_before = models.CharField(
-        max_length=10, blank=True, help_text="The document's status before it was archived because the page was gone."
-    )
     fetched_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -207,10 +206,18 @@ class SitePage(models.Model):
 
 
 class Withdrawal(models.Model):
-    """A document that the policy took out when its source came in again. It is gone once the document has another status, or a person archives it."""
+    """A document that was archived because the policy took it out, or its page was gone, when its source came in again.
+
+    It is no more once the document has another status, or a person archives it.
+    """
+
+    class Reason(StrEnum):
+        POLICY = "policy"
+        GONE = "gone"
 
     document = models.OneToOneField(Document, primary_key=True, on_delete=models.CASCADE, related_name="withdrawal")
     status_before = models.CharField(max_length=10, choices=Document.Status)
+    reason = models.CharField(max_length=10, choices=[(reason.value, reason.value) for reason in Reason], default=Reason.POLICY.value)
 
     def __str__(self) -> str:
         return str(self.document)

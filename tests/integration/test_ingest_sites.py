@@ -13,6 +13,7 @@ from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
+from apps.retrieval.documents.services import forget_sources, set_status
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase, SitePage
 from apps.retrieval.sites.page_sources import sources_at
 from apps.retrieval.sites.visiting import Visitor
@@ -203,6 +204,54 @@ def test_what_a_curator_archived_stays_archived(read: Read, site: Site) -> None:
     site.pages["/heron"] = html("Heron", "A heron lived here.")
     read(f"{site.root}/sitemap.xml")
     assert statuses()["heron"] == "archived"
+
+
+def heron() -> Document:
+    return Document.objects.get(external_id__endswith="heron")
+
+
+def gone_and_back(read: Read, site: Site) -> None:
+    read(f"{site.root}/sitemap.xml")
+    page = site.pages.pop("/heron")
+    read(f"{site.root}/sitemap.xml", gone="archive")
+    site.pages["/heron"] = page
+    read(f"{site.root}/sitemap.xml")
+
+
+@pytest.mark.parametrize("was_gone", [False, True], ids=["always there", "gone once"])
+def test_what_a_curator_archived_stays_archived_when_it_is_read_again(
+    kb: KnowledgeBase, read: Read, site: Site, admin_caller: Caller, was_gone: bool
+) -> None:
+    gone_and_back(read, site) if was_gone else read(f"{site.root}/sitemap.xml")
+    set_status(kb, [heron()], Document.Status.ARCHIVED, admin_caller)
+    assert forget_sources(kb, [heron()], admin_caller) == 1
+    read(f"{site.root}/sitemap.xml", f"{site.root}/heron")
+    assert (heron().status, bool(heron().source_sha256)) == ("archived", True)
+
+
+def test_a_page_that_is_gone_and_that_a_curator_archives_does_not_come_back(
+    kb: KnowledgeBase, read: Read, site: Site, admin_caller: Caller
+) -> None:
+    read(f"{site.root}/sitemap.xml")
+    page = site.pages.pop("/heron")
+    read(f"{site.root}/sitemap.xml", gone="archive")
+    assert set_status(kb, [heron()], Document.Status.ARCHIVED, admin_caller) == 1
+    site.pages["/heron"] = page
+    read(f"{site.root}/sitemap.xml", f"{site.root}/heron")
+    assert heron().status == "archived"
+
+
+def test_a_page_that_is_read_again_while_it_is_gone_comes_back_with_it(
+    kb: KnowledgeBase, read: Read, site: Site, admin_caller: Caller
+) -> None:
+    read(f"{site.root}/sitemap.xml")
+    page = site.pages.pop("/heron")
+    read(f"{site.root}/sitemap.xml", gone="archive")
+    forget_sources(kb, [heron()], admin_caller)
+    site.pages["/heron"] = page
+    report = read(f"{site.root}/sitemap.xml", caller=Caller(name="user:2", role=AccessRole.EDITOR))
+    assert [item.reason for item in report.items] == ["Its page is there again: it waits for a reviewer."]
+    assert heron().status == "in_review"
 
 
 def test_a_site_that_fails_takes_nothing_out(read: Read, site: Site) -> None:

@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,17 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.documents.drafts import drafts_of
 from apps.retrieval.documents.incoming import BadSource
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
-from apps.retrieval.documents.services import set_status
+from apps.retrieval.documents.screening import PlacedDraft
+from apps.retrieval.documents.services import save_documents, set_status
 from apps.retrieval.documents.sources import files_below, sources_in
+from apps.retrieval.documents.withdrawals import restored, withdraw
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Withdrawal
 from core.errors import NotFound
+from tests.documents import put_document
 
 Read = Callable[..., IngestReport]
 WORDS = ["".join(letters) for letters in itertools.product("bdgklmnrst", "aeiou", "bdgklmnrst", "aeiou")]
@@ -166,6 +171,69 @@ def test_what_a_person_published_and_archived_since_does_not_come_back(read: Rea
         set_status(kb, [Document.objects.get()], status, admin_caller)
     block(kb)
     read({"a": "A casino night."})
+    assert stored() == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "stays"),
+    [
+        ("put", {"text": "A casino night.", "status": "archived"}, True),
+        ("patch", {"status": "archived"}, True),
+        ("patch", {"title": "Night"}, False),
+    ],
+)
+def test_archived_in_the_api_is_a_persons_word_where_the_request_says_so(
+    read: Read, kb: KnowledgeBase, api: APIClient, method: str, body: dict[str, str], stays: bool
+) -> None:
+    read({"a": "A casino night."})
+    block(kb, "casino")
+    read({"a": "A casino night."})
+    changed = getattr(api, method)("/api/v1/kbs/hr/documents/a/", body, format="json")
+    assert (changed.status_code, changed.json()["status"]) == (200, "archived")
+    block(kb)
+    read({"a": "A casino night."})
+    assert stored() == (set() if stays else {"a"})
+
+
+def test_archived_in_a_row_is_a_persons_word_too(kb: KnowledgeBase, admin_caller: Caller, read: Read, tmp_path: Path) -> None:
+    read({"a": "A casino night."})
+    block(kb, "casino")
+    read({"a": "A casino night."})
+    block(kb)
+    file = tmp_path / "stated.jsonl"
+    file.write_text(json.dumps({"id": "a", "text": "A casino night.", "status": "archived"}), encoding="utf-8")
+    ingest(kb, sources_in(files_below([file])), admin_caller)
+    read({"a": "A casino night."})
+    assert stored() == set()
+
+
+def test_who_archives_it_while_the_policy_is_about_to_is_heard(read: Read, kb: KnowledgeBase, admin_caller: Caller) -> None:
+    read({"a": "A casino night."})
+    document, archived = Document.objects.get(), list[int]()
+
+    def archive_first(execute: Callable[..., object], sql: str, *rest: object) -> object:
+        if sql.startswith("SAVEPOINT") and not archived:
+            archived.append(1)
+            archived.append(set_status(kb, [document], Document.Status.ARCHIVED, admin_caller))
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(archive_first):
+        assert not withdraw(kb, "a", admin_caller, Withdrawal.Reason.POLICY)
+    assert (archived, Withdrawal.objects.count()) == ([1, 1], 0)
+
+
+def test_who_archives_it_while_it_is_about_to_come_back_is_heard(read: Read, kb: KnowledgeBase, admin_caller: Caller) -> None:
+    document = put_document(kb, "a", "A casino night.")
+    assert withdraw(kb, "a", admin_caller, Withdrawal.Reason.POLICY)
+    [coming] = restored(
+        kb,
+        [PlacedDraft("a", replace(draft, row=replace(draft.row, status=None))) for draft in drafts_of([document])],
+        admin_caller,
+        IngestReport(),
+    )
+    assert coming.draft.row.status == "published"
+    set_status(kb, [document], Document.Status.ARCHIVED, admin_caller)
+    save_documents(kb, [coming.draft], admin_caller)
     assert stored() == set()
 
 

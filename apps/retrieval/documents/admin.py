@@ -34,7 +34,7 @@ from apps.retrieval.documents.admin_passages import passages_shown, save_questio
 from apps.retrieval.documents.admin_sources import TakesSources
 from apps.retrieval.documents.selectors import copies_of, visible_to
 from apps.retrieval.documents.services import delete_documents, forget_sources, set_status
-from apps.retrieval.documents.withdrawals import is_withdrawn
+from apps.retrieval.documents.withdrawals import withdrawal_of
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.errors import QAError
 
@@ -163,7 +163,7 @@ class DocumentAdmin(TakesSources, LifeCycleAdmin):
         same, near = copies_of(document, caller_of(request))
         return {
             "document": document,
-            "withdrawn": is_withdrawn(document),
+            "withdrawal": withdrawal_of(document),
             "same": same,
             "near": near,
             "may_change": self.has_change_permission(request, document),

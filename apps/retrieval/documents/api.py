@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
@@ -18,7 +20,7 @@ from apps.retrieval.documents.passage_questions import parse_questions, save_que
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import MAX_TEXT_CHARS, parse_document
 from apps.retrieval.documents.selectors import document_of, documents_of, passage_of, passages_of
-from apps.retrieval.documents.services import delete_documents, save_documents
+from apps.retrieval.documents.services import SavedDocuments, delete_documents, keep_archived, save_documents
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.retrieval.pages import limit_of
 from apps.retrieval.selectors import kb_for
@@ -177,8 +179,14 @@ class DocumentView(ContentView[Document]):
     def fields(self, item: Document) -> JSONDict:
         return row_of(item).as_dict()
 
-    def change(self, kb: KnowledgeBase, item: Document, fields: JSONDict, caller: Caller) -> Document:
-        return save_documents(kb, [edited(item, fields)], caller).documents[0]
+    def change(self, kb: KnowledgeBase, item: Document, fields: JSONDict, caller: Caller, *, stated: Collection[str]) -> Document:
+        is_word = "status" in stated and fields["status"] == Document.Status.ARCHIVED
+
+        def settle(saved: SavedDocuments) -> None:
+            if is_word:
+                keep_archived(saved.documents)
+
+        return save_documents(kb, [edited(item, fields)], caller, along=settle).documents[0]
 
     def remove(self, kb: KnowledgeBase, item: Document, caller: Caller) -> None:
         delete_documents(kb, [item], caller)

@@ -20,7 +20,8 @@ SPAN_FIELDS = ("start", "end", "page", "later_pages", "section_start", "section_
 class Draft:
     """A document to be saved: what is known of it, its text cut into passages, its fingerprint, and the hash of what it was made from.
 
-    Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say.
+    Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say. With `comes_back`
+    the row's status is for a document that is still withdrawn: any other one keeps its own.
     """
 
     row: DocumentRow
@@ -28,6 +29,7 @@ class Draft:
     simhash: int | None = None
     source_sha256: str = ""
     kept: frozenset[str] = frozenset()
+    comes_back: bool = False
 
 
 def drafts_of(documents: Sequence[Document]) -> list[Draft]:

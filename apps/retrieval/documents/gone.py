@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 
 from apps.accounts.permissions import Caller
-from apps.retrieval.documents.drafts import drafts_of
 from apps.retrieval.documents.incoming import GoneSource
 from apps.retrieval.documents.ingest_report import IngestReport
-from apps.retrieval.documents.services import delete_documents, save_documents
-from apps.retrieval.models import Document, KnowledgeBase, SitePage
+from apps.retrieval.documents.services import delete_documents
+from apps.retrieval.documents.withdrawals import withdraw
+from apps.retrieval.models import Document, KnowledgeBase, SitePage, Withdrawal
 
 
 class Gone(StrEnum):
@@ -33,15 +32,7 @@ def settle_gone(kb: KnowledgeBase, source: GoneSource, gone: Gone, caller: Calle
     elif document.status == Document.Status.ARCHIVED:
         report.drop(source.place, "gone", f"{source.problem} Its document is archived.")
     elif gone is Gone.ARCHIVE:
-        _archive(kb, document, caller)
+        withdraw(kb, source.id, caller, Withdrawal.Reason.GONE)
         report.drop(source.place, "gone", f"{source.problem} Its document was archived.")
     else:
         report.note(source.place, "gone", f"{source.problem} Its document stays; --gone archive or --gone delete takes it out.")
-
-
-def _archive(kb: KnowledgeBase, document: Document, caller: Caller) -> None:
-    """Archives it so that it comes back as it was, should the page: without the hash of a source, it will be read again."""
-    SitePage.objects.filter(kb=kb, external_id=document.external_id).update(status_before=document.status)
-    draft = drafts_of([document])[0]
-    archived = replace(draft.row, status=str(Document.Status.ARCHIVED))
-    save_documents(kb, [replace(draft, row=archived, source_sha256="")], caller)

@@ -17,11 +17,11 @@ from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
 from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, policy_of, without_copies
-from apps.retrieval.documents.services import SavedDocuments, save_documents
+from apps.retrieval.documents.services import SavedDocuments, keep_archived, save_documents
 from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.documents.source_reading import SourceReader, Taken, Told
-from apps.retrieval.documents.withdrawals import restored, withdraw
-from apps.retrieval.models import IngestPolicy, KnowledgeBase
+from apps.retrieval.documents.withdrawals import ARCHIVED, restored, withdraw
+from apps.retrieval.models import IngestPolicy, KnowledgeBase, Withdrawal
 from core.errors import Forbidden, QAError
 
 LOOK_UP, LOOK_UP_BYTES, LOOK_UP_S = 200, 16 << 20, 5.0
@@ -191,7 +191,7 @@ class _Run:
     def _withdraw(self, source: Source, report: IngestReport) -> None:
         """What was stored of a source that is kept out now goes to the archive, which the report says."""
         try:
-            if withdraw(self._kb, source.id, self._caller):
+            if withdraw(self._kb, source.id, self._caller, Withdrawal.Reason.POLICY):
                 report.say_more("Its document was archived.")
         except QAError as error:
             report.refuse(source.place, error.message)
@@ -203,6 +203,7 @@ class _Run:
             self._report.created += saved.created
             self._report.updated += saved.updated
             self._report.unchanged += saved.unchanged
+            keep_archived([document for document, one in zip(saved.documents, placed, strict=True) if one.draft.row.status == ARCHIVED])
             settled()
 
         if not placed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.fingerprints import bands_of
 from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.documents.rows import DocumentRow
-from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.retrieval.models import Document, KnowledgeBase, Passage, Withdrawal
 from apps.retrieval.parsing.stated import stated_author
 from core.languages import guess_language
 
@@ -50,9 +50,12 @@ def plan_save(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tup
     passages: dict[int, list[Passage]] = defaultdict(list)
     for passage in Passage.objects.filter(document__in=[document.pk for document in stored.values()]).order_by("document", "number"):
         passages[passage.document_id].append(passage)
+    withdrawn = _withdrawn(stored.values()) if any(draft.comes_back for draft in drafts) else set()
     plan, documents = SavePlan(), []
     for draft in drafts:
         document = stored.get(draft.row.id) if draft.row.id else None
+        if draft.comes_back and (document is None or document.pk not in withdrawn):
+            draft = replace(draft, row=replace(draft.row, status=document.status if document else None))
         draft = replace(draft, row=_completed(draft, document, caller.may(Permission.PUBLISH, kb.pk)))
         if document is None:
             document = Document(kb=kb, external_id=str(draft.row.id))
@@ -70,6 +73,10 @@ def plan_save(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tup
             _plan_change(plan, document, draft, passages[document.pk])
         documents.append(document)
     return documents, plan
+
+
+def _withdrawn(documents: Iterable[Document]) -> set[int]:
+    return set(Withdrawal.objects.filter(document__in=[document.pk for document in documents]).values_list("document", flat=True))
 
 
 def _completed(draft: Draft, document: Document | None, may_publish: bool) -> DocumentRow:

@@ -70,9 +70,14 @@ def set_status(kb: KnowledgeBase, documents: Sequence[Document], status: Documen
     """Moves documents through their life cycle. Returns how many changed. Publishing and withdrawing need PUBLISH."""
     drafts = drafts_of([document for document in documents if document.status != status])
     changed = save_documents(kb, [replace(draft, row=replace(draft.row, status=status.value)) for draft in drafts], caller).updated
-    if status == Document.Status.ARCHIVED:  # a person's word: what the policy had taken out stays out now, whatever it lets in
-        changed += Withdrawal.objects.filter(document__in=documents).delete()[0]
+    if status == Document.Status.ARCHIVED:
+        changed += keep_archived(documents)
     return changed
+
+
+def keep_archived(documents: Sequence[Document]) -> int:
+    """Makes it a person's word that these are archived: nothing brings them back by itself. Returns for how many that is new."""
+    return Withdrawal.objects.filter(document__in=documents).delete()[0] if documents else 0
 
 
 def delete_documents(kb: KnowledgeBase, documents: Sequence[Document], caller: Caller) -> None:

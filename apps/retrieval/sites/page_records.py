@@ -14,25 +14,20 @@ _STEP = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownPage:
-    """A page that is in: the version that is known, the hash of its content, and the status to give back to one that had been gone."""
+    """A page that is in: the version that is known and the hash of its content."""
 
     validators: Validators
     content_sha256: str
-    returning_status: str
 
 
 def known_page(kb: KnowledgeBase, id: str) -> KnownPage | None:
     """What is known of the page that is the document of this id, None where there is no such document."""
-    document = Document.objects.filter(kb=kb, external_id=id).order_by().values_list("status", "source_sha256").first()
     record = SitePage.objects.filter(kb=kb, external_id=id).first()
-    if document is None or record is None:
+    if record is None or not Document.objects.filter(kb=kb, external_id=id).exists():
         return None
-    status, source = document
-    was_gone = status == Document.Status.ARCHIVED and not source
     return KnownPage(
         validators=Validators(etag=record.etag, last_modified=record.last_modified),
         content_sha256=record.content_sha256,
-        returning_status=record.status_before if was_gone else "",
     )
 
 

@@ -104,7 +104,7 @@ def source_of(kb: KnowledgeBase, listed: Listed, visitor: Visitor) -> AnySource:
         digest = source_digest(_remember(kb, listed, page))
     except PageRefused as refusal:
         return _refused(listed.url, refusal)
-    read = partial(reading_of_page, listed.url, page, digest, status=known.returning_status if known else "")
+    read = partial(reading_of_page, listed.url, page, digest)
     return Source(place=listed.url, id=listed.id, sha256=digest, size=len(page.body), read=read)
 
 
@@ -115,7 +115,7 @@ def _unchanged(kb: KnowledgeBase, listed: Listed, known: KnownPage, visitor: Vis
     def read() -> Reading:
         page = _given(visitor.fetch(listed.url, sites=listed.sites))
         _remember(kb, listed, page)
-        return reading_of_page(listed.url, page, digest, status=known.returning_status)
+        return reading_of_page(listed.url, page, digest)
 
     return Source(place=listed.url, id=listed.id, sha256=digest, read=read)
 
@@ -128,7 +128,7 @@ def _remember(kb: KnowledgeBase, listed: Listed, page: Page) -> str:
     return content
 
 
-def reading_of_page(url: str, page: Page, digest: str, *, status: str = "") -> Reading:
+def reading_of_page(url: str, page: Page, digest: str) -> Reading:
     """What a page says, by what it holds; its type and its name in the address only decide between kinds of plain text."""
     name = _file_name(page)
     try:
@@ -144,7 +144,6 @@ def reading_of_page(url: str, page: Page, digest: str, *, status: str = "") -> R
         language=parsed.language,
         date=parsed.date,
         media_type=parsed.media_type,
-        status=status or None,
     )
     return Reading(row=row, blocks=parsed.blocks, source_sha256=digest, kept=KEPT_BY_FILES, warnings=parsed.warnings)
 

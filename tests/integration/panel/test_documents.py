@@ -14,7 +14,7 @@ from apps.accounts.permissions import Caller
 from apps.retrieval.documents.incoming import BadSource
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.withdrawals import withdraw
-from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Passage
+from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Passage, Withdrawal
 from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.selectors import scope_of
 from apps.serving.jobs.runner import JobRunner
@@ -222,15 +222,22 @@ def test_a_report_says_in_the_readers_language_what_was_left_out(sign_in: SignIn
     assert "它的页面没有文字。请去掉密码后再试。" in page.content.decode()
 
 
-def test_a_document_that_the_policy_took_out_says_so_until_a_person_archives_it(
-    sign_in: SignIn, kb: KnowledgeBase, admin_caller: Caller
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (Withdrawal.Reason.POLICY, "The policy of the knowledge base archived this document."),
+        (Withdrawal.Reason.GONE, "The page of this document was gone, so it was archived."),
+    ],
+)
+def test_a_document_that_was_taken_out_says_why_until_a_person_archives_it(
+    sign_in: SignIn, kb: KnowledgeBase, admin_caller: Caller, reason: Withdrawal.Reason, said: str
 ) -> None:
     document = put_document(kb, "a", "A casino night.")
-    assert withdraw(kb, "a", admin_caller)
+    assert withdraw(kb, "a", admin_caller, reason)
     client, address = sign_in("reviewer"), reverse("admin:retrieval_document_change", args=[document.pk])
-    assert "The policy of the knowledge base archived this document." in client.get(address).content.decode()
+    assert said in client.get(address).content.decode()
     act(client, "archive", document)
-    assert "The policy of the knowledge base" not in client.get(address).content.decode()
+    assert "archive it once more in the list" not in client.get(address).content.decode()
 
 
 def test_a_report_is_narrowed_to_one_reason(sign_in: SignIn, kb: KnowledgeBase) -> None:
