@@ -106,6 +106,12 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
+def quick_passwords(settings: object) -> None:
+    """Nobody waits for a slow hash."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
 def near_sites(configure: Callable[..., None]) -> Callable[..., None]:
     """Sites on this machine may be visited, and nobody waits between their pages; gives `configure` on."""
     configure(private_hosts="127.0.0.1", site_delay_s=0, site_page_s=5, site_page_mb=1)

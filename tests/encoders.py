@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,9 +40,14 @@ class HashingEncoder:
         return np.asarray(total / max(float(np.linalg.norm(total)), 1e-6), dtype=np.float32)
 
     def _one(self, piece: str) -> FloatArray:
-        seed = zlib.crc32(f"{self.model_id} {piece}".encode())
-        vector = np.random.default_rng(seed).standard_normal(self.dim)
-        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+        return _direction(f"{self.model_id} {piece}", self.dim)
+
+
+@lru_cache(maxsize=50_000)  # texts share most of their pieces, and making a generator of random numbers takes long
+def _direction(seed: str, dim: int) -> FloatArray:
+    """A unit vector that is the seed's for ever."""
+    vector = np.random.default_rng(zlib.crc32(seed.encode())).standard_normal(dim)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
 
 def _pieces(text: str) -> list[str]:

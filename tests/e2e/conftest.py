@@ -28,9 +28,8 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(autouse=True)
-def quick_passwords(settings: object) -> None:
-    """Nobody waits for a slow hash."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # type: ignore[attr-defined]
+def quick_passwords(quick_passwords: None) -> None:
+    """For everybody who signs in with a browser."""
 
 
 @pytest.fixture(params=[(1440, 900), (390, 844)], ids=["desktop", "phone"])

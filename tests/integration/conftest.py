@@ -9,6 +9,7 @@ import pytest
 
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
+from apps.retrieval.indexes import elastic_build
 from apps.retrieval.indexes.elastic_connection import open_client
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.follower import close_followers
@@ -41,11 +42,13 @@ def counting() -> Iterator[Counting]:
 
 
 @pytest.fixture(params=["embedded", "elastic"])
-def store(request: pytest.FixtureRequest, configure: Callable[..., None]) -> Iterator[str]:
+def store(request: pytest.FixtureRequest, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Both indexes on this machine, or both in Elasticsearch."""
     if request.param == "embedded":
         yield request.param
         return
+    if not request.node.get_closest_marker("django_db").kwargs.get("transaction"):  # within a transaction nobody else searches
+        monkeypatch.setattr(elastic_build, "KEPT_S", 0.0)
     prefix, path = f"t{uuid.uuid4().hex[:12]}", "apps.retrieval.indexes"
     configure(
         lexical_index=f"{path}.elastic_lexical.ElasticLexicalIndex",

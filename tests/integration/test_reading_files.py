@@ -25,8 +25,9 @@ from tests.hostile_files import COSTLY
 LIMITS = ParseLimits(memory_mb=512, cpu_s=5, wall_s=8.0)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def readers_end() -> Iterator[None]:
+    """The tests share the readers, as the files of a server do; one that looks at a reader itself begins without any."""
     yield
     close_readers()
 
@@ -206,6 +207,7 @@ def test_too_little_time_by_the_clock_ends_the_reading() -> None:
 
 
 def test_a_reader_that_is_killed_is_replaced() -> None:
+    close_readers()
     parse_file(b"one", name="a.txt")
     reader = readers()._idle.get()
     os.killpg(reader.pid, 9)
@@ -214,6 +216,7 @@ def test_a_reader_that_is_killed_is_replaced() -> None:
 
 
 def test_threads_share_the_readers() -> None:
+    close_readers()
     said: dict[int, str] = {}
 
     def read(number: int) -> None:
@@ -230,6 +233,7 @@ def test_threads_share_the_readers() -> None:
 
 def test_a_reader_knows_no_django_no_model_and_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QA_SECRET_KEY", "secret")
+    close_readers()
     parse_file(b"one", name="a.txt")
     reader = readers()._idle.get()
     maps = Path(f"/proc/{reader.pid}/maps").read_text()

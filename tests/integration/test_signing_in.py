@@ -12,7 +12,7 @@ PASSWORD = "the right one"
 
 
 @pytest.fixture(autouse=True)
-def person(db: None) -> User:
+def person(db: None, quick_passwords: None) -> User:
     return User.objects.create_superuser("ada", password=PASSWORD)
 
 
