@@ -246,7 +246,7 @@ class GenerationLoop:
                 best, tokens = (part.tolist() for part in scores.max(dim=-1))
         except Exception as error:
             if self._is_device_lost(error):
-                raise ModelUnavailable(f"The device of the generator failed: {error}. Restart the process.") from error
+                raise _device_lost(error) from error
             if len(texts) == 1:
                 return [(texts[0], _failure(error))]
             middle = len(texts) // 2
@@ -257,13 +257,20 @@ class GenerationLoop:
         for index, (text, piece) in enumerate(zip(texts, pieces, strict=True)):
             text.computed = piece.end
             self._cache.held[text.row].extend(piece.ids)
-            if text.computed < len(text.ids):
-                continue
-            if not math.isfinite(best[index]):
-                ends.append((text, _failure(ValueError("its scores are no numbers"))))
-            elif last := self._write(text, tokens[index] if text.sampler.is_greedy else text.sampler.draw(scores[index])):
+            if text.computed == len(text.ids) and (last := self._go_on(text, best[index], tokens[index], scores, index)):
                 ends.append((text, last))
         return ends
+
+    def _go_on(self, text: _Text, best: float, likeliest: int, scores: Tensor, row: int) -> Chunk | QAError | None:
+        """Adds the next token by the scores in a row. Returns how the text ends with it; one that cannot be drawn or read fails alone."""
+        if not math.isfinite(best):
+            return _failure(ValueError("its scores are no numbers"))
+        try:
+            return self._write(text, likeliest if text.sampler.is_greedy else text.sampler.draw(scores[row]))
+        except Exception as error:
+            if self._is_device_lost(error):
+                raise _device_lost(error) from error
+            return _failure(error)
 
     def _write(self, text: _Text, token: int) -> Chunk | None:
         """Adds a token and tells the reader what it completes. Returns the last chunk where the text ends with it."""
@@ -314,6 +321,10 @@ def _failure(error: Exception) -> InferenceFailed:
     failure = InferenceFailed(f"The generator failed on this request: {error}")
     failure.__cause__ = error
     return failure
+
+
+def _device_lost(error: Exception) -> ModelUnavailable:
+    return ModelUnavailable(f"The device of the generator failed: {error}. Restart the process.")
 
 
 def _turn_away(text: _Text, reason: FinishReason) -> None:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 _NUCLEUS = 1024
+_LEAST_TEMPERATURE = 1e-6  # below, scores divided by it may have no number: all but the likeliest have no chance long before
 
 
 class Sampler:
     """Draws the tokens of one text. The same seed over the same scores draws the same tokens, whatever else is written meanwhile."""
 
     def __init__(self, *, temperature: float, top_p: float, seed: int | None) -> None:
-        self._temperature, self._top_p = temperature, top_p
+        self._temperature, self._top_p = max(temperature, _LEAST_TEMPERATURE), top_p
         self._random: torch.Generator | None = None
         if temperature > 0:
             self._random = torch.Generator()

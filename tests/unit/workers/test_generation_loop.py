@@ -235,6 +235,19 @@ def test_a_prompt_that_breaks_the_model_fails_alone(make: Make) -> None:
     assert text_of(streams[0])[0].endswith("xyz") and text_of(streams[2])[0].endswith("xyz")
 
 
+def test_a_text_whose_tokens_cannot_be_read_fails_alone(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(ids: Sequence[int]) -> str:
+        if ord("%") in ids:
+            raise ValueError("no percent")
+        return "".join(map(chr, ids))
+
+    monkeypatch.setattr(Alphabet, "detokenizer", lambda _, prompt: Detokenizer(decode, prompt))
+    _, loop = make()
+    other = submit(loop, "a", max_tokens=3)
+    assert "percent" in error_of(submit(loop, "tell: $")).message
+    assert text_of(other) == text_of(submit(loop, "a", max_tokens=3)) == ("bcd", FinishReason.LENGTH)
+
+
 def test_a_lost_device_is_told_to_everyone_now_and_later(make: Make) -> None:
     model, loop = make(free=False, max_streams=2)
     streams = [submit(loop, text) for text in ("a", "#", "c")]

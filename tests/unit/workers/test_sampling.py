@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from workers.sampling import Sampler
@@ -44,3 +45,9 @@ def test_a_nucleus_beyond_the_first_thousand_is_found() -> None:
 
 def test_a_low_temperature_is_nearly_greedy() -> None:
     assert set(draws(temperature=0.01)) == {1}
+
+
+@pytest.mark.parametrize("temperature", [1e-9, 1e-45, 5e-324])
+def test_a_temperature_near_nothing_is_greedy_and_breaks_nothing(temperature: float) -> None:
+    assert set(draws(20, 1000 * SCORES, temperature=temperature)) == {1}
+    assert set(draws(20, 1000 * SCORES, temperature=temperature, top_p=0.5)) == {1}
