@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Sequence
 
@@ -10,6 +11,7 @@ import pytest
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import choose_skill
+from apps.retrieval.indexes import lexical
 from apps.retrieval.indexes.registry import IndexPair, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox import catching_up
@@ -225,3 +227,20 @@ class Recorded:
 
     def refresh(self, kb_id: int, revision: int) -> None:
         self._written.append(f"refresh {revision}")
+
+
+def test_where_the_disk_is_full_questions_are_answered_by_what_was_there_and_later_by_all(
+    kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    put(kb, n1="annual leave")
+    assert found(kb, "annual leave") == [1]
+    put(kb, n2="annual leave")
+    with monkeypatch.context() as writing:
+        writing.setattr(lexical, "replace_file", full)
+        candidates = find_candidates("annual leave", None, kind=FAQ, scope=scope_of([kb]), k=5)
+        assert ([one.id for one in candidates.entries], candidates.degraded) == ([1], True)
+    follower()._unreachable_until.clear()
+    assert sorted(found(kb, "annual leave")) == [1, 2]

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from apps.retrieval.indexes.tantivy_part import (
     rarest,
     score_term,
     search_part,
+    writing,
 )
 from core.config import get_settings
 from core.errors import IndexMismatch
@@ -145,7 +146,8 @@ class EmbeddedLexicalIndex:
     def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         writer = self._open_writer(kb_id)
-        put_entries(writer.writer, entries)
+        with writing(kb_id):
+            put_entries(writer.writer, entries)
         writer.changed = writer.changed or bool(entries)
 
     def delete(self, kb_id: int, ids: Sequence[int]) -> None:
@@ -155,16 +157,17 @@ class EmbeddedLexicalIndex:
         writer.changed = writer.changed or bool(ids)
 
     def refresh(self, kb_id: int, revision: int) -> None:
-        """Commits what was put and deleted, then notes the revision."""
-        writer = self._open_writer(kb_id)
-        if writer.changed:
-            writer.writer.commit()
-            writer.changed, writer.committed = False, True
-        self._write_state(kb_id, writer.part, IndexState(revision=revision, built_with=self._built_with(kb_id)))
+        """Commits what was put and deleted, then notes the revision. Raises SearchUnavailable where it cannot be written."""
+        writer, state = self._open_writer(kb_id), IndexState(revision=revision, built_with=self._built_with(kb_id))
+        with writing(kb_id):
+            if writer.changed:
+                writer.writer.commit()
+                writer.changed, writer.committed = False, True
+            self._write_state(kb_id, writer.part, state)
 
     def clear(self, kb_id: int, built_with: str) -> None:
         """Starts a new, empty part and removes the old one, damaged or not."""
-        with self.exclusive(kb_id):
+        with self.exclusive(kb_id), writing(kb_id):
             self._take_over(kb_id, new_part(self._home(kb_id)), IndexState(revision=0, built_with=built_with))
             with self._build_lock(kb_id).held_if_free() as free:
                 if free:  # else the build that is under way removes what is left over
@@ -264,16 +267,17 @@ class EmbeddedLexicalIndex:
         return self._writers[kb_id]
 
     def _release_writer(self, kb_id: int) -> None:
-        writer = self._writers.pop(kb_id, None)
+        writer = self._writers.get(kb_id)
         if writer is not None and writer.committed and not writer.changed:
-            writer.writer.wait_merging_threads()  # else merges begun by the commit would be thrown away
-        elif writer is not None:
-            writer.writer.rollback()
+            self._writers.pop(kb_id).writer.wait_merging_threads()  # else merges begun by the commit would be thrown away
+        else:
+            self._drop_writer(kb_id)
 
     def _drop_writer(self, kb_id: int) -> None:
         writer = self._writers.pop(kb_id, None)
         if writer is not None:
-            writer.writer.rollback()
+            with suppress(ValueError, OSError):  # of what could not be written nothing can be taken back: nobody has seen it
+                writer.writer.rollback()
 
     def _take_over(self, kb_id: int, part: str, state: IndexState) -> None:
         """Puts another part in force."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tantivy
 
-from core.errors import IndexMismatch
+from core.errors import IndexMismatch, SearchUnavailable
 from core.types import NO_FILTERS, Filters, Hit, IndexEntry, IndexState
 
 MAX_QUERY_TERMS = 64
@@ -215,3 +215,13 @@ def damage_named(kb_id: int) -> Iterator[None]:
     except (ValueError, OSError, KeyError) as error:
         message = f"The lexical index of knowledge base {kb_id} is damaged ({error}). Run `manage.py reindex` to build it anew."
         raise IndexMismatch(message, repair="manage.py reindex", kb=kb_id) from error
+
+
+@contextmanager
+def writing(kb_id: int) -> Iterator[None]:
+    """Turns what tantivy and the file system say where nothing can be written into SearchUnavailable: the state of before still answers."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        message = f"The lexical index of knowledge base {kb_id} cannot be written ({error}). Is the disk full?"
+        raise SearchUnavailable(message, reason="disk", kb=kb_id) from error
