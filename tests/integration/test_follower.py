@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytest
+from prometheus_client import REGISTRY
 
 from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
@@ -16,7 +17,7 @@ from apps.retrieval.indexes.registry import IndexPair, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox import catching_up
 from apps.retrieval.outbox.catching_up import apply_changes
-from apps.retrieval.outbox.follower import follower
+from apps.retrieval.outbox.follower import close_followers, follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries
 from apps.retrieval.outbox.rebuilding import rebuild, roll_back
 from apps.retrieval.outbox.warmup import warm_up
@@ -149,12 +150,27 @@ def test_a_base_that_is_being_loaded_is_followed_before_anybody_asks(kb: Knowled
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_base_that_is_gone_is_emptied(kb: KnowledgeBase, configure: Callable) -> None:
+def test_a_base_that_is_gone_is_emptied_and_no_longer_watched(kb: KnowledgeBase, configure: Callable) -> None:
     configure(index_poll_ms=20)
     pk = kb.pk
     put(kb, n1="annual leave")
     found(kb, "annual leave")
     follower().watch()
+    until(lambda: REGISTRY.get_sample_value("wenlu_index_lag_revisions", {"kb": str(pk), "kind": "faq"}) == 0)
+    kb.delete()
+    until(lambda: pair().lexical.ids(pk) == pair().vector.ids(pk) == set())
+    until(lambda: REGISTRY.get_sample_value("wenlu_index_lag_revisions", {"kb": str(pk), "kind": "faq"}) is None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_base_that_is_gone_is_emptied_also_where_another_process_had_followed_it(kb: KnowledgeBase, configure: Callable) -> None:
+    configure(index_poll_ms=20)
+    pk = kb.pk
+    put(kb, n1="annual leave")
+    found(kb, "annual leave")
+    close_followers()
+    follower().watch()
+    until(lambda: (pk, FAQ) in follower()._met_at)
     kb.delete()
     until(lambda: pair().lexical.ids(pk) == pair().vector.ids(pk) == set())
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import cache
 
 from django.db import close_old_connections
@@ -167,15 +168,16 @@ class IndexFollower:
             self.follow(kb_id, revision, kind)
 
     def _forget(self, kb_id: int, kind: EntryKind) -> None:
-        """Empties what was followed here; an index that cannot be reached is emptied in a later round."""
-        if (kb_id, kind) in self._followed:
-            pair = indexes_for(kind)
-            kept = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
-            emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id)) for part in self.parts]  # type: ignore[misc]
-            if not all(emptied):
-                return
-            self._followed.pop((kb_id, kind), None)
-        self._met_at.pop((kb_id, kind), None)
+        """Empties what there is of a base that is gone, whoever filled it; an index that cannot be reached is emptied in a later round."""
+        pair = indexes_for(kind)
+        kept = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
+        emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id)) for part in self.parts]  # type: ignore[misc]
+        if not all(emptied):
+            return
+        for known in (self._followed, self._met_at, self._built_by, self._generations, self._unreachable_until):
+            known.pop((kb_id, kind), None)
+        with suppress(KeyError):
+            INDEX_LAG.remove(str(kb_id), kind.value)
 
     def _catch_up(self, kb_id: int, kind: EntryKind) -> bool:
         """Applies what changed, and says whether all could be. The revision is read first: whatever commits meanwhile comes with the next call."""
