@@ -99,7 +99,7 @@ def hand_over_questions(kb: KnowledgeBase, dropped: Sequence[Passage], new: Sequ
     if not questions:
         return
     before = {passage.pk: passage for passage in dropped}
-    heirs = {pk: _heir(before[pk], new) for pk in {question.passage_id for question in questions}}
+    heirs = _heirs([before[pk] for pk in sorted({question.passage_id for question in questions})], new)
     kept = [question for question in questions if heirs[question.passage_id]]
     gone = [question.pk for question in questions if not heirs[question.passage_id]]
     for question in kept:
@@ -126,11 +126,17 @@ def _questions(passages: Sequence[Passage]) -> list[PassageQuestion]:
     return list(PassageQuestion.objects.filter(passage__in=stored).order_by("pk")) if stored else []
 
 
-def _heir(passage: Passage, new: Sequence[Passage]) -> Passage | None:
-    shingles = _shingles(passage.text)
-    shared = [(len(shingles & _shingles(other.text)) / len(shingles), other) for other in new if other.document_id == passage.document_id]
-    best = max(shared, key=lambda pair: pair[0], default=(0.0, None))
-    return best[1] if best[0] >= LEAST_SHARED else None
+def _heirs(passages: Sequence[Passage], new: Sequence[Passage]) -> dict[int, Passage | None]:
+    """For each passage, by its primary key, the new one of its document that says most of the same, if it says enough."""
+    documents = {passage.document_id for passage in passages}
+    others = [(other, _shingles(other.text)) for other in new if other.document_id in documents]
+    heirs: dict[int, Passage | None] = {}
+    for passage in passages:
+        shingles = _shingles(passage.text)
+        shared = [(len(shingles & said) / len(shingles), other) for other, said in others if other.document_id == passage.document_id]
+        best = max(shared, key=lambda pair: pair[0], default=(0.0, None))
+        heirs[passage.pk] = best[1] if best[0] >= LEAST_SHARED else None
+    return heirs
 
 
 def _shingles(text: str) -> set[str]:
