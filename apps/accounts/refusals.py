@@ -172,6 +172,7 @@ _SENTENCES = (
     gettext_noop("it is neither text nor of a format that can be read"),
     gettext_noop("it is an XML file of no format that can be read"),
     gettext_noop("its name in the archive leads out of the archive"),
+    gettext_noop("it has no name in the archive"),
     gettext_noop("it is a link in the archive"),
     gettext_noop("it is damaged in the archive (%(cause)s)"),
     gettext_noop("its PDF structure is damaged or cut short"),

@@ -15,8 +15,8 @@ from rest_framework.views import APIView
 from apps.accounts.authentication import caller_of
 from apps.accounts.limits import Account, take_request
 from apps.dialogue.pump import iterate_in_thread
-from apps.dialogue.schema import AnswerSchema, AskSchema, ConversationSchema, ExplanationSchema, FeedbackSchema
-from apps.dialogue.selectors import bot_for, conversation_for, history_of, require_trace, turn_as_dict, turn_for
+from apps.dialogue.schema import AnswerSchema, AskSchema, ConversationSchema, ExplanationSchema, FeedbackSchema, TurnDocumentsSchema
+from apps.dialogue.selectors import bot_for, conversation_for, documents_of_turn, history_of, require_trace, turn_as_dict, turn_for
 from apps.dialogue.services import vote_on
 from apps.dialogue.streaming import ask, run_turn
 from apps.dialogue.turns import TurnRequest, require_conversation
@@ -87,6 +87,16 @@ class FeedbackView(APIView):
         data = body_of(request)
         feedback = vote_on(turn_for(turn, caller_of(request)), vote=data.get("vote"), comment=data.get("comment", ""))
         return Response({"turn": turn, "vote": feedback.vote})
+
+
+class TurnDocumentsView(APIView):
+    """Where the documents behind an answer are read."""
+
+    @extend_schema(responses={200: TurnDocumentsSchema}, summary="Open the documents of an answer", tags=["ask"])
+    def get(self, request: Request, turn: str) -> Response:
+        """The pages of its sources' documents, at what was cited: of those documents that the caller may open."""
+        caller = caller_of(request)
+        return Response(documents_of_turn(turn_for(turn, caller), caller))
 
 
 class ExplainView(APIView):

@@ -7,8 +7,9 @@ from django.shortcuts import render
 from django.utils.translation import get_language
 
 from apps.accounts.authentication import caller_of
+from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
-from apps.dialogue.selectors import may_ask, may_explain
+from apps.dialogue.selectors import may_ask, may_explain, may_open_documents
 from core.config import get_settings
 from core.types import JSONDict
 
@@ -22,7 +23,7 @@ def chat_page(request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("bot", "")
     selected = next((bot for bot in bots if bot.slug == wanted), bots[0] if bots else None)
     context = {
-        "bots": [_as_dict(bot, explained=may_explain(bot, caller)) for bot in bots],
+        "bots": [_as_dict(bot, caller) for bot in bots],
         "bot": selected.slug if selected else "",
         "language": "zh" if (get_language() or "").startswith("zh") else "en",
         "max_question_chars": get_settings().max_question_chars,
@@ -32,11 +33,12 @@ def chat_page(request: HttpRequest) -> HttpResponse:
     return page
 
 
-def _as_dict(bot: Bot, *, explained: bool) -> JSONDict:
+def _as_dict(bot: Bot, caller: Caller) -> JSONDict:
     return {
         "slug": bot.slug,
         "name": bot.name,
-        "may_explain": explained,
+        "may_explain": may_explain(bot, caller),
+        "may_open_documents": may_open_documents(bot, caller),
         "greeting": {"zh": bot.greeting_zh, "en": bot.greeting_en},
         "suggestions": {"zh": bot.suggestions_zh.splitlines(), "en": bot.suggestions_en.splitlines()},
     }

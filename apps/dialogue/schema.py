@@ -66,6 +66,15 @@ class ConversationSchema(serializers.Serializer):
     turns = TurnSchema(many=True)
 
 
+class TurnDocumentSchema(serializers.Serializer):
+    source = serializers.CharField(help_text="The `id` of the source.")
+    url = serializers.CharField(help_text="The page on which its document is read, at what was cited; of this server.")
+
+
+class TurnDocumentsSchema(serializers.Serializer):
+    documents = TurnDocumentSchema(many=True)
+
+
 class ExplanationSchema(TurnSchema):
     trace = serializers.DictField()
     timings_ms = serializers.DictField(child=serializers.FloatField())

@@ -6,6 +6,8 @@ import re
 
 from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.models import Bot, Conversation, Turn
+from apps.retrieval.search.cited import addresses_of
+from apps.retrieval.selectors import may_search
 from core.config import get_settings
 from core.errors import Forbidden, NotAuthenticated, NotFound
 from core.remembered import Remembered
@@ -71,6 +73,18 @@ def _may_everywhere(bot: Bot, caller: Caller, permission: Permission) -> bool:
     if not kbs:
         return caller.may(Permission.MANAGE)
     return not caller.anonymous and all(caller.may(permission, kb.pk) for kb in kbs)
+
+
+def may_open_documents(bot: Bot, caller: Caller) -> bool:
+    """Whether there may be documents of this bot's that the caller can open; of single ones `documents_of_turn` tells."""
+    return any(may_search(kb, caller) for kb in bot.kbs.all())
+
+
+def documents_of_turn(turn: Turn, caller: Caller) -> JSONDict:
+    """Where the caller opens the documents that the turn's sources come from: none of those that are closed to the caller."""
+    sources = [Source.from_dict(row) for row in turn.sources]
+    found = addresses_of(sources, turn.conversation.bot.kbs.all(), caller)
+    return {"documents": [{"source": source, "url": url} for source, url in found.items()]}
 
 
 def require_trace(turn: Turn, caller: Caller) -> None:

@@ -29,6 +29,11 @@ def searchable_kb(slug: str, caller: Caller) -> KnowledgeBase:
     return kb or kb_for(slug, caller, Permission.READ)
 
 
+def may_search(kb: KnowledgeBase, caller: Caller) -> bool:
+    """Whether the caller may search it and read its documents: what `searchable_kb` asks."""
+    return (kb.open_search and caller.bot_id is None) or caller.may(Permission.READ, kb.pk)
+
+
 def kb_named(slug: str) -> KnowledgeBase:
     """The knowledge base for a command, which may see everything. Raises NotFound that lists the names there are."""
     kb = KnowledgeBase.objects.filter(slug=slug).first()

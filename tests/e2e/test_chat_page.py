@@ -12,8 +12,14 @@ from django.test import Client
 from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from pytest_django.live_server_helper import LiveServer
 
+from apps.accounts.models import Membership, User
+from apps.accounts.permissions import AccessRole, Caller
 from apps.dialogue.models import Bot, Conversation, Feedback, Turn
+from apps.retrieval.documents.readings import Reading, draft_of
+from apps.retrieval.documents.rows import DocumentRow
+from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.parsing.parsed import Block, BlockKind
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -223,6 +229,46 @@ def test_a_curator_sees_why_and_may_vote(page: Page, script: ScriptedBot, live_s
     expect(page.locator(".explain-parts dd").first).to_have_text("0.93")
     page.get_by_role("button", name="有帮助", exact=True).click()
     expect(page.locator("#toast")).to_have_text("感谢你的反馈")
+
+
+def cited(kb: KnowledgeBase) -> dict[str, Any]:
+    """A passage on the second page of a long document, as a source that the answer says word for word."""
+    blocks = tuple(Block(kind=BlockKind.PARAGRAPH, text=f"第{page}页的规定。" * 200 + f"满{page}年五天。", page=page) for page in (1, 2))
+    draft = draft_of(Reading(row=DocumentRow(id="手册.pdf", text="", title="手册"), blocks=blocks))
+    [document] = save_documents(kb, [draft], Caller(name="user:1", role=AccessRole.ADMIN)).documents
+    at = document.text.index("满2年五天。")
+    place = {"document": "手册.pdf", "start": at, "end": at + 6, "page": 2, "marks": [[0, 6]]}
+    return {**SOURCE, "kind": "passage", "title": "手册", "text": document.text[at : at + 6], **place}
+
+
+def test_who_may_read_the_documents_opens_one_at_the_cited_place(
+    page: Page, script: ScriptedBot, live_server: LiveServer, client: Client
+) -> None:
+    kb, reader = KnowledgeBase.objects.get(), User.objects.create_user("vera")
+    Membership.objects.create(user=reader, kb=kb, role="viewer")
+    client.force_login(reader)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    page.reload()
+    ask(page, script, "年假？")
+    script.finish("满2年五天。", sources=[cited(kb)])
+    page.locator(".source summary").click()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="打开文档（第 2 页）").click()
+    found = opened.value.locator("#found")
+    expect(found).to_have_text("满2年五天。")
+    expect(found).to_be_in_viewport()
+    expect(opened.value.locator(".reading-page")).to_have_text("第 2 页")
+
+
+def test_nobody_else_is_offered_a_document_and_nothing_is_asked(page: Page, script: ScriptedBot) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    ask(page, script, "年假？")
+    script.finish("满2年五天。", sources=[cited(KnowledgeBase.objects.get())])
+    page.locator(".source summary").click()
+    expect(page.locator(".source-text mark")).to_have_text("满2年五天。")
+    assert (page.locator(".source-body a").count(), [url for url in asked if "/api/" in url]) == (0, [])
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])

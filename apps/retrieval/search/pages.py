@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.views import redirect_to_login
@@ -12,9 +13,11 @@ from django.utils.translation import get_language
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.documents.page_numbers import page_at
+from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.retrieval.search.archive import readable
-from apps.retrieval.selectors import readable_scope, searchable_kb
+from apps.retrieval.search.cited import MAX_PLACES
+from apps.retrieval.selectors import may_search, readable_scope, searchable_kb
 from apps.retrieval.summaries.asking import may_have_written
 from core.config import get_settings
 from core.errors import NotAuthenticated, NotFound
@@ -22,22 +25,22 @@ from core.errors import NotAuthenticated, NotFound
 CSP = "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; frame-ancestors 'self'; base-uri 'none'"
 SHOWN_CHARS = 400_000
 _AT = re.compile(r"([0-9]{1,7})-([0-9]{1,7})")
-MAX_PLACES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of a document's text; `found` where it is what the reader came for, `first` the first of these."""
+    """A run of a document's text; `found` where it is what the reader came for, `first` the first of these, with the page that it stands on."""
 
     text: str
     found: bool
     first: bool = False
+    page: int | None = None
 
 
 def search_home(request: HttpRequest) -> HttpResponse:
     """The knowledge bases that the reader may search."""
     caller = caller_of(request)
-    bases = [kb for kb in KnowledgeBase.objects.all() if kb.open_search or caller.may(Permission.READ, kb.pk)]
+    bases = [kb for kb in KnowledgeBase.objects.all() if may_search(kb, caller)]
     if not bases and caller.anonymous:
         return redirect_to_login(request.get_full_path())
     return _page(request, "search_home.html", {"bases": bases})
@@ -71,11 +74,14 @@ def document_view(request: HttpRequest, kb: str, document: str) -> HttpResponse:
     found = readable(readable_scope(base, caller)).filter(external_id=document).first() if "\x00" not in document else None
     if found is None:
         raise Http404
+    places = _places(request.GET.get("at", ""), len(found.text))
+    first, last = _window(found.text, places)
     context = {
         "kb": base,
         "document": found,
-        "pieces": _pieces(found, request.GET.get("at", "")),
-        "cut": len(found.text) > SHOWN_CHARS,
+        "pieces": _pieces(found, places, first, last),
+        "cut_before": first > 0,
+        "cut": last < len(found.text),
         "may_edit": caller.may(Permission.EDIT, base.pk),
     }
     return _page(request, "search_document.html", context)
@@ -91,15 +97,32 @@ def _base(slug: str, caller: Caller) -> KnowledgeBase | None:
         raise Http404 from error
 
 
-def _pieces(document: Document, at: str) -> list[Piece]:
-    """The text before, in and after what was found; what is empty is left out."""
-    text = document.text[:SHOWN_CHARS]
+def _window(text: str, places: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """What is shown of a text: its beginning, or of a very long one what stands around the first place."""
+    at, end = places[0] if places else (0, 0)
+    if end <= SHOWN_CHARS:
+        return 0, min(len(text), SHOWN_CHARS)
+    begin = at - SHOWN_CHARS // 2
+    line = text.find("\n", begin, at) + 1 or begin
+    return line, min(len(text), line + SHOWN_CHARS)
+
+
+def _pieces(document: Document, places: Sequence[tuple[int, int]], first: int, last: int) -> list[Piece]:
+    """The text before, in and after what was found, from `first` to `last`; what is empty is left out."""
     pieces: list[Piece] = []
-    done = 0
-    for start, end in _places(at, len(text)):
-        pieces += [Piece(text[done:start], found=False), Piece(text[start:end], found=True, first=done == 0)]
+    done = first
+    for start, end in ((start, min(end, last)) for start, end in places if start < last):
+        is_first = done == first
+        page = _page_of(document, start) if is_first else None
+        pieces += [Piece(document.text[done:start], found=False), Piece(document.text[start:end], found=True, first=is_first, page=page)]
         done = end
-    return [piece for piece in (*pieces, Piece(text[done:], found=False)) if piece.text]
+    return [piece for piece in (*pieces, Piece(document.text[done:last], found=False)) if piece.text]
+
+
+def _page_of(document: Document, at: int) -> int | None:
+    """The page of the source on which this place of the text stands: a heading before a passage stands on the page where that begins."""
+    passage = Passage.objects.filter(document=document, end__gt=at).order_by("start").first()
+    return page_at(passage.page, passage.later_pages, at - passage.start) if passage else None
 
 
 def _places(at: str, length: int) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-// How does the page talk to the HTTP API? Three calls, one kind of error.
+// How does the page talk to the HTTP API? Four calls, one kind of error.
 
 const ROOT = "/api/v1";
 
@@ -20,6 +20,11 @@ export function readConversation(id) {
 /** Records a vote, 1 or -1, with an optional comment; a later vote replaces the earlier one. */
 export function sendFeedback(turn, vote, comment = "") {
   return call(`/turns/${encodeURIComponent(turn)}/feedback`, { vote, ...(comment && { comment }) });
+}
+
+/** Where the documents behind the turn's sources are read: of those that this person may open. */
+export function readDocuments(turn) {
+  return call(`/turns/${encodeURIComponent(turn)}/documents`);
 }
 
 /** Why the turn was answered as it was; not everyone may see that. */

@@ -5,6 +5,7 @@ import { ApiError, readConversation } from "./api.js";
 import { Composer } from "./composer.js";
 import { ConnectionView } from "./connection-view.js";
 import { Dialogue } from "./dialogue.js";
+import { permitDocuments } from "./document-links.js";
 import { byId, element, pageData } from "./dom.js";
 import { permitExplanations } from "./explain-view.js";
 import { History } from "./history.js";
@@ -93,6 +94,7 @@ class ChatPage {
 
   #connect() {
     permitExplanations(this.bot.may_explain);
+    permitDocuments(this.bot.may_open_documents);
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const url = `${scheme}//${location.host}/ws/bots/${encodeURIComponent(this.bot.slug)}/`;
     this.dialogue = new Dialogue({

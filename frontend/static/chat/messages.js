@@ -64,6 +64,8 @@ const MESSAGES = {
   "sources.more": ["再显示 {count} 条", "Show {count} more"],
   "sources.open": ["打开原文", "Open the original"],
   "sources.document": ["文档", "Document"],
+  "sources.document_open": ["打开文档", "Open the document"],
+  "sources.document_open_page": ["打开文档（第 {page} 页）", "Open the document (page {page})"],
   "sources.page": ["第 {page} 页", "page {page}"],
   "kind.faq": ["常见问题", "FAQ"],
   "kind.passage": ["文档", "Document"],

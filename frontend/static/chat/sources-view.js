@@ -12,10 +12,11 @@ const SNIPPET_CHARS = 140;
 /**
  * @param {import("./turn.js").Source[]} sources
  * @param {string} answer A source that is the answer word for word shows no snippet: it has just been read.
+ * @param {ReturnType<typeof import("./document-links.js").documentLinks>} addLink Adds the link to the source's document, where there is one.
  * @returns {HTMLElement}
  */
-export function drawSources(sources, answer) {
-  const rows = sources.map((source, index) => drawSource(source, index, source.text.trim() === answer.trim() ? "" : snippet(source.text)));
+export function drawSources(sources, answer, addLink = null) {
+  const rows = sources.map((source, index) => drawSource(source, index, source.text.trim() === answer.trim() ? "" : snippet(source.text), addLink));
   const list = element("ol", { class: "sources" }, ...rows.slice(0, SHOWN_AT_FIRST));
   const section = element("section", { class: "part", "aria-label": t("sources.title") }, element("h3", { class: "part-title" }, t("sources.title")), list);
   const rest = rows.slice(SHOWN_AT_FIRST);
@@ -38,12 +39,14 @@ function moreButton(list, rest) {
   return button;
 }
 
-function drawSource(source, index, preview) {
+function drawSource(source, index, preview, addLink) {
   const title = source.title || source.document || kindName(source.kind);
+  const links = element("p", { class: "source-links" }, originalLink(source));
+  const opened = addLink && ((event) => event.target.open && addLink(source, links));
   return element(
     "li", { class: "source" },
     element(
-      "details", {},
+      "details", { ontoggle: opened },
       element(
         "summary", {},
         element("span", { class: "source-number" }, String(index + 1)),
@@ -51,7 +54,7 @@ function drawSource(source, index, preview) {
         element("span", { class: "badge" }, kindName(source.kind)),
         icon("chevron"),
       ),
-      element("div", { class: "source-body" }, element("p", { class: "source-text" }, ...marked(source)), documentLine(source, title), originalLink(source)),
+      element("div", { class: "source-body" }, element("p", { class: "source-text" }, ...marked(source)), documentLine(source, title), links),
     ),
   );
 }
@@ -70,5 +73,5 @@ function documentLine(source, title) {
 function originalLink(source) {
   const url = source.url && safeUrl(source.url);
   if (!url) return null;
-  return element("p", {}, element("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "with-icon" }, t("sources.open"), icon("open")));
+  return element("a", { href: url, target: "_blank", rel: "noopener noreferrer", class: "with-icon" }, t("sources.open"), icon("open"));
 }

@@ -1,5 +1,6 @@
 // What does one turn look like? A question and its answer in every state it can be in.
 
+import { documentLinks } from "./document-links.js";
 import { copyText, element } from "./dom.js";
 import { drawExplanations } from "./explain-view.js";
 import { FeedbackView } from "./feedback-view.js";
@@ -66,7 +67,7 @@ export class TurnView {
     if (turn.stopped) parts.push(note("stop", t(turn.answer ? "turn.stopped" : "turn.stopped_empty")));
     if (turn.clarify) parts.push(this.#drawChoices("suggestions.options", turn.clarify.options));
     if (turn.queue) parts.push(note("person", t("turn.handed_over")));
-    if (turn.sources.length) parts.push(drawSources(turn.sources, turn.answer));
+    if (turn.sources.length) parts.push(drawSources(turn.sources, turn.answer, documentLinks(turn.id)));
     if (further && !turn.answered) parts.push(further);
     if (turn.id) parts.push(...this.#drawActions(turn));
     if (turn.stopped) parts.push(this.#againButton(turn));
