@@ -14,6 +14,7 @@ from apps.retrieval.parsing.collecting import BlockCollector
 from apps.retrieval.parsing.markup import add_markup, parse_markup
 from apps.retrieval.parsing.parsed import ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from apps.retrieval.parsing.spread_cells import spread_cells
 from apps.retrieval.parsing.stated import stated_date, stated_language
 from apps.retrieval.parsing.web_page import utf8
 from apps.retrieval.parsing.zipped import ZIP_ERRORS, open_zip
@@ -52,6 +53,7 @@ def _add_chapter(found: BlockCollector, archive: zipfile.ZipFile, name: str, pag
     root = parse_markup(*utf8(data))
     body = root.find("body") if root is not None else None
     if body is not None:
+        spread_cells(body)
         add_markup(found, body, page)
 
 

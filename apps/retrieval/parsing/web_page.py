@@ -10,8 +10,9 @@ from trafilatura import bare_extraction
 from apps.retrieval.parsing.collecting import BlockCollector
 from apps.retrieval.parsing.encodings import declared_encoding, decode_text
 from apps.retrieval.parsing.markup import add_markup, parse_markup
-from apps.retrieval.parsing.parsed import ParsedDocument
+from apps.retrieval.parsing.parsed import BlockKind, ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from apps.retrieval.parsing.spread_cells import spread_cells
 from apps.retrieval.parsing.stated import stated_date, stated_language
 
 # Below this, or below this share of all text, an extraction missed the content: short and tabular pages are no articles.
@@ -27,6 +28,7 @@ def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     root = parse_markup(*utf8(path.read_bytes()))
     if root is None:
         raise UnreadableFile(Reason.NO_TEXT, "the page holds no text")
+    spread_cells(root)
     everything = BlockCollector(limits)
     add_markup(everything, root)
     main = _main_content(root, limits)
@@ -66,6 +68,9 @@ def _facts(root: Any) -> dict[str, str]:
 
 
 def _is_enough(main: BlockCollector, everything: BlockCollector) -> bool:
+    """Of a short page trafilatura gives the bare text, each cell of its tables in a line."""
+    if {block.kind for block in main.blocks} <= {BlockKind.PARAGRAPH} and any(block.kind is BlockKind.TABLE for block in everything.blocks):
+        return False
     chars, all_chars = (sum(len(block.text) for block in part.blocks) for part in (main, everything))
     return chars >= MIN_MAIN_CHARS and chars >= MIN_MAIN_SHARE * all_chars
 

@@ -84,13 +84,12 @@ def _is_item(paragraph: Paragraph, style: str) -> bool:
 
 
 def _rows(table: Table, *, depth: int) -> Iterator[list[str]]:
-    """The rows of a table, a merged cell once; a table within a cell gives its cells' text."""
+    """The rows of a table, a merged cell once and empty ones where it reaches to; a table within a cell gives its cells' text."""
     for row in table.rows:
         cells: list[str] = []
         previous = None
         for cell in row.cells:
-            if cell._tc is not previous:
-                cells.append(_cell_text(cell, depth))
+            cells.append(_cell_text(cell, depth) if cell._tc is not previous else "")
             previous = cell._tc
         yield cells
 
