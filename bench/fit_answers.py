@@ -40,11 +40,12 @@ django.setup()
 
 from apps.retrieval.documents.passages import passage_text  # noqa: E402
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex  # noqa: E402
-from apps.retrieval.search.answering import READ, QuestionTokens, Reading, read_answer  # noqa: E402
+from apps.retrieval.search.answering import READ, Reading, read_answer  # noqa: E402
 from apps.retrieval.search.confidence import COMPARED_SENTENCES  # noqa: E402
 from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, dump_fusion, fuse, load_fusion  # noqa: E402
 from apps.retrieval.search.hybrid import RERANKED, PassageHit  # noqa: E402
 from apps.retrieval.search.proposals import POOL  # noqa: E402
+from apps.retrieval.search.tokens_met import QuestionTokens  # noqa: E402
 from apps.retrieval.skill import FOUND  # noqa: E402
 from apps.retrieval.vectors.encoding import encoder  # noqa: E402
 from apps.retrieval.vectors.token_vectors import TokenProjection, load_projection  # noqa: E402

@@ -12,10 +12,11 @@ from apps.retrieval.grounding.prompt import PromptSource
 from apps.retrieval.grounding.writing import write_sentences
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.outbox.follower import follower
-from apps.retrieval.search.answering import READ, QuestionTokens, Reading, Sentence, read_answer
+from apps.retrieval.search.answering import READ, Reading, Sentence, read_answer
 from apps.retrieval.search.fusion import load_fusion
 from apps.retrieval.search.hybrid import PassageHit, search_passages
 from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, texts_of_questions
+from apps.retrieval.search.tokens_met import QuestionTokens
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.events import AnswerEvent, SourcesFound, cut_as_it_comes, split_into_deltas
@@ -158,7 +159,7 @@ def _between(before: Sentence | None, sentence: Sentence) -> str:
         return ""
     if before.hit.passage.id != sentence.hit.passage.id:
         return "\n"
-    if before.row or sentence.row:
+    if before.whole or sentence.whole:
         return "\n"
     gap = sentence.hit.passage.text[before.end : sentence.start]
     if gap.strip():

@@ -6,21 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
-
-from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.grounding.orders import follows_order
 from apps.retrieval.indexes.analysis import analyze
-from apps.retrieval.search.confidence import COMPARED_SENTENCES, evidence, probability, reasons_of
+from apps.retrieval.search.confidence import COMPARED_SENTENCES, ROW_UNMET, evidence, probability, reasons_of
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
-from apps.retrieval.search.pieces import Piece, pieces_of
+from apps.retrieval.search.led_lists import LedList, led_lists
+from apps.retrieval.search.pieces import pieces_of
 from apps.retrieval.search.table_rows import Row
-from apps.retrieval.vectors.token_vectors import TokenProjection
-from core.maxsim import unit_rows
-from core.sentences import estimate_tokens, is_heading
-from core.types import FloatArray
+from apps.retrieval.search.tokens_met import QuestionTokens, TokensMet
+from core.sentences import is_heading
 
 READ = 3  # passages that sentences are taken from
 LAG_A_PLACE = 0.05  # how far behind a place is where a reranker's scores, of any scale, made the order
@@ -29,7 +24,7 @@ SHOWN = 2  # sentences of an answer, at most
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sentence:
-    """A sentence of a passage, `hit.passage.text[start:end]`, or a row of a table in it.
+    """A sentence of a passage, `hit.passage.text[start:end]`, or a row of a table in it, or a list with what leads to it.
 
     `met` is how well it meets the question's tokens (weighted MaxSim; None without token vectors), `words` the share of the
     question's terms that it has.
@@ -41,17 +36,32 @@ class Sentence:
     score: float
     words: float
     met: float | None
-    row: Row | None = None
+    whole: Row | LedList | None = None
 
     @property
     def text(self) -> str:
-        """The sentence itself; a row with the names of its columns."""
-        return self.row.shown if self.row else self.hit.passage.text[self.start : self.end]
+        """The sentence itself; a row with the names of its columns, a list under what leads to it."""
+        return self.whole.shown if self.whole else self.said
+
+    @property
+    def said(self) -> str:
+        """What the passage itself says there."""
+        return self.hit.passage.text[self.start : self.end]
+
+    @property
+    def row(self) -> Row | None:
+        """The row of a table that it is, if it is one."""
+        return self.whole if isinstance(self.whole, Row) else None
 
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """The parts of the passage's text that `text` says word for word."""
-        return self.row.spans if self.row else ((self.start, self.end),)
+        return self.whole.spans if self.whole else ((self.start, self.end),)
+
+    def holds(self, other: Sentence) -> bool:
+        """Whether another sentence is said in this one."""
+        same = other is not self and other.hit.passage.id == self.hit.passage.id
+        return same and self.start <= other.start and other.end <= self.end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,15 +77,6 @@ class Reading:
     reasons: Mapping[str, float]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class QuestionTokens:
-    """A question's token vectors in the projection, float32[tokens, kept] of unit rows, and the stored int8 rows of each passage."""
-
-    rows: FloatArray
-    projection: TokenProjection
-    passages: Mapping[int, NDArray[np.int8]]
-
-
 def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionTokens | None, fusion: Fusion) -> Reading:
     """The best sentences of the first passages. Nothing is accepted where there are no passages."""
     read = hits[:READ]
@@ -86,18 +87,28 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     if not ordered:
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
     found = evidence(hits, [one.score for one in ordered], ordered[0].words, fit.typical)
-    reasons = reasons_of(found, fit)
+    reasons = reasons_of(found, fit) | ({"row_unmet": ROW_UNMET} if _is_unmet_row(ordered[0], sentences, terms) else {})
     confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
 
 
 def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
     """The best that are neither headings nor orders to a model: what is shown, and what tells how sure it is, rests on these alone."""
-    return list(islice((one for one in ordered if _says_something(one.hit.passage.text, one.start, one.end)), COMPARED_SENTENCES))
+    return list(islice(filter(_says_something, ordered), COMPARED_SENTENCES))
 
 
-def _says_something(text: str, start: int, end: int) -> bool:
-    return not is_heading(text, start, end) and not follows_order(text, start, end)
+def _says_something(sentence: Sentence) -> bool:
+    text, start, end = sentence.hit.passage.text, sentence.start, sentence.end
+    return (sentence.whole is not None or not is_heading(text, start, end)) and not follows_order(text, start, end)
+
+
+def _is_unmet_row(best: Sentence, sentences: Sequence[Sentence], terms: frozenset[str]) -> bool:
+    """Whether it is a row under names of which the question has no word that most other rows of the table have not: another thing may be asked for."""
+    if best.row is None or not best.row.names:
+        return False
+    table = best.hit.passage.id, best.row.table
+    rows = [frozenset(analyze(one.said)) for one in sentences if one.row and (one.hit.passage.id, one.row.table) == table]
+    return not any(sum(term in row for row in rows) * 2 <= len(rows) + 1 for term in terms.intersection(analyze(best.said)))
 
 
 def _lag(read: Sequence[PassageHit], place: int) -> float:
@@ -108,56 +119,36 @@ def _lag(read: Sequence[PassageHit], place: int) -> float:
 def _shown(ordered: Sequence[Sentence]) -> tuple[Sentence, ...]:
     """The best sentences: of the first one's passage in the order of the text, then those of others.
 
-    Beside a row stands only what has as many of the question's words: the next best row mostly tells of another thing.
+    Beside a row or a list stands only what has as many of the question's words, and so does a list beside a sentence: the next best row
+    mostly tells of another thing.
     """
-    chosen = [one for one in ordered[:SHOWN] if one is ordered[0] or not ordered[0].row or one.words >= ordered[0].words]
+    best = ordered[0]
+    others = [one for one in ordered[1:] if not best.holds(one) and not one.holds(best)]
+    whole = best.whole is not None
+    chosen = [best, *(one for one in others[: SHOWN - 1] if one.words >= best.words or not (whole or isinstance(one.whole, LedList)))]
     rank = {one.hit.passage.id: place for place, one in reversed(list(enumerate(chosen)))}
     return tuple(sorted(chosen, key=lambda one: (rank[one.hit.passage.id], one.start)))
 
 
 def _sentences(hit: PassageHit, terms: frozenset[str], tokens: QuestionTokens | None, fit: AnswerFit, *, lag: float) -> list[Sentence]:
-    """Every sentence of a passage with its score; a passage that lies behind the first by `lag` is behind by as much here."""
+    """Every sentence of a passage with its score; a passage that lies behind the first by `lag` is behind by as much here.
+
+    A list counts as what leads to it does: where that meets the question, the items are the answer.
+    """
     text = hit.passage.text
     pieces = pieces_of(text, hit.passage.heading)
-    met = _met_in_pieces(hit, pieces, tokens) if tokens is not None else [None] * len(pieces)
-    found = []
-    for piece, one in zip(pieces, met, strict=True):
-        if piece.apart:
-            continue
-        said = f"{piece.row.names} {text[piece.start : piece.end]}" if piece.row else text[piece.start : piece.end]
+    met = TokensMet(hit.passage, pieces, tokens)
+
+    def scored(start: int, end: int, said: str, one: float | None, whole: Row | LedList | None) -> Sentence:
         words = len(terms.intersection(analyze(said))) / max(len(terms), 1)
         score = fit.met * (one or 0.0) + fit.words * words - fit.lag * lag
-        found.append(Sentence(hit=hit, start=piece.start, end=piece.end, score=score, words=words, met=one, row=piece.row))
+        return Sentence(hit=hit, start=start, end=end, score=score, words=words, met=one, whole=whole)
+
+    lists = list(led_lists(text, hit.passage.heading))
+    leads = {one.at for one in lists}
+    found = [scored(one.start, one.end, one.lead, met.in_lead(one), one) for one in lists]
+    for piece in pieces:
+        if not piece.apart and (piece.start, piece.end) not in leads:
+            said = f"{piece.row.names if piece.row else ''} {text[piece.start : piece.end]}"
+            found.append(scored(piece.start, piece.end, said, met.in_piece(piece), piece.row))
     return found
-
-
-def _met_in_pieces(hit: PassageHit, pieces: Sequence[Piece], tokens: QuestionTokens) -> list[float | None]:
-    """Weighted MaxSim of the question to each piece of the passage; a row of a table is met in the names of its columns, too.
-
-    Which tokens lie in a piece is worked out from the estimated tokens before it, in proportion to the tokens that are stored:
-    offsets are not. Exact ones found the right sentence of squad20's passages in .847 of cases, these in .822.
-    """
-    stored = tokens.passages.get(hit.passage.id)
-    if stored is None or not len(stored):
-        return [None] * len(pieces)
-    passage = hit.passage
-    head = passage_text(passage.title, passage.heading, " ")[:-1]
-    before = np.cumsum([estimate_tokens(head), *(estimate_tokens(passage.text[one.start : one.end]) for one in pieces)])
-    places = np.rint(before * (len(stored) / max(float(before[-1]), 1.0))).astype(int)
-    cosines = tokens.rows @ unit_rows([stored]).T
-    weights = tokens.projection.informativeness(tokens.rows)
-    weights = weights / weights.sum()
-    best: list[FloatArray] = []
-    for first, last in zip(places[:-1], places[1:], strict=True):
-        first = min(int(first), len(stored) - 1)
-        best.append(cosines[:, first : max(int(last), first + 1)].max(axis=1))
-    by_start = {piece.start: one for piece, one in zip(pieces, best, strict=True)}
-    above = cosines[:, : max(int(places[0]), 1)].max(axis=1)
-    return [float(weights @ _with_header(piece.row, one, by_start, above)) for piece, one in zip(pieces, best, strict=True)]
-
-
-def _with_header(row: Row | None, met: FloatArray, by_start: Mapping[int, FloatArray], above: FloatArray) -> FloatArray:
-    """How well each of the question's tokens is met in a piece, or in the header of the table that it is a row of, which may end the headings."""
-    if row is None or not row.names:
-        return met
-    return np.maximum(met, by_start[row.header[0]] if row.header else above)

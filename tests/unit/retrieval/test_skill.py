@@ -19,7 +19,7 @@ def reading_of(text: str, *places: int) -> Reading:
     )  # fmt: skip
     hit, pieces = PassageHit(passage=passage, score=1.0, cosine=0.9, bm25=0.0), pieces_of(text, "")
     chosen = [pieces[place] for place in places]
-    sentences = tuple(Sentence(hit=hit, start=one.start, end=one.end, score=1.0, words=1.0, met=1.0, row=one.row) for one in chosen)
+    sentences = tuple(Sentence(hit=hit, start=one.start, end=one.end, score=1.0, words=1.0, met=1.0, whole=one.row) for one in chosen)
     return Reading(sentences=sentences, confidence=0.9, accepted=True, reasons={})
 
 
