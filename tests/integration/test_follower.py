@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -15,7 +16,7 @@ from apps.dialogue.policy import choose_skill
 from apps.retrieval.indexes import lexical
 from apps.retrieval.indexes.registry import IndexPair, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox import catching_up
+from apps.retrieval.outbox import catching_up, verification
 from apps.retrieval.outbox.catching_up import apply_changes
 from apps.retrieval.outbox.follower import close_followers, follower
 from apps.retrieval.outbox.indexing import delete_entries, put_entries
@@ -260,3 +261,16 @@ def test_where_the_disk_is_full_questions_are_answered_by_what_was_there_and_lat
         assert ([one.id for one in candidates.entries], candidates.degraded) == ([1], True)
     follower()._unreachable_until.clear()
     assert sorted(found(kb, "annual leave")) == [1, 2]
+
+
+def test_comparing_content_and_entries_holds_their_texts_for_a_moment_only(kb: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "annual leave " * 500
+    entries = (Entry(kb=kb, kind=FAQ.value, owner_id=number, text=f"{text}{number}", revision=1) for number in range(2000))
+    Entry.objects.bulk_create(entries, batch_size=100)
+    monkeypatch.setitem(verification._content, FAQ, lambda _: ((number, f"{text}{number}") for number in range(1, 2001)))
+    tracemalloc.start()
+    drift = verification._entry_drift(kb, FAQ)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (drift.missing, drift.stray, drift.expected) == ({2000}, {0}, 2000)
+    assert peak < len(text) * 2000 / 2

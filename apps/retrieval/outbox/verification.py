@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from core.metrics import INDEX_DRIFT
 from core.protocols import FollowingIndex
 from core.types import EntryKind, Facts
 
-MEND_CHUNK = 1000
+MEND_CHUNK, READ_CHUNK = 1000, 200
 
 Content = Callable[[KnowledgeBase], Iterable[tuple[int, str]]]
 FactsOf = Callable[[Sequence[int]], Mapping[int, Facts]]
@@ -149,9 +150,9 @@ def _with_vector(kb: KnowledgeBase, kind: EntryKind) -> set[int]:
 
 def _entry_drift(kb: KnowledgeBase, kind: EntryKind) -> Drift:
     """Entries against content: an entry whose text is no longer its owner's counts as missing."""
-    wanted = dict(_content[kind](kb))
-    entries = dict(Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", "text"))
-    right = {owner for owner, text in wanted.items() if entries.get(owner) == text}
+    stored = Entry.objects.filter(kb=kb, kind=kind.value, deleted=False).values_list("owner_id", "text")
+    wanted, entries = _digests(_content[kind](kb)), _digests(stored.iterator(chunk_size=READ_CHUNK))
+    right = {owner for owner, digest in wanted.items() if entries.get(owner) == digest}
     return Drift(
         kind=kind,
         place="entries",
@@ -159,6 +160,11 @@ def _entry_drift(kb: KnowledgeBase, kind: EntryKind) -> Drift:
         missing=frozenset(wanted.keys() - right),
         stray=frozenset(entries.keys() - wanted.keys()),
     )
+
+
+def _digests(texts: Iterable[tuple[int, str]]) -> dict[int, bytes]:
+    """A digest of each text, by its owner: the texts of a large base take gigabytes."""
+    return {owner: hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for owner, text in texts}
 
 
 def _index_drift(kb: KnowledgeBase, kind: EntryKind, place: str, index: FollowingIndex, damage: str) -> Drift:
