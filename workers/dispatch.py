@@ -28,7 +28,8 @@ from core.worker_registry import ALIVE_S, queue_name, read_workers
 from workers.broker import TASK, make_app
 from workers.outbox import TICK_S, Outbox, Row, Waiting
 from workers.replies import ChannelReader
-from workers.wire import Call, Request, error_from_dict, request_as_dict
+from workers.wire import Call, Request, request_as_dict
+from workers.wire_errors import error_from_dict
 
 log = logging.getLogger(__name__)
 

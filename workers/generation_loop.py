@@ -12,23 +12,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
 
 from core.cores import running_models
-from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
+from core.errors import InferenceFailed, InvalidRequest, ModelUnavailable, Overloaded, QAError
 from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES, FIRST_TOKEN_SECONDS, GENERATED_TOKENS
-from core.protocols import Chunk, GenerationRequest, Usage
+from core.protocols import Chunk, GenerationRequest
 from core.types import FinishReason, Priority
 from workers.chunks import TextStream
 from workers.incremental_text import Detokenizer, StopFilter
 from workers.kv_cache import KeyValueCache, shared_length
 from workers.llama import Piece
 from workers.sampling import Sampler
+from workers.written_text import NAME, WrittenText
 
-NAME = "generator"
 LIVE_PER_BULK = 8
 WORTH_WAITING_TOKENS = 64
 STEP_S = 0.25  # longest time for a step with new prompts: a stop, and every text being written, waits for its end
@@ -50,42 +49,6 @@ class Model(Protocol):
     def forward(self, pieces: Sequence[Piece], cache: KeyValueCache) -> Tensor: ...
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
-class _Text:
-    """One text from its prompt to its end. `computed` tokens of `ids` are in row `row` of the cache; it may grow to `longest`."""
-
-    ids: list[int]
-    prompt_tokens: int
-    longest: int
-    sampler: Sampler
-    detokenizer: Detokenizer
-    stops: StopFilter
-    cancel: threading.Event
-    began: float
-    deadline: float
-    priority: Priority
-    stream: TextStream = field(default_factory=TextStream)
-    row: int = -1
-    computed: int = 0
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=len(self.ids) - self.prompt_tokens)
-
-    def reason_to_end(self, now: float) -> FinishReason | None:
-        if self.cancel.is_set() or self.stream.abandoned:
-            return FinishReason.CANCELLED
-        return FinishReason.DEADLINE if now >= self.deadline else None
-
-    def last_chunk(self, reason: FinishReason) -> Chunk:
-        """What still waits to be shown, and the end."""
-        return Chunk(text=self.stops.push(self.detokenizer.flush()) + self.stops.flush(), finish_reason=reason, usage=self.usage)
-
-    def piece(self, most: int) -> Piece:
-        """What is computed next, at most so many tokens."""
-        return Piece(self.row, self.computed, self.ids[self.computed : self.computed + most])
-
-
 class GenerationLoop:
     """Writes many texts at a time with one model. Safe for many threads; `is_device_lost` tells an error that nothing survives."""
 
@@ -96,8 +59,8 @@ class GenerationLoop:
         self._max_waiting = max_waiting
         self._is_device_lost = is_device_lost
         self._cache = model.new_cache()
-        self._waiting: dict[Priority, deque[_Text]] = {priority: deque() for priority in Priority}
-        self._running: list[_Text] = []  # by row of the cache
+        self._waiting: dict[Priority, deque[WrittenText]] = {priority: deque() for priority in Priority}
+        self._running: list[WrittenText] = []  # by row of the cache
         self._live_in_a_row = 0
         self._text_s = 1.0
         self._stretch = model.prefill_tokens
@@ -115,7 +78,7 @@ class GenerationLoop:
                 f"The messages have {len(prompt)} tokens; the generator takes {self._model.context - 1}. Shorten them.",
                 field="messages", tokens=len(prompt), limit=self._model.context - 1,
             )  # fmt: skip
-        text = _Text(
+        text = WrittenText(
             ids=prompt,
             prompt_tokens=len(prompt),
             longest=min(len(prompt) + request.max_tokens, self._model.context),
@@ -188,7 +151,7 @@ class GenerationLoop:
                     self._waiting[priority] = deque(text for text in queue if not text.reason_to_end(now))
                     self._count_waiting()
                 for text, reason in gone:
-                    _turn_away(text, reason)
+                    text.turn_away(reason)
 
     def _admit(self) -> None:
         """Takes in who waits, as far as there are rows and memory."""
@@ -202,13 +165,13 @@ class GenerationLoop:
             text.row, text.computed = self._cache.activate(text.ids)
             self._running.append(text)
 
-    def _next_waiting(self) -> _Text | None:
+    def _next_waiting(self) -> WrittenText | None:
         live, bulk = self._waiting[Priority.LIVE], self._waiting[Priority.BULK]
         if bulk and (not live or self._live_in_a_row >= LIVE_PER_BULK):
             return bulk[0]
         return live[0] if live else None
 
-    def _should_wait(self, text: _Text) -> bool:
+    def _should_wait(self, text: WrittenText) -> bool:
         """Whether a text being read in begins alike, so that waiting for it saves computing much of this one."""
         coming = max((shared_length(one.ids, text.ids) for one in self._running if one.computed < one.prompt_tokens - 1), default=0)
         return coming >= WORTH_WAITING_TOKENS + self._cache.longest_shared(text.ids)[1]
@@ -238,7 +201,7 @@ class GenerationLoop:
             return min(2 * self._stretch, self._model.prefill_tokens)
         return self._stretch
 
-    def _advance(self, texts: list[_Text], pieces: list[Piece]) -> list[tuple[_Text, Chunk | QAError]]:
+    def _advance(self, texts: list[WrittenText], pieces: list[Piece]) -> list[tuple[WrittenText, Chunk | QAError]]:
         """Runs the pieces; where that fails, in halves, so that only the text at fault is left out. Returns those that end, and how."""
         try:
             with BATCH_SECONDS.labels(NAME).time():
@@ -253,7 +216,7 @@ class GenerationLoop:
             return self._advance(texts[:middle], pieces[:middle]) + self._advance(texts[middle:], pieces[middle:])
         BATCHES.labels(NAME).inc()
         BATCHED_TEXTS.labels(NAME).inc(len(texts))
-        ends: list[tuple[_Text, Chunk | QAError]] = []
+        ends: list[tuple[WrittenText, Chunk | QAError]] = []
         for index, (text, piece) in enumerate(zip(texts, pieces, strict=True)):
             text.computed = piece.end
             self._cache.held[text.row].extend(piece.ids)
@@ -261,7 +224,7 @@ class GenerationLoop:
                 ends.append((text, last))
         return ends
 
-    def _go_on(self, text: _Text, best: float, likeliest: int, scores: Tensor, row: int) -> Chunk | QAError | None:
+    def _go_on(self, text: WrittenText, best: float, likeliest: int, scores: Tensor, row: int) -> Chunk | QAError | None:
         """Adds the next token by the scores in a row. Returns how the text ends with it; one that cannot be drawn or read fails alone."""
         if not math.isfinite(best):
             return _failure(ValueError("its scores are no numbers"))
@@ -272,7 +235,7 @@ class GenerationLoop:
                 raise _device_lost(error) from error
             return _failure(error)
 
-    def _write(self, text: _Text, token: int) -> Chunk | None:
+    def _write(self, text: WrittenText, token: int) -> Chunk | None:
         """Adds a token and tells the reader what it completes. Returns the last chunk where the text ends with it."""
         if len(text.ids) == text.prompt_tokens:
             FIRST_TOKEN_SECONDS.observe(time.monotonic() - text.began)
@@ -287,7 +250,7 @@ class GenerationLoop:
             text.stream.put(Chunk(text=shown))
         return text.last_chunk(FinishReason.LENGTH) if len(text.ids) >= text.longest else None
 
-    def _leave(self, text: _Text) -> None:
+    def _leave(self, text: WrittenText) -> None:
         """Frees the text's row."""
         self._text_s = 0.7 * self._text_s + 0.3 * (time.monotonic() - text.began)
         moved = self._cache.retire(text.row)
@@ -325,12 +288,3 @@ def _failure(error: Exception) -> InferenceFailed:
 
 def _device_lost(error: Exception) -> ModelUnavailable:
     return ModelUnavailable(f"The device of the generator failed: {error}. Restart the process.")
-
-
-def _turn_away(text: _Text, reason: FinishReason) -> None:
-    """Tells the reader of a text that never began."""
-    BATCH_DROPPED.labels(NAME, reason.value).inc()
-    if reason is FinishReason.DEADLINE:
-        text.stream.put(DeadlineExceeded("The generator was too busy to begin this within its deadline."))
-    else:
-        text.stream.put(text.last_chunk(reason))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.config import Settings
 from core.errors import ConfigurationError
-from workers.batching import Limits, limits_for
+from workers.batch_limits import Limits, limits_for
 from workers.device import choose_device, choose_dtype, set_threads
 from workers.sentence_model import max_tokens, read_json
 from workers.tokens import CHARS_PER_TOKEN, load_tokenizer, special_ids, well_formed

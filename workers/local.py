@@ -15,7 +15,8 @@ from core.errors import ModelUnavailable
 from core.generation import check_request
 from core.protocols import Chunk, GenerationRequest
 from core.types import EncodedQuery, FloatArray, Priority, Role
-from workers.batching import CPU_BATCH_TOKENS, Batcher, limits_for, results_of, submit_all
+from workers.batch_limits import CPU_BATCH_TOKENS, limits_for
+from workers.batching import Batcher, results_of, submit_all
 from workers.chunks import TextStream
 from workers.device import choose_device, is_device_lost
 from workers.embedding_cache import CachedVectors, EmbeddingCache

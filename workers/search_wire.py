@@ -10,7 +10,8 @@ import numpy as np
 
 from core.errors import QAError
 from core.types import EntryKind, Filters, FloatArray, Hit, JSONDict, JSONValue, VectorSearch
-from workers.wire import Vectors, error_as_dict, error_from_dict, pack, refusing, unpack, vectors_as_dict, vectors_from_dict
+from workers.wire import Vectors, pack, refusing, unpack, vectors_as_dict, vectors_from_dict
+from workers.wire_errors import error_as_dict, error_from_dict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,6 @@ from workers.wire import (
     Vectors,
     Writer,
     encode_from_dict,
-    error_as_dict,
     generate_from_dict,
     rerank_from_dict,
     scores_as_dict,
@@ -40,6 +39,7 @@ from workers.wire import (
     vectors_as_dict,
     writer_as_dict,
 )
+from workers.wire_errors import error_as_dict
 
 
 class EncoderService:

@@ -29,7 +29,8 @@ from workers.cancels import Cancels
 from workers.heartbeat import Heartbeat, Load
 from workers.pending import Pending
 from workers.services import make_services
-from workers.wire import Call, Request, error_as_dict, request_from_dict
+from workers.wire import Call, Request, request_from_dict
+from workers.wire_errors import error_as_dict
 
 log = logging.getLogger(__name__)
 

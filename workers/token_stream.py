@@ -23,7 +23,8 @@ from core.protocols import Chunk
 from core.types import FinishReason, JSONDict
 from workers.cancels import CancelFlag
 from workers.chunks import TextStream
-from workers.wire import Writer, chunk_as_dict, chunk_from_dict, error_as_dict, error_from_dict, writer_as_dict, writer_from_dict
+from workers.wire import Writer, chunk_as_dict, chunk_from_dict, writer_as_dict, writer_from_dict
+from workers.wire_errors import error_as_dict, error_from_dict
 
 log = logging.getLogger(__name__)
 

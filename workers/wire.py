@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from core import errors
-from core.errors import InferenceFailed, InvalidRequest, QAError
+from core.errors import InvalidRequest
 from core.protocols import Chunk, GenerationRequest, Span, Usage
 from core.types import FinishReason, FloatArray, JSONDict, JSONValue, Priority, Role
 
@@ -248,23 +247,12 @@ def chunk_from_dict(row: Mapping[str, Any]) -> Chunk:
     return Chunk(text=row["text"], finish_reason=FinishReason(row["finish_reason"]) if "finish_reason" in row else None, usage=usage)
 
 
-def error_as_dict(error: QAError) -> JSONDict:
-    """A call's failure as JSON."""
-    details: JSONDict = {name: list(value) if isinstance(value, list) else value for name, value in error.details.items()}
-    return {"error": {"code": error.code, "message": error.message, "details": details}}
-
-
 def vectors_from_dict(row: Mapping[str, Any]) -> Vectors:
     """The encoder's answer again. Its own arrays, so that no caller holds another's memory."""
     vectors = unpack(row["vectors"], row["dim"])
     counts = row.get("token_counts")
     tokens = None if counts is None else split(unpack(row["token_vectors"], row["dim"]), counts)
     return Vectors(model_id=row["model_id"], vectors=vectors, token_vectors=tokens)
-
-
-def error_from_dict(failure: Mapping[str, Any]) -> QAError:
-    """The error as the class of its code; a code that no class has is an InferenceFailed."""
-    return _CLASSES.get(failure["code"], InferenceFailed)(failure["message"], **failure["details"])
 
 
 def pack(vectors: FloatArray) -> str:
@@ -295,14 +283,3 @@ def refusing(what: str) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequest(f"Not {what}: {error!r}. Do web and workers run the same release?") from error
-
-
-def _by_code(base: type[QAError]) -> dict[str, type[QAError]]:
-    found = {base.code: base}
-    for cls in base.__subclasses__():
-        if cls.__module__ == errors.__name__:
-            found |= _by_code(cls)
-    return found
-
-
-_CLASSES = _by_code(QAError)

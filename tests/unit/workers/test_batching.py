@@ -13,7 +13,8 @@ from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnava
 from core.metrics import BATCH_DROPPED
 from core.types import Priority
 from workers.batch_choice import choose_batch
-from workers.batching import Batcher, Limits, results_of
+from workers.batch_limits import Limits
+from workers.batching import Batcher, results_of
 
 WAIT_S = 10
 

@@ -16,7 +16,7 @@ from core.errors import ModelUnavailable, Overloaded, QAError
 from core.types import Priority
 from workers.dispatch import Dispatcher
 from workers.outbox import Waiting
-from workers.wire import error_as_dict
+from workers.wire_errors import error_as_dict
 
 
 @pytest.fixture

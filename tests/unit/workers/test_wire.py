@@ -1,4 +1,4 @@
-"""Do requests, vectors and errors survive the way between web and worker?"""
+"""Do requests and vectors survive the way between web and worker?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import DeadlineExceeded, InferenceFailed, InvalidRequest, Overloaded, QAError
+from core.errors import InvalidRequest
 from core.protocols import Chunk, GenerationRequest, Span, Usage
 from core.types import FinishReason, Priority, Role
 from workers.wire import (
@@ -27,8 +27,6 @@ from workers.wire import (
     chunk_from_dict,
     encode_as_dict,
     encode_from_dict,
-    error_as_dict,
-    error_from_dict,
     generate_as_dict,
     generate_from_dict,
     pack,
@@ -156,14 +154,3 @@ def test_a_rerankers_call_that_cannot_be_read_is_refused(body: dict[str, Any]) -
 def test_a_taggers_call_that_cannot_be_read_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="tagger"):
         tag_from_dict(body)
-
-
-@pytest.mark.parametrize("error", [Overloaded("later", retry_after_s=1.5), DeadlineExceeded("late"), QAError("odd", names=["a"])])
-def test_errors_keep_class_message_and_details(error: QAError) -> None:
-    arrived = error_from_dict(over_the_wire(error_as_dict(error))["error"])
-    assert type(arrived) is type(error)
-    assert (arrived.message, arrived.details) == (error.message, error.details)
-
-
-def test_an_error_of_a_later_release_is_a_failed_inference() -> None:
-    assert type(error_from_dict({"code": "brand_new", "message": "?", "details": {}})) is InferenceFailed
