@@ -141,9 +141,10 @@ def test_a_document_of_the_same_id_in_another_base_is_not_taken_for_it(
 ) -> None:
     bot.kbs.add(other)
     put_document(other, "rules.pdf", "Rules of another house.")
-    assert links(person(other, "viewer"), turn) == []
-    put_document(kb, "rules.pdf", "New rules.")  # what is cited stands in neither
-    assert links(Client(), turn) == []
+    client = person(other, "viewer")
+    assert links(client, turn) == []
+    put_document(kb, "rules.pdf", "New rules.")  # what is cited stands in neither now
+    assert links(client, turn) == []
 
 
 @pytest.mark.parametrize("kind", ["deleted", "archived", "of another bot"])
