@@ -22,8 +22,8 @@ from apps.dialogue.admin_bots import bots_where
 from apps.dialogue.admin_links import add_faq_url, chat_url, may_add
 from apps.dialogue.models import Feedback, Turn
 from apps.faq.models import FAQ, FAQStatus
-from apps.retrieval.contents import CONTENTS
 from apps.retrieval.models import Document, KnowledgeBase
+from apps.retrieval.panel.contents import CONTENTS
 from core.text import normalize
 
 DAYS = 14

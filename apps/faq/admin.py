@@ -24,10 +24,10 @@ from apps.faq.admin_filters import LocaleFilter, ValidityFilter
 from apps.faq.admin_forms import FAQForm
 from apps.faq.models import FAQ, FAQQuestion, FAQStatus
 from apps.faq.services import delete_faqs, row_of, set_status
-from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
-from apps.retrieval.admin_life_cycle import by_base, count_by_status
-from apps.retrieval.contents import CONTENTS, Content
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.panel.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
+from apps.retrieval.panel.admin_life_cycle import by_base, count_by_status
+from apps.retrieval.panel.contents import CONTENTS, Content
 
 MOST_PUBLISHED_AT_ONCE = 2000
 

@@ -17,8 +17,8 @@ from unfold.decorators import action
 from apps.accounts.refusals import in_words
 from apps.faq.admin_files import ImportForm, Upload, export, keep_upload, read_upload, token_of, upload_of
 from apps.faq.files import FileFormat
-from apps.retrieval.admin_life_cycle import LifeCycleAdmin
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.panel.admin_life_cycle import LifeCycleAdmin
 from core.errors import QAError
 
 EXPORTS = (("csv", "CSV"), ("xlsx", "Excel"), ("jsonl", "JSON Lines"))

@@ -25,8 +25,8 @@ from apps.faq.files import FileFormat, write_rows
 from apps.faq.imports import BadRow, ImportReport, import_faqs
 from apps.faq.models import FAQ
 from apps.faq.services import row_of
-from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.models import LOCALE_CHOICES, KnowledgeBase
+from apps.retrieval.panel.admin_bases import BaseField, offer_bases
 from core.config import get_settings
 from core.errors import InvalidRequest
 

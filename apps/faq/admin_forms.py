@@ -13,8 +13,8 @@ from apps.accounts.refusals import in_words_of_form
 from apps.faq.models import FAQ
 from apps.faq.rows import MAX_QUESTION_CHARS, MAX_QUESTIONS, FAQRow, parse_row
 from apps.faq.services import row_of, save_faqs
-from apps.retrieval.admin_bases import offer_bases
-from apps.retrieval.admin_life_cycle import LifeCycleForm
+from apps.retrieval.panel.admin_bases import offer_bases
+from apps.retrieval.panel.admin_life_cycle import LifeCycleForm
 from core.errors import InvalidRequest, QAError
 from core.text import clean_text
 

@@ -13,7 +13,7 @@ from apps.faq.models import FAQ, FAQStatus
 from apps.faq.rows import parse_row
 from apps.faq.selectors import faq_of, faqs_of
 from apps.faq.services import delete_faqs, row_of, save_faqs
-from apps.retrieval.curation_api import ContentListView, ContentView, PageSchema, list_parameters
+from apps.retrieval.curation.curation_api import ContentListView, ContentView, PageSchema, list_parameters
 from apps.retrieval.models import KnowledgeBase
 from core.errors import InvalidRequest
 from core.types import JSONDict

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from apps.faq.raw_rows import ALIASES, MAX_RECORD_CHARS, READABLE, cells_of, name_columns
 from apps.faq.rows import COLUMNS, FAQRow
-from apps.retrieval.raw_rows import Found, RawRow, unusable
+from apps.retrieval.rows.raw_rows import Found, RawRow, unusable
 
 MAX_LINE_CHARS = 4 * MAX_RECORD_CHARS
 _SAMPLE_BYTES = 1 << 16

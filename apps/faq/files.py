@@ -12,7 +12,7 @@ from apps.faq.csv_files import read_csv, write_csv
 from apps.faq.jsonl_files import read_jsonl, write_jsonl
 from apps.faq.rows import FAQRow
 from apps.faq.xlsx_files import read_xlsx, write_xlsx
-from apps.retrieval.raw_rows import Found, RawRow, unusable
+from apps.retrieval.rows.raw_rows import Found, RawRow, unusable
 
 _SUFFIXES = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".xlsx": "xlsx", ".xlsm": "xlsx", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 

@@ -13,7 +13,7 @@ from apps.faq.models import FAQ
 from apps.faq.rows import FAQRow, parse_row
 from apps.faq.services import Saved, preview_faqs, question_digest, row_of, save_faqs
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.raw_rows import Found, RawRow, unusable
+from apps.retrieval.rows.raw_rows import Found, RawRow, unusable
 from apps.retrieval.vectors.encoding import when_free
 from core.errors import Forbidden, InvalidRequest
 

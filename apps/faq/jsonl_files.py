@@ -9,8 +9,8 @@ import orjson
 
 from apps.faq.raw_rows import MAX_RECORD_CHARS, READABLE
 from apps.faq.rows import FAQRow
-from apps.retrieval.raw_rows import Found, RawRow
-from apps.retrieval.raw_rows import read_jsonl as read_rows
+from apps.retrieval.rows.raw_rows import Found, RawRow
+from apps.retrieval.rows.raw_rows import read_jsonl as read_rows
 
 
 def read_jsonl(file: BinaryIO, found: Found) -> Iterator[RawRow]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from apps.faq.rows import COLUMNS, FAQRow
-from apps.retrieval.raw_rows import Found, unusable
+from apps.retrieval.rows.raw_rows import Found, unusable
 
 MAX_RECORD_CHARS = 600_000  # 200 phrasings of 2,000 characters and an answer of 100,000
 MAX_COLUMNS = 64

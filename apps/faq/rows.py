@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from apps.faq.models import FAQStatus
-from apps.retrieval.row_fields import choice_of, line_of, text_of
+from apps.retrieval.rows.row_fields import choice_of, line_of, text_of
 from core.errors import InvalidRequest
 from core.text import clean_text, normalize
 from core.types import JSONDict, Locale

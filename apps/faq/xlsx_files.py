@@ -15,7 +15,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from apps.faq.raw_rows import MAX_COLUMNS, cells_of, name_columns
 from apps.faq.rows import COLUMNS, FAQRow
-from apps.retrieval.raw_rows import Found, RawRow, unusable
+from apps.retrieval.rows.raw_rows import Found, RawRow, unusable
 from core.errors import InvalidRequest
 
 MAX_UNPACKED_BYTES = 128 << 20  # read in the process that answers: its strings take four times that

@@ -21,11 +21,11 @@ from apps.accounts.admin_roles import MembershipInline, RecordsRoles
 from apps.accounts.audit import record
 from apps.accounts.panel import SLUG_HELP, caller_of
 from apps.accounts.permissions import Permission
-from apps.retrieval.contents import CONTENTS, Content, ContentCount
 from apps.retrieval.documents.admin import DocumentAdmin
 from apps.retrieval.documents.admin_ingestions import IngestionAdmin
 from apps.retrieval.documents.admin_policies import IngestPolicyAdmin
 from apps.retrieval.models import IndexGeneration, KnowledgeBase
+from apps.retrieval.panel.contents import CONTENTS, Content, ContentCount
 from apps.retrieval.query_layer.admin import QueryLayerAdmin
 
 __all__ = ["DocumentAdmin", "IngestPolicyAdmin", "IngestionAdmin", "KnowledgeBaseAdmin", "QueryLayerAdmin"]

@@ -17,7 +17,7 @@ from apps.retrieval import parsing
 from apps.retrieval.documents.admin_ingestions import REASONS
 from apps.retrieval.parsing import formats
 from apps.retrieval.parsing.refusal import ADVICE, Reason, UnreadableFile
-from apps.retrieval.raw_rows import Found
+from apps.retrieval.rows.raw_rows import Found
 from apps.retrieval.sites.refusal import Problem
 from core.errors import InvalidRequest
 

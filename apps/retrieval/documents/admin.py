@@ -25,9 +25,6 @@ from unfold.decorators import action, display
 from apps.accounts.panel import caller_of, kb_ids_where
 from apps.accounts.permissions import Caller, Permission
 from apps.accounts.refusals import in_words
-from apps.retrieval.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
-from apps.retrieval.admin_life_cycle import LifeCycleAdmin, by_base, count_by_status
-from apps.retrieval.contents import CONTENTS, Content
 from apps.retrieval.documents.admin_filters import LanguageFilter, TagFilter
 from apps.retrieval.documents.admin_forms import MOST_EDITED_CHARS, DocumentForm
 from apps.retrieval.documents.admin_passages import passages_shown, save_questions_of_form
@@ -36,6 +33,9 @@ from apps.retrieval.documents.selectors import copies_of, visible_to
 from apps.retrieval.documents.services import delete_documents, forget_sources, set_status
 from apps.retrieval.documents.withdrawals import withdrawal_of
 from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.retrieval.panel.admin_filters import CategoryFilter, KnowledgeBaseFilter, StatusFilter
+from apps.retrieval.panel.admin_life_cycle import LifeCycleAdmin, by_base, count_by_status
+from apps.retrieval.panel.contents import CONTENTS, Content
 from core.errors import QAError
 
 MOST_PASSAGES_PUBLISHED = 5000  # some minutes of encoding; more is for an ingestion

@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import INPUT_CLASSES, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from apps.accounts.refusals import in_words_of_form
-from apps.retrieval.admin_bases import offer_bases
-from apps.retrieval.admin_life_cycle import LifeCycleForm
 from apps.retrieval.documents.drafts import Draft
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import parse_document
 from apps.retrieval.documents.services import save_documents
 from apps.retrieval.models import Document
+from apps.retrieval.panel.admin_bases import offer_bases
+from apps.retrieval.panel.admin_life_cycle import LifeCycleForm
 from core.errors import InvalidRequest, QAError
 
 MOST_EDITED_CHARS = 100_000  # a browser's text area grows slow beyond; such a text is changed where it comes from

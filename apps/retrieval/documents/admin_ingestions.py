@@ -23,10 +23,10 @@ from unfold.decorators import display
 from apps.accounts.panel import ReportAdmin
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
-from apps.retrieval.admin_filters import KnowledgeBaseFilter
 from apps.retrieval.documents.ingest_report import MAX_ITEMS, Outcome
 from apps.retrieval.documents.withdrawals import RESTORED
 from apps.retrieval.models import Ingestion
+from apps.retrieval.panel.admin_filters import KnowledgeBaseFilter
 from apps.retrieval.parsing.refusal import Reason
 from apps.retrieval.sites.refusal import Problem
 from apps.serving.jobs.run import CANCELLED

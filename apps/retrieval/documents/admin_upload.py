@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.accounts.panel import caller_of
-from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.documents.ingest_jobs import queue_files
+from apps.retrieval.panel.admin_bases import BaseField, offer_bases
 from apps.serving.jobs.files import MAX_FILES
 from apps.serving.models import Job
 from core.config import get_settings

@@ -13,7 +13,8 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.curation_api import ContentListView, ContentView, PageSchema, list_parameters, object_of
+from apps.retrieval.curation.curation_api import ContentListView, ContentView, PageSchema, list_parameters, object_of
+from apps.retrieval.curation.pages import limit_of
 from apps.retrieval.documents.drafts import row_of
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.passage_questions import parse_questions, save_questions
@@ -22,7 +23,6 @@ from apps.retrieval.documents.rows import MAX_TEXT_CHARS, parse_document
 from apps.retrieval.documents.selectors import document_of, documents_of, passage_of, passages_of
 from apps.retrieval.documents.services import SavedDocuments, delete_documents, keep_archived, save_documents
 from apps.retrieval.models import Document, KnowledgeBase, Passage
-from apps.retrieval.pages import limit_of
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest
 from core.types import JSONDict

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
-from apps.retrieval.curation_api import object_of
+from apps.retrieval.curation.curation_api import object_of
 from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.documents.policies import CHOICES, MAX_MIN_CHARS, MAX_WORD_CHARS, MAX_WORDS, SWITCHES, save_policy

@@ -9,7 +9,7 @@ from datetime import date
 from urllib.parse import urlsplit
 
 from apps.retrieval.models import Document
-from apps.retrieval.row_fields import choice_of, day_of, line_of, lines_of, text_of
+from apps.retrieval.rows.row_fields import choice_of, day_of, line_of, lines_of, text_of
 from core.errors import InvalidRequest
 from core.text import clean_text
 from core.types import JSONDict

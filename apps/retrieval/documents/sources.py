@@ -18,7 +18,7 @@ from apps.retrieval.parsing.formats import Format, format_of_suffix
 from apps.retrieval.parsing.recognition import PagesDone, can_recognise
 from apps.retrieval.parsing.refusal import UnreadableFile
 from apps.retrieval.parsing.sandbox import UnpackedArchive, is_archive, last_of, parse_in_steps
-from apps.retrieval.raw_rows import Found, RawRow, read_jsonl, unusable
+from apps.retrieval.rows.raw_rows import Found, RawRow, read_jsonl, unusable
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.text import clean_text

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import orjson
 
 from apps.retrieval.documents.facts import filters_for, filters_in_all
-from apps.retrieval.row_fields import count_of
+from apps.retrieval.rows.row_fields import count_of
 from core.config import get_settings
 from core.errors import InvalidRequest
 from core.text import clean_text

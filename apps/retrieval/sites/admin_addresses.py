@@ -13,8 +13,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 from apps.accounts.panel import caller_of, may_somewhere
 from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
-from apps.retrieval.admin_bases import BaseField, offer_bases
 from apps.retrieval.documents.gone import Gone
+from apps.retrieval.panel.admin_bases import BaseField, offer_bases
 from apps.retrieval.sites.addresses import is_address
 from apps.retrieval.sites.naming import judge_names
 from apps.retrieval.sites.site_jobs import MAX_URLS, queue_addresses

@@ -12,7 +12,7 @@ from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.selectors import document_of
 from apps.retrieval.models import Document, KnowledgeBase
-from apps.retrieval.row_fields import count_of
+from apps.retrieval.rows.row_fields import count_of
 from apps.retrieval.search.api import searched
 from apps.retrieval.search.page import encode_search
 from apps.retrieval.search.params import Params, read_search

@@ -16,7 +16,7 @@ from openpyxl import Workbook, load_workbook
 from apps.faq.files import FileFormat, format_named, format_of, read_rows, write_rows
 from apps.faq.raw_rows import MAX_RECORD_CHARS
 from apps.faq.rows import FAQRow, parse_row
-from apps.retrieval.raw_rows import Found, RawRow
+from apps.retrieval.rows.raw_rows import Found, RawRow
 from core.errors import InvalidRequest
 
 CSV, XLSX, JSONL = FileFormat.CSV, FileFormat.XLSX, FileFormat.JSONL

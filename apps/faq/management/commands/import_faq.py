@@ -13,7 +13,7 @@ from apps.faq.files import FileFormat
 from apps.faq.imports import ImportReport, import_faqs
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.verification import entries_without_vector
-from apps.retrieval.raw_rows import unusable
+from apps.retrieval.rows.raw_rows import unusable
 from apps.retrieval.selectors import kb_named
 
 

@@ -15,8 +15,8 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.curation.pages import Page, page_of
 from apps.retrieval.models import KnowledgeBase
-from apps.retrieval.pages import Page, page_of
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest
 from core.types import JSONDict

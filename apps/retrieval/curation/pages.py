@@ -13,7 +13,7 @@ import orjson
 from django.db.models import Model, Q, QuerySet
 from django.utils.dateparse import parse_datetime
 
-from apps.retrieval.row_fields import count_of
+from apps.retrieval.rows.row_fields import count_of
 from core.errors import InvalidRequest
 
 MAX_LIMIT = 200

@@ -24,9 +24,9 @@ from unfold.decorators import display
 from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
 from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
-from apps.retrieval.contents import ContentCount
 from apps.retrieval.models import KnowledgeBase
 from apps.retrieval.outbox.follower import follower
+from apps.retrieval.panel.contents import ContentCount
 from core.errors import QAError
 
 DRAFT, IN_REVIEW, PUBLISHED, ARCHIVED = "draft", "in_review", "published", "archived"
