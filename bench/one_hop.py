@@ -264,7 +264,7 @@ def wait_for_snapshot(data: Path, vectors: int) -> None:
     from core.config import Settings
 
     while vectors > Settings().vector_exact_max:
-        manifests = list(data.glob("indexes/faq/*/vectors/manifest.json"))
+        manifests = list(data.glob("indexes/faq/*/vectors-*/manifest.json"))
         if any("large" in json.loads(file.read_text())["files"] for file in manifests):
             return
         time.sleep(0.5)

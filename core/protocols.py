@@ -262,7 +262,15 @@ class VectorIndex(FollowingIndex, VectorWriter, Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """Whether all processes search the same index; else each fills one of its own."""
+        """Whether all processes search the same index, which holds what one encoder made; else each fills one of its own for every encoder."""
+        ...
+
+    def made_by(self, encoder: str) -> VectorIndex:
+        """Where vectors of this encoder are searched and put; this very index where it `is_shared`."""
+        ...
+
+    def forget(self, kb_id: int) -> None:
+        """Gives the memory for a knowledge base back, where the index lies in this process's; what is asked next is read again."""
         ...
 
     def search(self, vector: FloatArray, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:

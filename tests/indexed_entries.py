@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from apps.retrieval.indexes.registry import IndexPair, indexes_for
-from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.models import IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox.indexing import put_entries
 from apps.retrieval.outbox.verification import Drift, find_drift
 from apps.retrieval.search.candidates import find_candidates
@@ -33,8 +35,10 @@ def found(kb: KnowledgeBase, mode: SearchMode) -> Found:
     return {entry.id for entry in candidates.entries}, candidates.degraded
 
 
-def pair() -> IndexPair:
-    return indexes_for(FAQ)
+def pair(encoder: str = "") -> IndexPair:
+    """The indexes of FAQs; vectors those of the encoder, or of the one whose generation is active."""
+    both, generation = indexes_for(FAQ), IndexGeneration.objects.filter(status=IndexGeneration.Status.ACTIVE).first()
+    return replace(both, vector=both.vector.made_by(encoder or (generation.encoder if generation else "")))
 
 
 def index_drifts(kb: KnowledgeBase) -> list[Drift]:

@@ -52,4 +52,5 @@ def found(kb: KnowledgeBase, text: str, k: int = 1) -> list[int]:
 
 def kept_here() -> bool:
     """Whether this process has vectors in memory."""
-    return any(kb.view is not None for kind in EntryKind for kb in indexes_for(kind).vector._kbs.values())  # type: ignore[attr-defined]
+    indexes = [index for kind in EntryKind for index in indexes_for(kind).vector._made_by.values()]  # type: ignore[attr-defined]
+    return any(kb.view is not None for index in indexes for kb in index._kbs.values())

@@ -80,7 +80,8 @@ def rank_by_one_index(query: Query, mode: SearchMode) -> list[str]:
 
 
 def _asked(query: Query, calibration: Calibration) -> Asked:
-    density = None if calibration.is_fallback else base_density(query.scope, calibration.typical_density)
+    by = query.encoded.encoder if query.encoded and not calibration.is_fallback else ""
+    density = base_density(query.scope, by, calibration.typical_density) if by else None
     return Asked(text=query.text, tokens=query.encoded.token_vectors if query.encoded else None, density=density)
 
 

@@ -174,7 +174,7 @@ def _tokens(encoded: EncodedQuery | None, scope: Scope, passages: Sequence[int])
     projection = load_projection(encoded.encoder) if encoded else None
     if encoded is None or encoded.token_vectors is None or projection is None or not len(encoded.token_vectors):
         return None
-    packed = stored_tokens(EntryKind.PASSAGE, passages, follower().generations(scope.kb_ids, EntryKind.PASSAGE))
+    packed = stored_tokens(EntryKind.PASSAGE, passages, follower().generations(scope.kb_ids, EntryKind.PASSAGE, encoded.encoder))
     rows = {id: tokens for id, row in packed.items() if (tokens := unpack_tokens(encoded.encoder, row)) is not None}
     return QuestionTokens(rows=projection.project(encoded.token_vectors), projection=projection, passages=rows)
 

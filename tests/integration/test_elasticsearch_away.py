@@ -31,6 +31,7 @@ from core.events import TurnFinished
 from core.types import EntryKind, SearchMode
 from tests.documents import put_documents
 from tests.elastic import Gate, drop_indexes, elasticsearch_url
+from tests.indexed_entries import pair
 
 pytestmark = pytest.mark.django_db
 WORDS = "apps.retrieval.indexes.elastic_lexical.ElasticLexicalIndex"
@@ -87,11 +88,11 @@ def test_what_is_written_meanwhile_is_found_by_vectors_and_by_words_later(
     gate.shut()
     add(kb, admin_caller, food="Where is the canteen?")
     assert said(bot, "Where is the canteen?") == ("Answer food.", True)
-    pair = indexes_for(EntryKind.FAQ)
-    assert len(pair.vector.ids(kb.pk)) == 2
+    words, vectors = pair().lexical, pair().vector
+    assert len(vectors.ids(kb.pk)) == 2
     gate.reopen()
     assert said(bot, "Where is the canteen?") == ("Answer food.", False)
-    assert pair.lexical.ids(kb.pk) == pair.vector.ids(kb.pk)
+    assert words.ids(kb.pk) == vectors.ids(kb.pk)
 
 
 def test_with_words_and_vectors_away_the_very_question_is_still_answered(

@@ -32,22 +32,22 @@ def fill(kb: KnowledgeBase, caller: Caller, *questions: list[str]) -> Scope:
 
 
 def test_an_empty_base_has_the_typical_density(kb: KnowledgeBase) -> None:
-    assert base_density(scope_of([kb]), 0.9) == 0.9
+    assert base_density(scope_of([kb]), "hashing@1", 0.9) == 0.9
 
 
 def test_phrasings_of_one_faq_say_nothing_about_density(kb: KnowledgeBase, admin_caller: Caller) -> None:
-    assert base_density(fill(kb, admin_caller, ["how many days", "how many days off"]), 0.9) == 0.9
+    assert base_density(fill(kb, admin_caller, ["how many days", "how many days off"]), "hashing@1", 0.9) == 0.9
 
 
 def test_it_is_the_mean_cosine_to_the_nearest_other_faq(kb: KnowledgeBase, admin_caller: Caller, encoder: HashingEncoder) -> None:
     scope = fill(kb, admin_caller, ["annual leave days", "annual leave rules"], ["annual leave carry over"])
     first, second, other = encoder.encode(["annual leave days", "annual leave rules", "annual leave carry over"], Role.PASSAGE)
     nearest = [first @ other, second @ other, max(first @ other, second @ other)]
-    assert base_density(scope, 0.9) == pytest.approx((2 * np.mean(nearest) + 10 * 0.9) / 12, abs=0.002)
+    assert base_density(scope, "hashing@1", 0.9) == pytest.approx((2 * np.mean(nearest) + 10 * 0.9) / 12, abs=0.002)
 
 
 def test_it_is_remembered_until_the_base_has_grown_twofold(kb: KnowledgeBase, admin_caller: Caller) -> None:
-    before = base_density(fill(kb, admin_caller, ["annual leave"], ["meal vouchers"]), 0.9)
+    before = base_density(fill(kb, admin_caller, ["annual leave"], ["meal vouchers"]), "hashing@1", 0.9)
     grown = fill(kb, admin_caller, ["annual leave"], ["meal vouchers"], ["annual leave days"])
-    assert base_density(Scope(kb_ids=grown.kb_ids, revisions=(1,)), 0.9) == before
-    assert base_density(Scope(kb_ids=grown.kb_ids, revisions=(4,)), 0.9) != before
+    assert base_density(Scope(kb_ids=grown.kb_ids, revisions=(1,)), "hashing@1", 0.9) == before
+    assert base_density(Scope(kb_ids=grown.kb_ids, revisions=(4,)), "hashing@1", 0.9) != before

@@ -14,7 +14,7 @@ from apps.accounts.permissions import Caller
 from apps.dialogue.models import Bot
 from apps.dialogue.policy import choose_skill
 from apps.retrieval.indexes import lexical
-from apps.retrieval.indexes.registry import IndexPair, indexes_for
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox import catching_up, verification
 from apps.retrieval.outbox.catching_up import apply_changes
@@ -32,6 +32,7 @@ from core.protocols import Encoder
 from core.text import normalize
 from core.types import EntryKind, Locale, Query, SearchMode
 from tests.encoders import HashingEncoder
+from tests.indexed_entries import pair
 
 pytestmark = pytest.mark.django_db
 FAQ = EntryKind.FAQ
@@ -41,10 +42,6 @@ def put(kb: KnowledgeBase, **texts: str) -> None:
     """Makes texts findable, `n7="text"` under the id 7."""
     rows = [(int(name[1:]), text) for name, text in texts.items()]
     put_entries(kb, FAQ, rows, encode_texts((FAQ, text) for _, text in rows))
-
-
-def pair() -> IndexPair:
-    return indexes_for(FAQ)
 
 
 def found(kb: KnowledgeBase, text: str, mode: SearchMode = SearchMode.LEXICAL) -> list[int]:
@@ -126,7 +123,7 @@ def test_a_start_opens_the_indexes_of_every_kind_that_a_bot_needs(kb: KnowledgeB
     put(kb, n1="annual leave")
     put_entries(kb, EntryKind.PASSAGE, [(5, "annual report")], None)
     warm_up()
-    assert (pair().lexical.ids(kb.pk), indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk)) == ({1}, {5})
+    assert (indexes_for(FAQ).lexical.ids(kb.pk), indexes_for(EntryKind.PASSAGE).lexical.ids(kb.pk)) == ({1}, {5})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -159,7 +156,7 @@ def test_a_base_that_is_gone_is_emptied_and_no_longer_watched(kb: KnowledgeBase,
     follower().watch()
     until(lambda: REGISTRY.get_sample_value("wenlu_index_lag_revisions", {"kb": str(pk), "kind": "faq"}) == 0)
     kb.delete()
-    until(lambda: pair().lexical.ids(pk) == pair().vector.ids(pk) == set())
+    until(lambda: pair().lexical.ids(pk) == pair("hashing@1").vector.ids(pk) == set())
     until(lambda: REGISTRY.get_sample_value("wenlu_index_lag_revisions", {"kb": str(pk), "kind": "faq"}) is None)
 
 
@@ -173,7 +170,7 @@ def test_a_base_that_is_gone_is_emptied_also_where_another_process_had_followed_
     follower().watch()
     until(lambda: (pk, FAQ) in follower()._met_at)
     kb.delete()
-    until(lambda: pair().lexical.ids(pk) == pair().vector.ids(pk) == set())
+    until(lambda: pair().lexical.ids(pk) == pair("hashing@1").vector.ids(pk) == set())
 
 
 def test_another_encoder_is_refused_and_words_still_answer(kb: KnowledgeBase) -> None:

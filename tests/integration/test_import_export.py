@@ -58,7 +58,7 @@ def test_imported_rows_are_found_by_words_and_by_vectors(read: Read, kb: Knowled
     wanted, scope = FAQQuestion.objects.get(faq__external_id="x").pk, Scope(kb_ids=(kb.pk,))
     pair = indexes_for(EntryKind.FAQ)
     assert pair.lexical.search("年假", 5, scope)[0].id == wanted
-    assert pair.vector.search(encoder.encode_query("怎样申请年假").vector, 5, scope)[0].id == wanted
+    assert pair.vector.made_by(encoder.model_id).search(encoder.encode_query("怎样申请年假").vector, 5, scope)[0].id == wanted
 
 
 def test_unchanged_rows_are_not_encoded_again(read: Read, encoder: HashingEncoder) -> None:

@@ -20,6 +20,7 @@ from core.metrics import INDEX_DRIFT
 from core.types import EntryKind, Role, Scope
 from tests.commands import run
 from tests.encoders import HashingEncoder
+from tests.indexed_entries import pair
 
 pytestmark = pytest.mark.django_db
 Status = IndexGeneration.Status
@@ -29,7 +30,8 @@ def nearest(kb: KnowledgeBase, encoder: HashingEncoder, text: str) -> str:
     """The phrasing that the vector index holds nearest, after following."""
     kb.refresh_from_db()
     follower().follow(kb.pk, kb.revision)
-    hits = indexes_for(EntryKind.FAQ).vector.search(encoder.encode([text], Role.QUERY)[0], 1, Scope(kb_ids=(kb.pk,)))
+    index = indexes_for(EntryKind.FAQ).vector.made_by(encoder.model_id)
+    hits = index.search(encoder.encode([text], Role.QUERY)[0], 1, Scope(kb_ids=(kb.pk,)))
     return FAQQuestion.objects.get(pk=hits[0].id).text
 
 
@@ -67,7 +69,7 @@ def lose_vectors() -> None:
 
 def _damage(place: str) -> None:
     kb = KnowledgeBase.objects.get(slug="hr")
-    index = getattr(indexes_for(EntryKind.FAQ), place)
+    index = getattr(pair(), place)
     with index.exclusive(kb.pk):
         index.delete(kb.pk, sorted(index.ids(kb.pk))[:3])
         index.refresh(kb.pk, kb.revision)

@@ -77,7 +77,8 @@ def test_ingested_rows_are_found_by_words_and_by_vectors(read: Read, kb: Knowled
     read({"id": "x", "title": "年假", "text": "在系统里申请。", "date": "2026-03-31", "tags": ["hr"]}, row("y", "Something else."))
     assert found(kb, "申请") == ["x"]
     wanted = Passage.objects.get(document__external_id="x").pk
-    near = indexes_for(EntryKind.PASSAGE).vector.search(encoder.encode_query("年假\n在系统里申请").vector, 1, Scope(kb_ids=(kb.pk,)))
+    index = indexes_for(EntryKind.PASSAGE).vector.made_by(encoder.model_id)
+    near = index.search(encoder.encode_query("年假\n在系统里申请").vector, 1, Scope(kb_ids=(kb.pk,)))
     assert near[0].id == wanted
     entry = Entry.objects.get(owner_id=wanted)
     assert (entry.text, entry.terms) == ("年假\n在系统里申请。", ["lang=zh", "tag=hr", "access=*"])

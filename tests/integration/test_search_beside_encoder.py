@@ -126,7 +126,7 @@ def test_a_worker_follows_vectors_alone_and_refuses_those_of_another_encoder(kb:
     vectors = FollowedVectors()
     encoded, search = encode_question(LEAVE), vector_search(FAQ, scope_of([kb]), 5)
     assert vectors.search(encoded.vector[None], encoded.encoder, search)[0][0].id == 1
-    assert (indexes_for(FAQ).lexical.ids(kb.pk), indexes_for(FAQ).vector.ids(kb.pk)) == (set(), {1})
+    assert (indexes_for(FAQ).lexical.ids(kb.pk), indexes_for(FAQ).vector.made_by(encoded.encoder).ids(kb.pk)) == (set(), {1})
     with pytest.raises(IndexMismatch, match="manage.py reindex"):
         vectors.search(encoded.vector[None], "another@1", search)
     vectors.close()

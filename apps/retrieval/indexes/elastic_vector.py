@@ -50,6 +50,13 @@ class ElasticVectorIndex(ElasticFollowing):
         super().__init__(kind, connection=connection)
         self._exact_max = get_settings().vector_exact_max if exact_max is None else exact_max
 
+    def made_by(self, encoder: str) -> ElasticVectorIndex:
+        """This index: all processes switch from one encoder's vectors to another's at once."""
+        return self
+
+    def forget(self, kb_id: int) -> None:
+        """Nothing of it is in this process's memory."""
+
     def search(self, vector: FloatArray, k: int, scope: Scope, filters: Filters = NO_FILTERS) -> list[Hit]:
         """Up to `k` hits that the filters admit, best first; score is the cosine.
 

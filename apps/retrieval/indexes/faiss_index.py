@@ -13,6 +13,7 @@ import numpy as np
 
 from apps.retrieval.indexes.knowledge_base_vectors import KnowledgeBaseVectors, check_dim
 from apps.retrieval.indexes.large_part import BuildStopped
+from apps.retrieval.indexes.vector_folders import remove_left_over, vector_folder
 from core.config import get_settings
 from core.cores import anywhere
 from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArray, Hit, IndexState, Scope
@@ -28,6 +29,7 @@ class FaissBuild:
     def __init__(self, kb: KnowledgeBaseVectors, built_with: str) -> None:
         self._kb = kb
         self.aside = kb.aside(built_with)
+        self.is_in_force = False
 
     @property
     def revision(self) -> int:
@@ -58,6 +60,7 @@ class FaissBuild:
         if not self._kb.depth:
             raise RuntimeError("switch must be called while `exclusive` is held.")
         self._kb.take_over(self.aside)
+        self.is_in_force = True
 
 
 class FaissIndex:
@@ -66,7 +69,8 @@ class FaissIndex:
 
     Searches take no lock and wait for nobody: refresh and the maintenance thread put new immutable views in place.
     The maintenance thread builds them and writes snapshots; until one is ready, its entries are scanned exactly.
-    Each process follows the database with an index of its own; the snapshot on disk is shared.
+    Each process follows the database with an index of its own; the snapshot on disk is shared. What different encoders made
+    lies apart, in an index for each (`made_by`): neither takes the other's place.
     """
 
     is_shared = False
@@ -78,18 +82,31 @@ class FaissIndex:
         folder: Path | None = None,
         exact_max: int | None = None,
         clusters_min: int | None = None,
+        encoder: str = "",
     ) -> None:
         settings = get_settings()
-        self._folder = (folder or settings.data_dir / "indexes") / kind.value
+        self._kind, self._root, self._encoder = kind, folder or settings.data_dir / "indexes", encoder
         self._limits = (
             settings.vector_exact_max if exact_max is None else exact_max,
             settings.vector_clusters_min if clusters_min is None else clusters_min,
         )
         self._mutex = threading.Lock()
+        self._made_by: dict[str, FaissIndex] = {}
         self._kbs: dict[int, KnowledgeBaseVectors] = {}
         self._asides: list[KnowledgeBaseVectors] = []
         self._due: queue.Queue[KnowledgeBaseVectors | None] = queue.Queue()
         self._thread: threading.Thread | None = None
+
+    def made_by(self, encoder: str) -> FaissIndex:
+        """The index of what this encoder made."""
+        index = self._made_by.get(encoder)
+        if index is None:
+            exact_max, clusters_min = self._limits
+            with self._mutex:
+                index = self._made_by.setdefault(
+                    encoder, FaissIndex(self._kind, folder=self._root, exact_max=exact_max, clusters_min=clusters_min, encoder=encoder)
+                )
+        return index
 
     # Searching
 
@@ -154,7 +171,10 @@ class FaissIndex:
 
     @contextmanager
     def building(self, kb_id: int, built_with: str, *, no_later_than: int = 0) -> Iterator[FaissBuild]:
-        """Vectors of any length, filled aside by one thread at a time; none are kept in memory to be taken up."""
+        """Vectors of any length, filled aside by one thread at a time; none are kept in memory to be taken up.
+
+        What was switched to is on disk when this ends, for the processes that come to it next.
+        """
         kb = self._kb(kb_id)
         with kb.building:
             build = FaissBuild(kb, built_with)
@@ -164,9 +184,21 @@ class FaissIndex:
             finally:
                 self._asides.remove(build.aside)
         self._maintain_if_due(kb)
+        if build.is_in_force:
+            self._due.join()
 
     def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
-        """A build that died took its memory along."""
+        """Removes what was saved of generations that are gone, whichever encoder made it; a build that died took its memory along."""
+        if not self._encoder and not (kb_id in self._kbs and self._kbs[kb_id].state.revision):
+            remove_left_over(self._home(kb_id), still_there)
+
+    def forget(self, kb_id: int) -> None:
+        """Saves a knowledge base and gives its memory back: what is asked next begins with the snapshot."""
+        with self._mutex:
+            kb = self._kbs.pop(kb_id, None)
+        if kb is not None:
+            kb.stop_building.set()
+            _save(kb)
 
     def ids(self, kb_id: int) -> set[int]:
         """Every visible entry's id."""
@@ -177,37 +209,41 @@ class FaissIndex:
 
     def wait_for_maintenance(self) -> None:
         """Returns when every build and snapshot that is due has been made: for benchmarks, tests and bulk loads."""
-        self._due.join()
+        for index in (self, *self._made_by.values()):
+            index._due.join()
 
     def release(self) -> None:
         """Saves and gives the memory back: what is asked next begins with the snapshot. Nobody may be searching or following."""
         self.close()
         with self._mutex:
             self._kbs.clear()
+            self._made_by.clear()
 
     def close(self) -> None:
         """Ends the maintenance thread and saves what has changed since the last snapshot."""
         with self._mutex:
-            kbs, thread = list(self._kbs.values()), self._thread
+            kbs, thread, others = list(self._kbs.values()), self._thread, list(self._made_by.values())
             self._thread = None
+        for other in others:
+            other.close()
         for kb in [*kbs, *self._asides]:
             kb.stop_building.set()
         if thread is not None:
             self._due.put(None)
             thread.join()
         for kb in kbs:
-            try:
-                kb.save()
-            except OSError as error:  # the others are saved all the same
-                _log_unsaved(kb.kb_id, error)
+            _save(kb)
             kb.stop_building.clear()
+
+    def _home(self, kb_id: int) -> Path:
+        return self._root / self._kind.value / str(kb_id)
 
     def _kb(self, kb_id: int) -> KnowledgeBaseVectors:
         kb = self._kbs.get(kb_id)
         if kb is None:
             with self._mutex:
                 if kb_id not in self._kbs:
-                    self._kbs[kb_id] = KnowledgeBaseVectors(kb_id, self._folder / str(kb_id) / "vectors", *self._limits)
+                    self._kbs[kb_id] = KnowledgeBaseVectors(kb_id, vector_folder(self._home(kb_id), self._encoder), *self._limits)
                 kb = self._kbs[kb_id]
         if kb.load_once():
             self._maintain_if_due(kb)
@@ -249,6 +285,13 @@ class FaissIndex:
             finally:
                 self._due.task_done()
         self._due.task_done()
+
+
+def _save(kb: KnowledgeBaseVectors) -> None:
+    try:
+        kb.save()
+    except OSError as error:  # the others are saved all the same
+        _log_unsaved(kb.kb_id, error)
 
 
 def _log_unsaved(kb_id: int, error: OSError) -> None:

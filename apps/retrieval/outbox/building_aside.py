@@ -12,7 +12,8 @@ from django.db.models import Max
 from apps.retrieval.indexes.analysis import ANALYSIS
 from apps.retrieval.indexes.registry import IndexPart, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox.catching_up import apply_changes, built_with, has_begun, put_texts, put_vectors
+from apps.retrieval.outbox.catching_up import apply_changes, bring_up_vectors, built_with, has_begun, put_texts, put_vectors
+from apps.retrieval.outbox.held_generations import searchable_generations
 from core.protocols import FollowingIndex, IndexBuild
 from core.types import EntryKind
 
@@ -84,7 +85,7 @@ def vectors_aside(
     It is new unless one was kept that may be taken up (`resume`): a generation that is being built gets vectors without a
     revision, and a repair means an index from scratch.
     """
-    index = indexes_for(kind).vector
+    index = indexes_for(kind).vector.made_by(generation.encoder)
     kb.refresh_from_db(fields=["revision"])
     no_later_than = kb.revision if resume and generation.status != IndexGeneration.Status.BUILDING else 0
     with index.building(kb.pk, built_with(generation), no_later_than=no_later_than) as build:
@@ -106,6 +107,24 @@ def shared_vectors_aside(kb: KnowledgeBase, generation: IndexGeneration) -> Iter
                 asides.append(stack.enter_context(vectors_aside(kb, kind, generation)))
                 asides[-1].fill()
         yield asides
+
+
+def save_vectors_beforehand(kb: KnowledgeBase, generation: IndexGeneration) -> bool:
+    """Leaves on disk what processes that fill vector indexes of their own begin with once this generation, by another encoder, is active.
+
+    Whether it did: then texts that are encoded from now on must take a revision. Memory holds these vectors while it runs.
+    """
+    kinds = [kind for kind in EntryKind if not indexes_for(kind).vector.is_shared and last_revision(kb, kind) is not None]
+    if IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE, encoder=generation.encoder).exists():
+        return False
+    for kind in kinds:
+        index = indexes_for(kind).vector.made_by(generation.encoder)
+        index.clear(kb.pk, built_with(generation))  # an interrupted build may have left some: without those that were encoded since
+        with vectors_aside(kb, kind, generation) as aside:
+            aside.fill()
+            with switching([aside]):
+                pass
+    return bool(kinds)
 
 
 @contextmanager
@@ -139,12 +158,13 @@ def renew_words(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: F
                 _fill_and_switch(aside)
 
 
-def renew_vectors(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: False) -> None:
-    """As `renew_words`, with the vectors of the active generation.
+def renew_vectors(kb: KnowledgeBase, kind: EntryKind, encoder: str, stopped: Stopped = lambda: False) -> None:
+    """As `renew_words`, with the vectors of the generation that the encoder made, the active one or the one before it.
 
-    The index of before is not kept: since the database switched it may have followed with vectors of this generation.
+    The index of before is not kept: since the database switched it may have followed with vectors of this generation. One that
+    each process fills for itself has come up to the database when this returns.
     """
-    generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
+    generation = _searchable(kb, kind, encoder)
     if generation is None:
         return
     with vectors_aside(kb, kind, generation, stopped) as aside:
@@ -152,12 +172,20 @@ def renew_vectors(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda:
         if is_due:
             with _logged(aside, IndexPart.VECTORS):
                 aside.fill()
-                if not IndexGeneration.objects.filter(pk=generation.pk, status=IndexGeneration.Status.ACTIVE).exists():
+                if _searchable(kb, kind, encoder) != generation:
                     raise BuildAbandoned
                 with switching([aside]):
                     pass
     if is_due:
         aside.index.sweep(kb.pk)
+    if not indexes_for(kind).vector.is_shared:
+        kb.refresh_from_db(fields=["revision"])
+        bring_up_vectors(kb, kind, indexes_for(kind), generation, last_revision(kb, kind) or 0)
+
+
+def _searchable(kb: KnowledgeBase, kind: EntryKind, encoder: str) -> IndexGeneration | None:
+    generations = searchable_generations(kb)[: 1 if indexes_for(kind).vector.is_shared else None]
+    return next((one for one in generations if one.encoder == encoder), None)
 
 
 @contextmanager

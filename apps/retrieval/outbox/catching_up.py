@@ -52,7 +52,7 @@ def bring_up_vectors(
     kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, generation: IndexGeneration, last: int, *, in_place: bool = True
 ) -> bool:
     """The vector index, as `bring_up_words`. One of another generation goes on where the same encoder made it, unless it may be filled `in_place`."""
-    index = pair.vector
+    index = pair.vector.made_by(generation.encoder)
 
     def may_go_on(was: str) -> bool:
         return not in_place and was.partition(":")[2] == generation.encoder

@@ -19,16 +19,15 @@ from apps.retrieval.indexes.registry import IndexPart, indexes_for
 from apps.retrieval.models import IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox.building_aside import last_revision
 from apps.retrieval.outbox.catching_up import bring_up_vectors, bring_up_words, empty_index
-from apps.retrieval.outbox.indexing import mismatch
-from apps.retrieval.outbox.renewing import IndexRenewal, renew
+from apps.retrieval.outbox.held_generations import HeldGenerations, Place, searchable_generations
+from apps.retrieval.outbox.renewing import Due, IndexRenewal, renew
 from core.config import get_settings
-from core.errors import SearchUnavailable
+from core.errors import IndexMismatch, SearchUnavailable
 from core.metrics import INDEX_LAG
+from core.protocols import FollowingIndex
 from core.types import EntryKind
 
 log = logging.getLogger(__name__)
-
-_Place = tuple[int, EntryKind]
 
 UNREACHABLE_S = 1.0
 
@@ -44,17 +43,17 @@ class IndexFollower:
 
     An index that another analysis built, or another generation of the same encoder, is followed on and searched on, while a
     new one is built aside: in the background where this process serves (`renew_in_background`), else before the follower returns.
+    Vectors of another encoder are filled beside those of the one before, which are followed on while questions come by it.
     """
 
     def __init__(self, parts: Collection[IndexPart] = tuple(IndexPart)) -> None:
         self.parts = frozenset(parts)
-        self._followed: dict[_Place, int] = {}
-        self._met_at: dict[_Place, int] = {}  # the revision at which a base was first seen here
-        self._built_by: dict[_Place, tuple[str, str]] = {}
-        self._generations: dict[_Place, int] = {}
-        self._unreachable_until: dict[_Place, float] = {}
-        self._locks: dict[_Place, threading.Lock] = {}
-        self._renewal = IndexRenewal()
+        self._followed: dict[Place, int] = {}
+        self._met_at: dict[Place, int] = {}  # the revision at which a base was first seen here
+        self._generations = HeldGenerations()
+        self._unreachable_until: dict[Place, float] = {}
+        self._locks: dict[Place, threading.Lock] = {}
+        self._renewal = IndexRenewal(self._renewed)
         self._guard = threading.Lock()
         self._wake = {kind: threading.Event() for kind in EntryKind}
         self._stopped = threading.Event()
@@ -73,7 +72,7 @@ class IndexFollower:
         """Whether `follow` would return at once."""
         return self._followed.get((kb_id, kind), -1) >= revision
 
-    def _follow_kind(self, place: _Place, revision: int, wait_s: float) -> bool:
+    def _follow_kind(self, place: Place, revision: int, wait_s: float) -> bool:
         if self._followed.get(place, -1) >= revision:
             return True
         lock = self._lock_of(place)
@@ -86,22 +85,29 @@ class IndexFollower:
         finally:
             lock.release()
 
-    def _is_unreachable(self, place: _Place) -> bool:
+    def _is_unreachable(self, place: Place) -> bool:
         return time.monotonic() < self._unreachable_until.get(place, 0.0)
 
     def check_encoder(self, kb_id: int, kind: EntryKind, model_id: str) -> None:
-        """Raises IndexMismatch where another encoder built the vectors followed here: they must not be searched."""
-        slug, built_by = self._built_by.get((kb_id, kind), ("", ""))
-        if built_by and built_by != model_id:
-            raise mismatch(slug, built_by, model_id)
+        """Raises IndexMismatch where no vectors of this encoder are followed here: others must not be searched.
 
-    def generations(self, kb_ids: Sequence[int], kind: EntryKind) -> list[int]:
-        """Primary keys of the generations that the vectors followed here belong to."""
-        return [generation for kb_id in kb_ids if (generation := self._generations.get((kb_id, kind)))]
+        Those of a generation that the database keeps are read in the background then, where this process serves.
+        """
+        try:
+            self._generations.check((kb_id, kind), model_id)
+        except IndexMismatch:
+            if self._renewal.is_running and self._generations.is_kept((kb_id, kind), model_id):
+                self._renewal.note(kb_id, kind, IndexPart.VECTORS, model_id)
+            raise
 
-    def built_by(self, kb_id: int, kind: EntryKind) -> str:
-        """The encoder of the vectors followed here; empty where none were."""
-        return self._built_by.get((kb_id, kind), ("", ""))[1]
+    def generations(self, kb_ids: Sequence[int], kind: EntryKind, encoder: str) -> list[int]:
+        """Primary keys of the generations that the encoder made, of those that questions may be answered from."""
+        return self._generations.primary_keys(kb_ids, kind, encoder)
+
+    def is_reading(self, kb_id: int, kind: EntryKind, encoder: str) -> bool:
+        """Whether the encoder's vectors are not followed here yet, but another's are, which answer meanwhile."""
+        held = self._generations.held((kb_id, kind))
+        return bool(held) and encoder not in held
 
     def followed_kbs(self) -> set[int]:
         """Primary keys of the knowledge bases that were ever searched here."""
@@ -137,7 +143,7 @@ class IndexFollower:
         self._followed.clear()
         self._met_at.clear()
 
-    def _lock_of(self, place: _Place) -> threading.Lock:
+    def _lock_of(self, place: Place) -> threading.Lock:
         with self._guard:
             return self._locks.setdefault(place, threading.Lock())
 
@@ -166,16 +172,22 @@ class IndexFollower:
                 continue
             INDEX_LAG.labels(kb=str(kb_id), kind=kind.value).set(revision - self._followed.get((kb_id, kind), 0))
             self.follow(kb_id, revision, kind)
+            if self._generations.idle((kb_id, kind)):
+                self._let_idle_go((kb_id, kind))
 
     def _forget(self, kb_id: int, kind: EntryKind) -> None:
         """Empties what there is of a base that is gone, whoever filled it; an index that cannot be reached is emptied in a later round."""
-        pair = indexes_for(kind)
-        kept = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
-        emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id)) for part in self.parts]  # type: ignore[misc]
+        place, pair = (kb_id, kind), indexes_for(kind)
+        kept: dict[IndexPart, FollowingIndex] = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
+        indexes = [kept[part] for part in self.parts]
+        if IndexPart.VECTORS in self.parts:
+            indexes += [pair.vector.made_by(encoder) for encoder in self._generations.held(place)]
+        emptied = [_reached(lambda index=index: empty_index(index, kb_id)) for index in indexes]  # type: ignore[misc]
         if not all(emptied):
             return
-        for known in (self._followed, self._met_at, self._built_by, self._generations, self._unreachable_until):
-            known.pop((kb_id, kind), None)
+        self._generations.forget(place)
+        for known in (self._followed, self._met_at, self._unreachable_until):
+            known.pop(place, None)
         with suppress(KeyError):
             INDEX_LAG.remove(str(kb_id), kind.value)
 
@@ -184,18 +196,16 @@ class IndexFollower:
         kb = KnowledgeBase.objects.filter(pk=kb_id).first()
         if kb is None:
             return True
-        generation = IndexGeneration.objects.filter(kb=kb, status=IndexGeneration.Status.ACTIVE).first()
-        last = last_revision(kb, kind)
-        complete = last is None or self._bring_up(kb, kind, generation, last)
-        self._built_by[kb_id, kind] = (kb.slug, generation.encoder if generation else "")
-        self._generations[kb_id, kind] = generation.pk if generation else 0
+        generations, last = searchable_generations(kb), last_revision(kb, kind)
+        complete = last is None or self._bring_up(kb, kind, generations, last)
+        self._generations.keep((kb_id, kind), kb.slug, generations)
         if complete:
             self._followed[kb_id, kind] = kb.revision
         else:
             self._unreachable_until[kb_id, kind] = time.monotonic() + UNREACHABLE_S
         return complete
 
-    def _bring_up(self, kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration | None, last: int) -> bool:
+    def _bring_up(self, kb: KnowledgeBase, kind: EntryKind, generations: Sequence[IndexGeneration], last: int) -> bool:
         """The indexes of the kind; `last` is the revision of its latest change, and an index that has it is left alone.
 
         Whether all could be reached: one that cannot does not keep the other back.
@@ -203,26 +213,60 @@ class IndexFollower:
         pair, reached = indexes_for(kind), True
         if IndexPart.WORDS in self.parts:
             reached = _reached(lambda: self._keep_current(kb, kind, IndexPart.WORDS, bring_up_words(kb, kind, pair, last)))
-        if IndexPart.VECTORS in self.parts and generation is not None:
-            in_place = not (pair.vector.is_shared or self._renewal.is_running)
-            reached = (
-                _reached(
-                    lambda: self._keep_current(
-                        kb, kind, IndexPart.VECTORS, bring_up_vectors(kb, kind, pair, generation, last, in_place=in_place)
-                    )
-                )
-                and reached
-            )
-        return reached
+        followed = self._vectors_to_follow(kb, kind, generations)
+        come = [_reached(lambda one=one: self._bring_up_generation(kb, kind, one, last)) for one in followed]  # type: ignore[misc]
+        return reached and all(come)
 
-    def _keep_current(self, kb: KnowledgeBase, kind: EntryKind, part: IndexPart, is_current: bool) -> None:
+    def _vectors_to_follow(self, kb: KnowledgeBase, kind: EntryKind, generations: Sequence[IndexGeneration]) -> Sequence[IndexGeneration]:
+        """The active generation, and of the one before what is here already. Where that is all there is, the active one is read in the background first."""
+        place, index = (kb.pk, kind), indexes_for(kind).vector
+        if IndexPart.VECTORS not in self.parts:
+            self._generations.hold(place, [one.encoder for one in generations])  # whoever searches them knows which are there
+            return []
+        if index.is_shared:
+            self._generations.hold(place, [one.encoder for one in generations[:1]])
+            return generations[:1]
+        held = self._generations.held(place)
+        is_coming = bool(held and self._renewal.is_running)
+        if is_coming and generations and generations[0].encoder not in held:
+            self._renewal.note(kb.pk, kind, IndexPart.VECTORS, generations[0].encoder)
+        followed = [one for number, one in enumerate(generations) if one.encoder in held or not (number or is_coming)]
+        self._generations.hold(place, [one.encoder for one in followed])
+        for encoder in held - self._generations.held(place):
+            empty_index(index.made_by(encoder), kb.pk)
+        return followed
+
+    def _bring_up_generation(self, kb: KnowledgeBase, kind: EntryKind, generation: IndexGeneration, last: int) -> None:
+        pair = indexes_for(kind)
+        in_place = not (pair.vector.is_shared or self._renewal.is_running)
+        is_current = bring_up_vectors(kb, kind, pair, generation, last, in_place=in_place)
+        self._keep_current(kb, kind, IndexPart.VECTORS, is_current, generation.encoder)
+
+    def _keep_current(self, kb: KnowledgeBase, kind: EntryKind, part: IndexPart, is_current: bool, encoder: str = "") -> None:
         """Has an index built anew that answers by something older."""
         if is_current:
             return
         if self._renewal.is_running:
-            self._renewal.note(kb.pk, kind, part)
+            self._renewal.note(kb.pk, kind, part, encoder)
         else:
-            renew(kb.pk, kind, part)
+            renew(kb.pk, kind, part, encoder)
+
+    def _renewed(self, due: Due) -> None:
+        """Vectors that were read in the background are searched from the next look at the database on."""
+        kb_id, kind, part, encoder = due
+        if part is IndexPart.VECTORS and not indexes_for(kind).vector.is_shared:
+            with self._lock_of((kb_id, kind)):
+                if self._generations.hold_too((kb_id, kind), encoder):
+                    self._followed[kb_id, kind] = -1
+            self._wake[kind].set()
+
+    def _let_idle_go(self, place: Place) -> None:
+        """Gives the memory of vectors back that nobody asks for any more; their snapshot stays for a rollback."""
+        with self._lock_of(place):
+            idle = self._generations.idle(place)
+            self._generations.hold(place, self._generations.held(place) - idle)
+            for encoder in idle:
+                indexes_for(place[1]).vector.made_by(encoder).forget(place[0])
 
 
 def _reached(work: Callable[[], None]) -> bool:

@@ -1,8 +1,8 @@
 """How a knowledge base changes its encoder: vectors are made aside, then everything switches at once, and can go back.
 
 A building generation is filled in chunks and survives an interruption. The switch happens under the knowledge base's lock
-and takes a new revision. A vector index that all processes share is filled before it, and switched with it; those that each
-process has in memory follow it.
+and takes a new revision. A vector index that all processes share is filled before it, and switched with it. Those that each
+process has in memory follow it; where the encoder is another, they begin with what was left on disk before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from apps.accounts.audit import record
 from apps.accounts.permissions import Caller
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox.building_aside import last_revision, rebuild_words, shared_vectors_aside, switching
+from apps.retrieval.outbox.building_aside import last_revision, rebuild_words, save_vectors_beforehand, shared_vectors_aside, switching
 from apps.retrieval.outbox.catching_up import has_begun
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.indexing import fill_missing_vectors, lock_kb, lock_next_revision, next_generation_number, put_vectors
@@ -49,10 +49,11 @@ def rebuild(kb: KnowledgeBase, caller: Caller, progress: Progress | None = None)
     report(generation.vectors.count())
     while _missing(generation).count() > LAST_CHUNK:
         _fill(generation, report)
+    is_saved = save_vectors_beforehand(kb, generation)
     with shared_vectors_aside(kb, generation) as asides:
         while _missing(generation).count() > LAST_CHUNK:
             _fill(generation, report, late=True)
-        if asides:
+        if asides or is_saved:
             _fill(generation, report, late=True)  # no process waits for the switch as long as this takes
         with switching(asides):
             _switch_when_full(generation, caller, report)

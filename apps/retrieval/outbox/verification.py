@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -66,7 +66,7 @@ def find_index_drift(kb: KnowledgeBase, keeping: IndexFollower) -> list[Drift]:
     """What `find_drift` says of the indexes that this follower keeps: cheap enough to be asked now and then while questions are answered."""
     kb.refresh_from_db()
     damage = _follow(kb, keeping)
-    return _counted(kb, [drift for kind in EntryKind for drift in _index_drifts(kb, kind, damage, keeping.parts)])
+    return _counted(kb, [drift for kind in EntryKind for drift in _index_drifts(kb, kind, damage, keeping)])
 
 
 def _counted(kb: KnowledgeBase, drifts: list[Drift]) -> list[Drift]:
@@ -97,7 +97,8 @@ def sweep(kb: KnowledgeBase, keeping: IndexFollower) -> None:
     """Removes what builds have left whose process died, and what was kept of generations that are gone. Raises SearchUnavailable."""
 
     def still_there(tag: str) -> bool:
-        return tag in map(built_with, IndexGeneration.objects.filter(kb=kb))
+        generations = IndexGeneration.objects.filter(kb=kb).exclude(status=IndexGeneration.Status.BUILDING)
+        return tag in map(built_with, generations)
 
     for kind in EntryKind:
         pair = indexes_for(kind)
@@ -125,16 +126,19 @@ def _drifts(kb: KnowledgeBase, kind: EntryKind, damage: str) -> Iterator[Drift]:
     if kind in _content:
         yield _entry_drift(kb, kind)
     yield _compare(kind, "vectors", _expected(kb, kind, "lexical"), _with_vector(kb, kind))
-    yield from _index_drifts(kb, kind, damage, IndexPart)
+    for keeping in {follower(), vector_follower()}:
+        yield from _index_drifts(kb, kind, damage, keeping)
 
 
-def _index_drifts(kb: KnowledgeBase, kind: EntryKind, damage: str, parts: Collection[IndexPart]) -> Iterator[Drift]:
+def _index_drifts(kb: KnowledgeBase, kind: EntryKind, damage: str, keeping: IndexFollower) -> Iterator[Drift]:
+    """Of what the follower keeps; vectors that it still reads in the background are none of it yet."""
     pair, generation = indexes_for(kind), active_generation(kb)
-    if IndexPart.WORDS in parts:
+    if IndexPart.WORDS in keeping.parts:
         yield _index_drift(kb, kind, "lexical", pair.lexical, damage)
-    if IndexPart.VECTORS in parts and generation is not None:
-        stale = pair.vector.state(kb.pk).built_with != built_with(generation)
-        yield _index_drift(kb, kind, "vector", pair.vector, damage if stale else "")
+    if IndexPart.VECTORS in keeping.parts and generation is not None and not keeping.is_reading(kb.pk, kind, generation.encoder):
+        index = pair.vector.made_by(generation.encoder)
+        stale = index.state(kb.pk).built_with != built_with(generation)
+        yield _index_drift(kb, kind, "vector", index, damage if stale else "")
 
 
 def _expected(kb: KnowledgeBase, kind: EntryKind, place: str) -> set[int]:
@@ -195,8 +199,9 @@ def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
 
 def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
     """Takes out what is astray and lets the index follow once more what it lacks; one that cannot be read, or lacks most, is built anew aside."""
-    pair = indexes_for(drift.kind)
-    index: FollowingIndex = pair.lexical if drift.place == "lexical" else pair.vector
+    pair, generation = indexes_for(drift.kind), active_generation(kb)
+    vector = pair.vector.made_by(generation.encoder) if generation else pair.vector
+    index: FollowingIndex = pair.lexical if drift.place == "lexical" else vector
     if drift.damage or len(drift.missing) > drift.expected // 2:
         _build_anew(kb, drift)
         return

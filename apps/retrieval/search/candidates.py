@@ -86,8 +86,9 @@ def _joined(encoded: EncodedQuery, kind: EntryKind, scope: Scope, near: Sequence
     cosines = {hit.id: hit.score for hit in near}
     bm25 = {hit.id: hit.score for hit in words}
     ids = list(dict.fromkeys([*cosines, *bm25]))
-    vectors = entry_vectors(kind, scope.kb_ids, ids)
-    tokens = stored_tokens(kind, ids, follower().generations(scope.kb_ids, kind)) if encoded.token_vectors is not None else {}
+    vectors = entry_vectors(kind, scope.kb_ids, ids, encoded.encoder)
+    generations = follower().generations(scope.kb_ids, kind, encoded.encoder)
+    tokens = stored_tokens(kind, ids, generations) if encoded.token_vectors is not None else {}
     for id in ids:
         if id not in cosines and id in vectors:
             cosines[id] = float(vectors[id] @ encoded.vector)

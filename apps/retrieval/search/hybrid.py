@@ -164,7 +164,7 @@ def _compared(ordered: list[Ranked], encoded: EncodedQuery, scope: Scope, fusion
 
     What was unpublished a moment ago has no token vectors any more: it is left out rather than keep the others from being compared.
     """
-    generations = follower().generations(scope.kb_ids, EntryKind.PASSAGE)
+    generations = follower().generations(scope.kb_ids, EntryKind.PASSAGE, encoded.encoder)
     head = _with_tokens([one.scored for one in ordered[:RERANKED]], encoded, generations)
     without = [one.id for one in head if one.met is None]
     if len(without) == len(head) or read_facts(without, scope):

@@ -68,7 +68,7 @@ def search_followed(keeping: IndexFollower, vectors: FloatArray, encoder: str, s
     """For each row up to `k` hits of what was followed so far. Raises IndexMismatch where another encoder built an index."""
     for kb_id in search.kb_ids:
         keeping.check_encoder(kb_id, search.kind, encoder)
-    index, scope = indexes_for(search.kind).vector, Scope(kb_ids=search.kb_ids)
+    index, scope = indexes_for(search.kind).vector.made_by(encoder), Scope(kb_ids=search.kb_ids)
     return [index.search(vector, search.k, scope, search.filters) for vector in vectors]
 
 
@@ -191,19 +191,19 @@ def search_nearest(vectors: FloatArray, encoder: str, search: VectorSearch) -> l
         return spare_vectors().search(vectors, encoder, search)
 
 
-def entry_vectors(kind: EntryKind, kb_ids: Sequence[int], ids: Sequence[int]) -> dict[int, FloatArray]:
-    """float32[dim] of each of these entries that has a vector: from the index that is kept here, else from the database."""
+def entry_vectors(kind: EntryKind, kb_ids: Sequence[int], ids: Sequence[int], encoder: str) -> dict[int, FloatArray]:
+    """float32[dim] of each of these entries that has a vector by the encoder: from the index that is kept here, else from the database."""
     if not keeps_vectors():
-        packed = stored_vectors(kind, ids, follower().generations(kb_ids, kind))
+        packed = stored_vectors(kind, ids, follower().generations(kb_ids, kind, encoder))
         return dict(zip(packed, unpack_vectors(list(packed.values())), strict=True)) if packed else {}
     found: dict[int, FloatArray] = {}
     for kb_id in kb_ids:
-        found |= indexes_for(kind).vector.vectors(kb_id, ids)
+        found |= indexes_for(kind).vector.made_by(encoder).vectors(kb_id, ids)
     return found
 
 
-def ids_with_vector(kind: EntryKind, kb_id: int) -> list[int]:
-    """Every entry that vectors can find, in order."""
+def ids_with_vector(kind: EntryKind, kb_id: int, encoder: str) -> list[int]:
+    """Every entry that the encoder's vectors can find, in order."""
     if keeps_vectors():
-        return sorted(indexes_for(kind).vector.ids(kb_id))
-    return owners_with_vector(kind, kb_id, follower().generations([kb_id], kind))
+        return sorted(indexes_for(kind).vector.made_by(encoder).ids(kb_id))
+    return owners_with_vector(kind, kb_id, follower().generations([kb_id], kind, encoder))

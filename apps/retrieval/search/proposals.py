@@ -15,11 +15,12 @@ from apps.retrieval.search.extra_questions import better_of, of_passages
 from apps.retrieval.search.fusion import Scored
 from apps.retrieval.search.nearest import PROPOSED, document_searches, entry_vectors, nearest_to
 from apps.retrieval.search.stored_passages import kinds_in
-from core.errors import IndexMismatch, ModelUnavailable, SearchUnavailable
+from core.errors import IndexMismatch, ModelUnavailable, QAError, SearchUnavailable
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Hit, Scope, SearchMode, VectorSearch
 
 log = logging.getLogger(__name__)
 
+NO_VECTORS = (SearchUnavailable, IndexMismatch)  # of one kind: those of another may be there by this encoder already
 POOL = PROPOSED[EntryKind.PASSAGE]  # proposals of each index, at least
 
 
@@ -76,24 +77,24 @@ def _propose_kind(
         if mode is SearchMode.VECTOR
         else _asked(lambda: search_words(lexical, text, search.k, scope, search.filters, normalized=False))
     )
-    near, no_vectors = ([], False) if encoded is None else _asked(lambda: nearest_to(encoded, search))
+    near, no_vectors = ([], False) if encoded is None else _asked(lambda: nearest_to(encoded, search), NO_VECTORS)
     if no_words and (no_vectors or encoded is None) or no_vectors and mode is SearchMode.VECTOR:
         raise SearchUnavailable("No index can be reached at the moment.")
     bm25 = {hit.id: hit.score for hit in words}
     cosines: dict[int, float | None] = {hit.id: hit.score for hit in near}
     missing = [id for id in bm25 if id not in cosines]
     if encoded is not None and missing and not no_vectors:
-        found = entry_vectors(search.kind, scope.kb_ids, missing)
+        found = entry_vectors(search.kind, scope.kb_ids, missing, encoded.encoder)
         if found:
             cosines |= zip(found, (np.stack(list(found.values())) @ encoded.vector).tolist(), strict=True)
     ids = dict.fromkeys([*cosines, *bm25])
     return [Scored(id, cosines.get(id), bm25.get(id, 0.0)) for id in ids], no_words or no_vectors
 
 
-def _asked(search: Callable[[], list[Hit]]) -> tuple[list[Hit], bool]:
+def _asked(search: Callable[[], list[Hit]], lacking: tuple[type[QAError], ...] = (SearchUnavailable,)) -> tuple[list[Hit], bool]:
     """The hits, and whether the index could not be asked."""
     try:
         return search(), False
-    except SearchUnavailable as error:
+    except lacking as error:
         log.warning("index left out of a search error=%s", error.message)
         return [], True
