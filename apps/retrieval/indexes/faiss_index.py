@@ -193,9 +193,11 @@ class FaissIndex:
             remove_left_over(self._home(kb_id), still_there)
 
     def forget(self, kb_id: int) -> None:
-        """Saves a knowledge base and gives its memory back: what is asked next begins with the snapshot."""
+        """Saves a knowledge base and gives its memory back, whichever encoder made it: what is asked next begins with the snapshot."""
         with self._mutex:
-            kb = self._kbs.pop(kb_id, None)
+            kb, others = self._kbs.pop(kb_id, None), list(self._made_by.values())
+        for other in others:
+            other.forget(kb_id)
         if kb is not None:
             kb.stop_building.set()
             _save(kb)

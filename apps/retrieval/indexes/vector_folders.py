@@ -34,9 +34,9 @@ def saved_by(folder: Path) -> str:
 
 
 def remove_left_over(home: Path, still_there: Callable[[str], bool]) -> None:
-    """Removes the folders whose snapshot was not built with what is `still_there`, but for those that somebody is writing to."""
+    """Removes the folders whose snapshot was not built with what is `still_there`; waits for whoever writes to one."""
     for folder in [home / PLAIN, *home.glob(f"{PLAIN}-*")]:
         if folder.is_dir() and not still_there(saved_by(folder)):
-            with FolderLock(folder / "lock").held_if_free() as held:
-                if held:
+            with FolderLock(folder / "lock"):
+                if not still_there(saved_by(folder)):  # somebody may have saved while this waited
                     shutil.rmtree(folder, ignore_errors=True)

@@ -179,10 +179,8 @@ class IndexFollower:
         """Empties what there is of a base that is gone, whoever filled it; an index that cannot be reached is emptied in a later round."""
         place, pair = (kb_id, kind), indexes_for(kind)
         kept: dict[IndexPart, FollowingIndex] = {IndexPart.WORDS: pair.lexical, IndexPart.VECTORS: pair.vector}
-        indexes = [kept[part] for part in self.parts]
-        if IndexPart.VECTORS in self.parts:
-            indexes += [pair.vector.made_by(encoder) for encoder in self._generations.held(place)]
-        emptied = [_reached(lambda index=index: empty_index(index, kb_id)) for index in indexes]  # type: ignore[misc]
+        pair.vector.forget(kb_id)
+        emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id)) for part in self.parts]  # type: ignore[misc]
         if not all(emptied):
             return
         self._generations.forget(place)
