@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 from apps.retrieval.grounding.orders import follows_order
 from apps.retrieval.indexes.analysis import analyze
@@ -12,8 +13,8 @@ from apps.retrieval.search.confidence import COMPARED_SENTENCES, ROW_UNMET, evid
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.led_lists import LedList, led_lists
-from apps.retrieval.search.pieces import pieces_of
-from apps.retrieval.search.table_rows import Row
+from apps.retrieval.search.pieces import Piece, pieces_of
+from apps.retrieval.search.table_rows import Row, telling_terms
 from apps.retrieval.search.tokens_met import QuestionTokens, TokensMet
 from core.sentences import is_heading
 
@@ -27,7 +28,7 @@ class Sentence:
     """A sentence of a passage, `hit.passage.text[start:end]`, or a row of a table in it, or a list with what leads to it.
 
     `met` is how well it meets the question's tokens (weighted MaxSim; None without token vectors), `words` the share of the
-    question's terms that it has.
+    question's terms that it has. Of a row that `is_any_row`, the question has no word that tells it from the others of its table.
     """
 
     hit: PassageHit
@@ -37,6 +38,7 @@ class Sentence:
     words: float
     met: float | None
     whole: Row | LedList | None = None
+    is_any_row: bool = False
 
     @property
     def text(self) -> str:
@@ -87,7 +89,7 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     if not ordered:
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
     found = evidence(hits, [one.score for one in ordered], ordered[0].words, fit.typical)
-    reasons = reasons_of(found, fit) | ({"row_unmet": ROW_UNMET} if _is_unmet_row(ordered[0], sentences, terms) else {})
+    reasons = reasons_of(found, fit) | ({"row_unmet": ROW_UNMET} if ordered[0].is_any_row else {})
     confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
 
@@ -100,15 +102,6 @@ def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
 def _says_something(sentence: Sentence) -> bool:
     text, start, end = sentence.hit.passage.text, sentence.start, sentence.end
     return (sentence.whole is not None or not is_heading(text, start, end)) and not follows_order(text, start, end)
-
-
-def _is_unmet_row(best: Sentence, sentences: Sequence[Sentence], terms: frozenset[str]) -> bool:
-    """Whether it is a row under names of which the question has no word that most other rows of the table have not: another thing may be asked for."""
-    if best.row is None or not best.row.names:
-        return False
-    table = best.hit.passage.id, best.row.table
-    rows = [frozenset(analyze(one.said)) for one in sentences if one.row and (one.hit.passage.id, one.row.table) == table]
-    return not any(sum(term in row for row in rows) * 2 <= len(rows) + 1 for term in terms.intersection(analyze(best.said)))
 
 
 def _lag(read: Sequence[PassageHit], place: int) -> float:
@@ -133,22 +126,38 @@ def _shown(ordered: Sequence[Sentence]) -> tuple[Sentence, ...]:
 def _sentences(hit: PassageHit, terms: frozenset[str], tokens: QuestionTokens | None, fit: AnswerFit, *, lag: float) -> list[Sentence]:
     """Every sentence of a passage with its score; a passage that lies behind the first by `lag` is behind by as much here.
 
-    A list counts as what leads to it does: where that meets the question, the items are the answer.
+    A list counts as what leads to it does: where that meets the question, the items are the answer. In a row of a table the words that
+    tell it from the others count twice.
     """
     text = hit.passage.text
     pieces = pieces_of(text, hit.passage.heading)
     met = TokensMet(hit.passage, pieces, tokens)
 
+    lists, telling = list(led_lists(text, hit.passage.heading)), _telling(text, pieces, terms)
+    leads = {one.at for one in lists}
+
     def scored(start: int, end: int, said: str, one: float | None, whole: Row | LedList | None) -> Sentence:
         words = len(terms.intersection(analyze(said))) / max(len(terms), 1)
-        score = fit.met * (one or 0.0) + fit.words * words - fit.lag * lag
-        return Sentence(hit=hit, start=start, end=end, score=score, words=words, met=one, whole=whole)
+        told = telling.get(start) if isinstance(whole, Row) else None
+        score = fit.met * (one or 0.0) + fit.words * (words + len(told or ()) / max(len(terms), 1)) - fit.lag * lag
+        return Sentence(
+            hit=hit, start=start, end=end, score=score, words=words, met=one, whole=whole, is_any_row=told is not None and not told
+        )
 
-    lists = list(led_lists(text, hit.passage.heading))
-    leads = {one.at for one in lists}
     found = [scored(one.start, one.end, one.lead, met.in_lead(one), one) for one in lists]
     for piece in pieces:
         if not piece.apart and (piece.start, piece.end) not in leads:
             said = f"{piece.row.names if piece.row else ''} {text[piece.start : piece.end]}"
             found.append(scored(piece.start, piece.end, said, met.in_piece(piece), piece.row))
+    return found
+
+
+def _telling(text: str, pieces: Sequence[Piece], terms: frozenset[str]) -> dict[int, frozenset[str]]:
+    """The question's terms that tell each row from the others of its table, by where the row starts; rows of pairs and without names are left out."""
+    found: dict[int, frozenset[str]] = {}
+    rows = [(piece, piece.row.table) for piece in pieces if piece.row and piece.row.names]
+    for _, table in groupby(rows, key=itemgetter(1)):
+        own = [piece for piece, _ in table]
+        told = telling_terms([frozenset(analyze(text[one.start : one.end])) for one in own], terms)
+        found |= {one.start: these for one, these in zip(own, told, strict=True)}
     return found

@@ -218,3 +218,9 @@ def _colon(text: str) -> str:
 
 def _semicolon(text: str) -> str:
     return "；" if guess_locale(text) is Locale.ZH else "; "
+
+
+def telling_terms(rows: Sequence[frozenset[str]], terms: frozenset[str]) -> list[frozenset[str]]:
+    """Which of the question's terms tell each row of a table apart, given the terms of its rows: those that at most half of the rows have."""
+    had = Counter(term for row in rows for term in terms.intersection(row))
+    return [frozenset(term for term in terms.intersection(row) if had[term] * 2 <= len(rows) + 1) for row in rows]
