@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apps.retrieval.search.table_rows import Row, read_tables
+from apps.retrieval.search.table_rows import Row, read_tables, telling_terms
 
 MODELS = "Model | Warranty | Price\nX100 | 24 months | €99\nX200 | 36 months | €149"
 
@@ -105,3 +105,8 @@ def test_a_total_belongs_to_no_group() -> None:
 )
 def test_a_bar_in_a_text_makes_no_table(text: str) -> None:
     assert rows(text) == []
+
+
+def test_a_word_that_most_rows_have_tells_none_apart() -> None:
+    rows = [frozenset(row) for row in (["mini", "month"], ["maxi", "month"], ["midi", "month"])]
+    assert telling_terms(rows, frozenset(["mini", "month", "cost"])) == [{"mini"}, set(), set()]
