@@ -129,6 +129,14 @@ def test_sentences_of_two_documents_stand_in_lines_of_their_own(kb: KnowledgeBas
     assert sorted(answer_of(reading).split("\n")) == ["The new bridge was built in 2000.", "The old bridge was built in 1900."]
 
 
+def test_what_two_documents_say_in_the_same_words_is_said_once(kb: KnowledgeBase) -> None:
+    put_documents(kb, a="The old bridge was built in 1900.", b="The old  bridge was built in 1900.")
+    text = "When was the old bridge built?"
+    query = query_of(kb, text)
+    reading = read_hits(text, query.encoded, query.scope, search_passages(text, query.encoded, query.scope).hits)
+    assert " ".join(answer_of(reading).split()) == "The old bridge was built in 1900."
+
+
 def test_chinese_sentences_are_joined_without_blanks(kb: KnowledgeBase) -> None:
     put_documents(kb, 假期="员工每年有十天年假。未休的年假在三月失效。")
     text = "未休的年假什么时候失效"

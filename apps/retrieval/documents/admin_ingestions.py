@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ REASONS: dict[str, Promise] = {
     Problem.BAD_SITEMAP: gettext_lazy("no usable sitemap"),
     Problem.TOO_MANY: gettext_lazy("more than are taken"),
 }
+_ROW = re.compile(r"row (\d+)(?: of (.+))?", re.DOTALL)  # as sources name a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +185,18 @@ def _sentence(text: str) -> str:
     return text if "." in text.split(" ", 1)[0] else capfirst(text)
 
 
+def _place(place: str) -> str:
+    """Where it came from, in the reader's language; a file or an address stays as it is."""
+    row = _ROW.fullmatch(place)
+    if row is None:
+        return place
+    return (_("row %(number)s of %(file)s") if row[2] else _("row %(number)s")) % {"number": row[1], "file": row[2]}
+
+
 def _shown(item: Mapping[str, str]) -> dict[str, str]:
     return {
         **item,
+        "place": _place(item["place"]),
         "reason": _sentence(in_words(item["reason"])),
         "name": str(REASONS.get(item["code"], item["code"])),
         "outcome_name": str(OUTCOME_NAMES.get(item["outcome"], item["outcome"])),  # type: ignore[call-overload]

@@ -10,7 +10,7 @@ from lxml import etree
 from apps.retrieval.parsing.collecting import BlockCollector
 from apps.retrieval.parsing.parsed import ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits
-from apps.retrieval.parsing.stated import stated_date, stated_language
+from apps.retrieval.parsing.stated import stated_creation, stated_language
 from apps.retrieval.parsing.zipped import ZIP_ERRORS, open_zip, refuse_doctypes
 
 
@@ -28,7 +28,7 @@ def office_document(found: BlockCollector, properties: dict[str, str]) -> Parsed
         title=properties.get("title", ""),
         author=properties.get("author", ""),
         language=stated_language(properties.get("language", "")),
-        date=stated_date(properties.get("date", "")),
+        date=stated_creation(properties.get("date", "")),
         warnings=tuple(found.warnings),
     )
 

@@ -55,6 +55,8 @@ _PLACEHOLDERS = (
     "root",
 )
 _NO_AUTHORS = frozenset(name.casefold() for name in _PROGRAMS + _PLACEHOLDERS)
+# When the empty files were made that python-docx 1.2 and python-pptx 1.0 begin every file with: the day of no document.
+_TEMPLATES_MADE = frozenset({"2013-12-23T23:15:00Z", "2013-01-27T09:14:16Z"})
 _VERSION = re.compile(r"[\s/]+v?\d[\w.\-]*$")
 _LANGUAGE = re.compile(r"^([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{2,8})*$")
 
@@ -68,6 +70,11 @@ def stated_date(text: str) -> datetime.date | None:
         return datetime.date(int(found[1]), int(found[2]), int(found[3]))
     except ValueError:
         return None
+
+
+def stated_creation(text: str) -> datetime.date | None:
+    """The day on which an Office file says that it was made; None where that is its library's template."""
+    return None if text.strip() in _TEMPLATES_MADE else stated_date(text)
 
 
 def stated_language(text: str) -> str:

@@ -17,6 +17,7 @@ from apps.retrieval.search.pieces import Piece, pieces_of
 from apps.retrieval.search.table_rows import Row, telling_terms
 from apps.retrieval.search.tokens_met import QuestionTokens, TokensMet
 from core.sentences import is_heading
+from core.text import clean_text
 
 READ = 3  # passages that sentences are taken from
 LAG_A_PLACE = 0.05  # how far behind a place is where a reranker's scores, of any scale, made the order
@@ -113,12 +114,13 @@ def _shown(ordered: Sequence[Sentence]) -> tuple[Sentence, ...]:
     """The best sentences: of the first one's passage in the order of the text, then those of others.
 
     Beside a row or a list stands only what has as many of the question's words, and so does a list beside a sentence: the next best row
-    mostly tells of another thing.
+    mostly tells of another thing. What another document says in the same words is not said twice.
     """
     best = ordered[0]
     others = [one for one in ordered[1:] if not best.holds(one) and not one.holds(best)]
     whole = best.whole is not None
-    chosen = [best, *(one for one in others[: SHOWN - 1] if one.words >= best.words or not (whole or isinstance(one.whole, LedList)))]
+    beside = [one for one in others[: SHOWN - 1] if clean_text(one.text) != clean_text(best.text)]
+    chosen = [best, *(one for one in beside if one.words >= best.words or not (whole or isinstance(one.whole, LedList)))]
     rank = {one.hit.passage.id: place for place, one in reversed(list(enumerate(chosen)))}
     return tuple(sorted(chosen, key=lambda one: (rank[one.hit.passage.id], one.start)))
 

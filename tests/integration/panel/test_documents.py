@@ -209,7 +209,7 @@ def test_a_policy_is_set_by_who_may_publish(sign_in: SignIn, kb: KnowledgeBase) 
 
 
 def test_a_report_says_in_the_readers_language_what_was_left_out(sign_in: SignIn, kb: KnowledgeBase, admin_caller: Caller) -> None:
-    bad = [BadSource(place=f"row {number}", problem="`text` is empty.") for number in range(3)]
+    bad = [BadSource(place=place, problem="`text` is empty.") for place in ("row 1", "row 2", "row 7 of 新闻.jsonl")]
     ingest(
         kb,
         [*bad, BadSource(place="scan.pdf", problem="its pages hold no text. Remove the password and try again.")],
@@ -218,7 +218,7 @@ def test_a_report_says_in_the_readers_language_what_was_left_out(sign_in: SignIn
     run = Ingestion.objects.get()
     page = sign_in("viewer", language="zh-hans").get(f"/admin/retrieval/ingestion/{run.pk}/change/")
     assert [(bar.name, bar.count) for bar in page.context["bars"]] == [("无法读取", 4)]
-    assert "row 2" in page.content.decode()
+    assert [item["place"] for item in page.context["items"]] == ["第 1 行", "第 2 行", "新闻.jsonl 第 7 行", "scan.pdf"]
     assert "它的页面没有文字。请去掉密码后再试。" in page.content.decode()
 
 

@@ -1,14 +1,17 @@
-"""What a file states about itself: whose name is an author's."""
+"""What a file states about itself: whose name is an author's, which day is its own."""
 
 from __future__ import annotations
 
+import datetime
 import io
 
 import openpyxl
 import pytest
 from docx import Document as WordFile
+from docx.opc.coreprops import CoreProperties
+from pptx import Presentation
 
-from apps.retrieval.parsing.stated import stated_author
+from apps.retrieval.parsing.stated import stated_author, stated_creation
 
 
 @pytest.mark.parametrize("name", ["Jane Doe", "张三", "Lenovo", "Microsoft", "Ada Unknown", "Roots & Co.", "Calibre Press", "财务部", ""])
@@ -49,6 +52,17 @@ def test_what_the_libraries_write_today_is_known() -> None:
     book = openpyxl.load_workbook(_written(openpyxl.Workbook()))
     assert (book.properties.creator, stated_author(book.properties.creator)) == ("openpyxl", "")
     assert stated_author(WordFile().core_properties.author) == ""
+
+
+@pytest.mark.parametrize("properties", [WordFile().core_properties, Presentation().core_properties])
+def test_the_day_of_a_librarys_template_is_none(properties: CoreProperties) -> None:
+    assert properties.created is not None and properties.created.year == 2013
+    assert stated_creation(properties.created.strftime("%Y-%m-%dT%H:%M:%SZ")) is None
+
+
+def test_the_day_that_an_office_file_states_is_its_own() -> None:
+    assert stated_creation("2013-12-23T08:00:00Z") == datetime.date(2013, 12, 23)
+    assert stated_creation("soon") is None
 
 
 def _written(book: openpyxl.Workbook) -> io.BytesIO:
