@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from apps.retrieval.search.table_rows import line_blocks
 from core.sentences import is_heading
 
 MAX_LIST_CHARS, MAX_ITEM_CHARS = 600, 150
-_BLOCK = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
-_LINE = re.compile(r"[^\n]*\S")
 _MARK = re.compile(r"\s*(?:[-*•·–▪◦○●]\s|\(?\d{1,2}[.)、）]|[①-⑳]|（?[一二三四五六七八九十]+[、）])")
 _COLONS, _ENDS = (":", "："), "。！？!?.；;"
 _WRAPPED_COLUMNS, _ALIKE_COLUMNS = 45, 6  # a Chinese character takes two
@@ -42,8 +41,7 @@ class LedList:
 def led_lists(text: str, heading: str) -> Iterator[LedList]:
     """The lists in order. A list under nothing that leads to it is not among them, nor are rows of tables and the lines of wrapped prose."""
     before: tuple[int, int] | None = None
-    for number, block in enumerate(_BLOCK.finditer(text)):
-        lines = [found.span() for found in _LINE.finditer(text, *block.span())]
+    for number, lines in enumerate(line_blocks(text)):
         lead = lines[0] if text[slice(*lines[0])].endswith(_COLONS) else None
         items = _fitting(lines[1:] if lead else lines)
         if len(items) > 1 and _are_items([text[start:end] for start, end in items]):

@@ -15,8 +15,6 @@ from itertools import groupby
 from core.text import guess_locale
 from core.types import Locale
 
-_BLOCK = re.compile(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*")
-_LINE = re.compile(r"[^\n]+")
 _BAR = re.compile(r"(?:(?<=\s)|^)\|(?=\s|$)")
 _DIVIDER = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\|\s*:?-{2,}:?\s*)*\|?")
 _YEAR = re.compile(r"(?:19|20)\d\d\s?年?")
@@ -114,9 +112,21 @@ def read_tables(text: str, heading: str) -> Tables:
     """The tables of a passage; one that continues from the passage before has its header at the end of the heading."""
     if "|" not in text:
         return Tables()
-    blocks = [[_trimmed(text, *line.span()) for line in _LINE.finditer(text, *block.span())] for block in _BLOCK.finditer(text)]
-    found = [_read_block(text, lines, "" if number else heading, number) for number, lines in enumerate(blocks)]
+    found = [_read_block(text, lines, "" if number else heading, number) for number, lines in enumerate(line_blocks(text))]
     return Tables(tuple(row for one in found for row in one.rows), tuple(line for one in found for line in one.apart))
+
+
+def line_blocks(text: str) -> list[list[tuple[int, int]]]:
+    """(start, end) of the lines of each block between blank lines, without the white space around them."""
+    blocks: list[list[tuple[int, int]]] = [[]]
+    at = 0
+    for line in text.split("\n"):
+        if line.strip():
+            blocks[-1].append(_trimmed(text, at, at + len(line)))
+        elif blocks[-1]:
+            blocks.append([])
+        at += len(line) + 1
+    return [block for block in blocks if block]
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.retrieval.search.led_lists import led_lists
 from apps.retrieval.search.pieces import MAX_SENTENCE_CHARS, pieces_of
 from core.sentences import sentence_spans
 
@@ -32,3 +33,8 @@ def test_without_a_table_pieces_are_sentences() -> None:
 
 def test_a_sentence_too_long_to_show_is_several_pieces() -> None:
     assert [(one.start, one.end) for one in pieces_of("a" * 700, "")] == [(0, MAX_SENTENCE_CHARS), (MAX_SENTENCE_CHARS, 700)]
+
+
+def test_long_white_space_costs_no_more_than_its_length() -> None:
+    text = f"Price | Note\n{' ' * 300_000}\nX1 | 9{' ' * 300_000}\nX2 | 8"
+    assert len(pieces_of(text, "")) == 3 and list(led_lists(text, "")) == []
