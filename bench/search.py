@@ -211,7 +211,7 @@ def parts(asked: list[tuple[str, EncodedQuery]], kb: KnowledgeBase) -> dict[str,
     whole = scope_of([kb], groups=None)
     steps = {
         "words": lambda text, encoded: pair.lexical.search_normalized(text, 40, scope),
-        "vectors": lambda text, encoded: pair.vector.search(encoded.vector, 40, scope),
+        "vectors": lambda text, encoded: pair.vector.made_by(encoded.encoder).search(encoded.vector, 40, scope),
         **{mode.value: lambda text, encoded, mode=mode: search_passages(text, encoded, whole, k=10, mode=mode) for mode in SearchMode},
     }
     medians = {}

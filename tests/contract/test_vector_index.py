@@ -322,3 +322,16 @@ def test_what_was_switched_to_is_there_after_a_restart(open_index: Open) -> None
     index.close()  # type: ignore[attr-defined]
     again = open_index()
     assert (again.state(1), found(again, Y)) == (IndexState(revision=2, built_with="encoder-2"), [3, 2])
+
+
+def test_what_two_encoders_made_lies_apart_unless_all_share_the_index(index: VectorIndex) -> None:
+    old, new = index.made_by("encoder-1"), index.made_by("encoder-2")
+    assert index.made_by("encoder-1") is old
+    fill(old, {1: X, 2: Y})
+    if index.is_shared:
+        assert old is new is index
+        return
+    fill(new, {3: np.array([0, 1], dtype=np.float32)})
+    assert (set(found(old, X)), found(new, np.array([0, 1], dtype=np.float32))) == ({1, 2}, [3])
+    index.forget(1)
+    assert (set(found(old, X)), old.state(1).revision, new.ids(1)) == ({1, 2}, 1, {3})
