@@ -106,7 +106,7 @@ def serve(way: str, environ: dict[str, str], orders: Connection) -> None:
     before = memory_mb()
     ask("the first question opens the index")
     if way in KEEPS_VECTORS:
-        indexes_for(EntryKind.FAQ).vector.wait_for_maintenance()  # type: ignore[attr-defined]
+        indexes_for(EntryKind.FAQ).vector.made_by(encoder().model_id).wait_for_maintenance()  # type: ignore[attr-defined]
     orders.send(None)
     while (texts := orders.recv()) is not None:
         orders.send(asked(ask, texts))

@@ -238,7 +238,7 @@ def main() -> None:
     began = time.perf_counter()
     follower().follow(kb.pk, 1, EntryKind.PASSAGE)
     indexed_s = time.perf_counter() - began
-    wait = getattr(indexes_for(EntryKind.PASSAGE).vector, "wait_for_maintenance", None)
+    wait = getattr(indexes_for(EntryKind.PASSAGE).vector.made_by(ENCODER), "wait_for_maintenance", None)
     if wait is not None:
         wait()
     close_old_connections()
