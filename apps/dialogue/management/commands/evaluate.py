@@ -109,13 +109,13 @@ class Command(BaseCommand):
         columns: dict[str, Any] = {"all": report["metrics"], **report["parts"]}  # type: ignore[dict-item]
         intervals: Any = report.get("intervals", {})
         names = list(columns["all"])
-        width = max(map(len, names)) + 2
+        width, cell = max(map(len, names)) + 2, max(10, *(len(column) + 2 for column in columns))
         self.stdout.write(f"{report['task']}: {report['rows']} rows in {report['seconds']} s")
         if report.get("left_out"):
             self.stdout.write(f"left out: {report['left_out']} rows without a right answer (`evaluate abstain` measures them)")
-        self.stdout.write(" " * width + "".join(f"{column:>10}" for column in columns))
+        self.stdout.write(" " * width + "".join(f"{column:>{cell}}" for column in columns))
         for name in names:
-            cells = "".join(f"{values[name]:>10.4f}" if name in values else " " * 10 for values in columns.values())
+            cells = "".join(f"{values[name]:>{cell}.4f}" if name in values else " " * cell for values in columns.values())
             within = "  95 %: {:.4f} to {:.4f}".format(*intervals[name]) if name in intervals else ""
             self.stdout.write(f"{name:<{width}}{cells}{within}")
 
