@@ -11,11 +11,13 @@ from django.contrib.auth.models import Group
 
 from apps.accounts.keys import caller_of_user
 from apps.accounts.models import User
+from apps.accounts.permissions import Caller
 from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.services import delete_documents
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, EntryVector, KnowledgeBase, PassageQuestion
 from apps.retrieval.outbox.indexing import put_entries
+from apps.retrieval.query_layer.services import QueryLayerSettings, save_query_layer
 from apps.retrieval.search.hybrid import SearchResult, search_passages
 from apps.retrieval.search.nearest import encode_question
 from apps.retrieval.selectors import scope_of
@@ -147,6 +149,51 @@ def test_a_base_that_another_encoder_built_is_searched_by_words(kb: KnowledgeBas
     encoded = replace(encode_question("travel costs"), encoder="another@9")
     result = search_passages("travel costs", encoded, scope_of([kb]))
     assert ids(result)[0] == "travel" and result.degraded and result.hits[0].cosine is None
+
+
+@pytest.fixture
+def boxes(kb: KnowledgeBase, admin_caller: Caller) -> KnowledgeBase:
+    """Documents that call things otherwise than people do, and a curator who knows how."""
+    put_documents(
+        kb,
+        gauge="超声波测厚仪 BC-500 保修二十四个月。",
+        leave_zh="婚假有十天，须提前申请。",
+        box="盒子放在仓库的二楼。",
+        blue="蓝色的标签贴在左边。",
+    )
+    save_query_layer(kb, QueryLayerSettings(synonyms="蓝盒子 => BC-500, 超声波测厚仪"), admin_caller)
+    return kb
+
+
+@pytest.mark.parametrize(("asked", "first"), [("蓝盒子保修多久", "gauge"), ("hunjia", "leave_zh")])
+def test_a_question_is_searched_as_the_query_layer_reads_it_too(boxes: KnowledgeBase, asked: str, first: str) -> None:
+    found = search(boxes, asked)
+    assert ids(found)[0] == first
+    assert found.read_as is not None and found.read_as.text != asked
+
+
+def test_a_model_number_is_found_however_it_is_written(boxes: KnowledgeBase) -> None:
+    assert [ids(search(boxes, typed))[0] for typed in ("bc500", "bc-500", "BC 500")] == ["gauge"] * 3
+
+
+def test_words_that_entries_have_are_searched_as_they_are_asked(
+    boxes: KnowledgeBase, encoder: HashingEncoder, admin_caller: Caller
+) -> None:
+    save_query_layer(boxes, QueryLayerSettings(synonyms="盒子 => 超声波测厚仪"), admin_caller)
+    question = encode_question("盒子放在哪里")
+    before = encoder.texts_encoded
+    found = search_passages("盒子放在哪里", question, scope_of([boxes]))
+    assert ids(found)[0] == "box" and found.read_as is None
+    assert encoder.texts_encoded == before
+
+
+def test_a_reading_that_cannot_be_encoded_leaves_the_question_as_it_was_asked(
+    boxes: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = encode_question("蓝盒子保修多久")
+    monkeypatch.setattr("apps.retrieval.search.hybrid.encode_question_if_possible", lambda text, searches: None)
+    found = search_passages("蓝盒子保修多久", question, scope_of([boxes]))
+    assert found.hits and found.read_as is None and not found.degraded
 
 
 class Away:

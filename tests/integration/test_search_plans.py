@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
@@ -80,7 +81,10 @@ PAGES = [
 
 
 @pytest.mark.parametrize("params", PAGES)
-def test_a_page_with_facets_and_the_page_after_it_scan_nothing_and_take_four_queries(news: KnowledgeBase, params: dict[str, str]) -> None:
+def test_a_page_with_facets_and_the_page_after_it_scan_nothing_and_take_four_queries(
+    news: KnowledgeBase, params: dict[str, str], configure: Callable[..., None]
+) -> None:
+    configure(remember_s=60)  # in production a second: the query layer is not read at each search
     encoded = encode_question("bridge")
     search_in_turn(searched(**params), encoded, scope_of([news]))
     with CaptureQueriesContext(connection) as queries:

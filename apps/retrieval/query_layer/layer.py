@@ -12,9 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import islice
 
-from apps.retrieval.indexes.analysis import fold
+from apps.retrieval.indexes.analysis import analyze, fold
 from apps.retrieval.models import QueryLayer
+from apps.retrieval.query_layer.codes import code_form
 from apps.retrieval.query_layer.matching import WordMatcher
 from apps.retrieval.query_layer.numbers import number_forms
 from apps.retrieval.query_layer.rules import SynonymRule, parse_synonyms, parse_words
@@ -26,16 +28,22 @@ from core.types import NO_FILTERS, Filters, Hit, Scope
 
 NUMBER_WEIGHT, TYPO_WEIGHT, SYNONYM_WEIGHT = 0.97, 0.9, 0.85
 MAX_VARIANTS = 8
+MAX_READINGS = 2  # of a question, each of which is encoded and searched
 MAX_QUESTION_CHARS = 200
 MAX_REMEMBERED, REMEMBERED_S = 2_000, 60.0  # questions, of about 1 KB with their variants
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """Another way to ask, and what its hits weigh."""
+    """Another way to ask, `said`, as the words' index takes it, `text`, and what its hits weigh.
+
+    `unheard` says that it stands for words that no entry has: what was typed tells a vector nothing.
+    """
 
     text: str
     weight: float
+    said: str = ""
+    unheard: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,6 +110,12 @@ def asked_words(lexical: LexicalIndex, text: str, scope: Scope) -> str:
     )
 
 
+def readings(lexical: LexicalIndex, text: str, scope: Scope) -> list[str]:
+    """How else to read a question with words that no entry within the scope has: as other ways to ask it whose words are there, best first."""
+    found = (variant for part, layer in _parts(scope) for variant in _remembered_variants(text, layer, lexical, part))
+    return list(islice(dict.fromkeys(variant.said for variant in found if variant.unheard), MAX_READINGS))
+
+
 def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> list[Variant]:
     """The question as it is, first, with the terms of the base's words; then the other ways to ask it, at most `MAX_VARIANTS`.
 
@@ -115,12 +129,20 @@ def variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> li
     if layer.corrects_typos:
         meant = corrected(folded, lambda terms: lexical.frequencies(terms, scope), layer.words.pairs)
         if meant is not None:
-            others.append(Variant(text=meant, weight=TYPO_WEIGHT))
+            others.append(Variant(text=meant, weight=TYPO_WEIGHT, unheard=True))
             folded = meant
+        written = code_form(folded, lambda terms: lexical.frequencies(terms, scope))
+        if written is not None:
+            others.append(Variant(text=written, weight=NUMBER_WEIGHT, unheard=True))
+            folded = written
     if layer.reads_numbers:
         others += [Variant(text=form, weight=NUMBER_WEIGHT) for form in number_forms(folded)]
-    others += [Variant(text=said, weight=SYNONYM_WEIGHT) for said in _by_synonyms(folded, layer)]
-    return first + [replace(variant, text=_marked(variant.text, layer)) for variant in others[:MAX_VARIANTS]]
+    by_word = _by_synonyms(folded, layer)
+    known = lexical.frequencies(sorted({term for word in by_word for term in analyze(word)}), scope) if by_word else {}
+    for word, said in by_word.items():
+        unheard = not all(known.get(term) for term in analyze(word))
+        others += [Variant(text=text, weight=SYNONYM_WEIGHT, unheard=unheard) for text in said]
+    return first + [replace(variant, text=_marked(variant.text, layer), said=variant.text) for variant in others[:MAX_VARIANTS]]
 
 
 def _remembered_variants(text: str, layer: Layer, lexical: LexicalIndex, scope: Scope) -> Sequence[Variant]:
@@ -169,15 +191,15 @@ def _parts(scope: Scope) -> Iterable[tuple[Scope, Layer]]:
         yield replace(scope, kb_ids=tuple(kb_ids), revisions=tuple(revisions.get(kb_id, 0) for kb_id in kb_ids) if revisions else ()), layer
 
 
-def _by_synonyms(text: str, layer: Layer) -> list[str]:
-    """The text with one of its words replaced at a time."""
-    said: dict[str, None] = {}
+def _by_synonyms(text: str, layer: Layer) -> dict[str, list[str]]:
+    """By each word with synonyms: the text with one of them in its place."""
+    said: dict[str, list[str]] = {}
     for place, word in layer.synonyms.find(text) if layer.synonyms else ():
         for other in layer.others[word]:
             # A synonym that the text holds already at this place would only repeat it.
             if other != word and not (word in other and text.find(other) >= 0):
-                said[f"{text[:place]}{_apart(text[:place], other)}{text[place + len(word) :]}"] = None
-    return list(said)
+                said.setdefault(word, []).append(f"{text[:place]}{_apart(text[:place], other)}{text[place + len(word) :]}")
+    return said
 
 
 def _apart(before: str, word: str) -> str:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
+from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.outbox.follower import follower
+from apps.retrieval.query_layer.layer import readings
 from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, fuse, load_fusion
+from apps.retrieval.search.nearest import document_searches, encode_question_if_possible
 from apps.retrieval.search.proposals import POOL, propose
 from apps.retrieval.search.stored_passages import PassageFacts, StoredPassage, read_facts, read_passages
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.backends import get_backend
 from core.config import get_settings
-from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded
+from core.errors import DeadlineExceeded, ModelUnavailable, Overloaded, SearchUnavailable
 from core.maxsim import maxsim_near
 from core.protocols import Reranker
 from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Scope, SearchMode
@@ -26,6 +29,7 @@ from core.types import NO_FILTERS, EncodedQuery, EntryKind, Filters, Scope, Sear
 log = logging.getLogger(__name__)
 
 RERANKED = 20  # how many of the first are compared with more care
+READING_COST = 0.05  # how much better another reading of a question must fit: most words that no entry has are right as they were typed
 SPARE = 5  # read beyond what is wanted, since the indexes may hold what was unpublished a moment ago
 
 
@@ -48,12 +52,23 @@ class PassageHit:
     question: int | None = None
 
 
+class Asked(NamedTuple):
+    """A question in words, and encoded where that could be had."""
+
+    text: str
+    encoded: EncodedQuery | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
-    """Hits, best first. `degraded` says that part of the machinery was not there: vectors, words or the reranker."""
+    """Hits, best first. `degraded` says that part of the machinery was not there: vectors, words or the reranker.
+
+    `read_as` is the question as the query layer reads it, where the first hit was found by that and not as it was asked.
+    """
 
     hits: tuple[PassageHit, ...] = ()
     degraded: bool = False
+    read_as: Asked | None = None
 
 
 def search_passages(
@@ -68,16 +83,15 @@ def search_passages(
     """Up to `k` published passages within the scope that its groups may see and the filters admit, best first.
 
     The indexes first catch up with the revisions of the scope. Without an encoded question, or where another encoder built
-    the index, words alone search. Raises ModelUnavailable where vectors alone were asked for and cannot be had, and
+    the index, words alone search. Where the question has words that no entry has and the query layer knows others for them, it is
+    searched as it reads then, too. Raises ModelUnavailable where vectors alone were asked for and cannot be had, and
     SearchUnavailable where no index can be reached.
     """
-    proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
-    fusion = _fusion(encoded)
-    ordered, failed = _looked_at_again(text, _first_order(proposed.scored, mode, fusion), encoded, scope, mode, fusion)
-    hits = read_hits(ordered[: k + SPARE], scope)
-    if len(hits) < k and len(ordered) > k + SPARE:
-        hits += read_hits(ordered[k + SPARE :], scope)
-    return SearchResult(hits=hits[:k], degraded=proposed.degraded or failed)
+    found = _ranked(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
+    hits = read_hits(found.ordered[: k + SPARE], scope)
+    if len(hits) < k and len(found.ordered) > k + SPARE:
+        hits += read_hits(found.ordered[k + SPARE :], scope)
+    return SearchResult(hits=hits[:k], degraded=found.degraded, read_as=found.read_as)
 
 
 class Ranked(NamedTuple):
@@ -97,6 +111,15 @@ class Ranking:
     degraded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All candidates, best first; which of them may be shown is not known yet."""
+
+    ordered: list[Ranked]
+    degraded: bool
+    read_as: Asked | None = None
+
+
 def rank_passages(
     text: str,
     encoded: EncodedQuery | None,
@@ -107,11 +130,47 @@ def rank_passages(
     mode: SearchMode = SearchMode.HYBRID,
 ) -> Ranking:
     """As `search_passages`, with no more of each passage than it is counted, grouped and sorted by: a quarter of the work for a hundred."""
-    proposed = propose(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
-    fusion = _fusion(encoded)
-    ordered, facts = _published(_first_order(proposed.scored, mode, fusion), max(k, RERANKED), scope)
-    ordered, failed = _looked_at_again(text, ordered, encoded, scope, mode, fusion)
-    return Ranking(ordered[:k], facts, proposed.degraded or failed)
+    found = _ranked(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
+    return Ranking(*_published(found.ordered, k, scope), found.degraded)
+
+
+def _ranked(text: str, encoded: EncodedQuery | None, scope: Scope, *, pool: int, filters: Filters, mode: SearchMode) -> Order:
+    """The candidates of the question as it was asked and, in a hybrid search, as it may be read; each with the best of its scores."""
+    best = _ranked_as(Asked(text, encoded), scope, pool=pool, filters=filters, mode=mode)
+    if mode is not SearchMode.HYBRID or encoded is None:
+        return best
+    for asked in _other_readings(text, encoded, scope, pool, filters):
+        found = _ranked_as(asked, scope, pool=pool, filters=filters, mode=mode).ordered
+        other = [one._replace(score=one.score - READING_COST) for one in found]
+        if other and (not best.ordered or other[0].score > best.ordered[0].score):
+            best = replace(best, read_as=asked)
+        best = replace(best, ordered=_merged(best.ordered, other))
+    return best
+
+
+def _ranked_as(asked: Asked, scope: Scope, *, pool: int, filters: Filters, mode: SearchMode) -> Order:
+    proposed = propose(asked.text, asked.encoded, scope, pool=pool, filters=filters, mode=mode)
+    fusion = load_fusion(asked.encoded.encoder if asked.encoded else "")
+    ordered, failed = _looked_at_again(asked, _first_order(proposed.scored, mode, fusion), scope, mode, fusion)
+    return Order(ordered, proposed.degraded or failed)
+
+
+def _other_readings(text: str, encoded: EncodedQuery, scope: Scope, pool: int, filters: Filters) -> Iterator[Asked]:
+    """The question as the query layer reads it where its own words are in no entry, encoded; what cannot be had is left out."""
+    try:
+        said = readings(indexes_for(EntryKind.PASSAGE).lexical, text, scope)
+    except SearchUnavailable:
+        return
+    for other in said:
+        as_said = encode_question_if_possible(other, document_searches(scope, pool, filters))
+        if as_said is not None and as_said.encoder == encoded.encoder:
+            yield Asked(other, as_said)
+
+
+def _merged(first: Sequence[Ranked], second: Sequence[Ranked]) -> list[Ranked]:
+    """Both, each candidate where it stands better."""
+    best = {one.scored.id: one for one in sorted([*first, *second], key=lambda one: one.score)}
+    return sorted(best.values(), key=lambda one: (-one.score, one.scored.id))
 
 
 def read_hits(ranked: Sequence[Ranked], scope: Scope) -> tuple[PassageHit, ...]:
@@ -133,10 +192,6 @@ def read_hits(ranked: Sequence[Ranked], scope: Scope) -> tuple[PassageHit, ...]:
     )
 
 
-def _fusion(encoded: EncodedQuery | None) -> Fusion:
-    return load_fusion(encoded.encoder if encoded else "")
-
-
 def _first_order(candidates: Sequence[Scored], mode: SearchMode, fusion: Fusion) -> list[Ranked]:
     """All candidates, best first, before any is looked at with more care."""
     match mode:
@@ -148,15 +203,13 @@ def _first_order(candidates: Sequence[Scored], mode: SearchMode, fusion: Fusion)
             return _ordered(candidates, fuse(candidates, fusion).tolist())
 
 
-def _looked_at_again(
-    text: str, ordered: list[Ranked], encoded: EncodedQuery | None, scope: Scope, mode: SearchMode, fusion: Fusion
-) -> tuple[list[Ranked], bool]:
+def _looked_at_again(asked: Asked, ordered: list[Ranked], scope: Scope, mode: SearchMode, fusion: Fusion) -> tuple[list[Ranked], bool]:
     """The first of a hybrid search in the order of their token vectors, then of the reranker; and whether that could not be asked."""
     if mode is not SearchMode.HYBRID:
         return ordered, False
-    if encoded is not None:
-        ordered = _compared(ordered, encoded, scope, fusion)
-    return _reranked(text, ordered, scope) if get_settings().reranker else (ordered, False)
+    if asked.encoded is not None:
+        ordered = _compared(ordered, asked.encoded, scope, fusion)
+    return _reranked(asked.text, ordered, scope) if get_settings().reranker else (ordered, False)
 
 
 def _compared(ordered: list[Ranked], encoded: EncodedQuery, scope: Scope, fusion: Fusion) -> list[Ranked]:
