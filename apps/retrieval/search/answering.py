@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 
 from apps.retrieval.grounding.orders import follows_order
@@ -89,15 +89,27 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     ordered = _plain(sorted(sentences, key=lambda one: -one.score))
     if not ordered:
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
-    found = evidence(hits, [one.score for one in ordered], ordered[0].words, fit.typical)
+    others = [hit for hit in hits[1:] if not _says(hit, ordered[0])]
+    found = evidence([hits[0], *others], [one.score for one in ordered], ordered[0].words, fit.typical)
     reasons = reasons_of(found, fit) | ({"row_unmet": ROW_UNMET} if ordered[0].is_any_row else {})
     confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
 
 
 def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
-    """The best that are neither headings nor orders to a model: what is shown, and what tells how sure it is, rests on these alone."""
-    return list(islice(filter(_says_something, ordered), COMPARED_SENTENCES))
+    """The best that are neither headings nor orders to a model, nor said before in the same words: what is shown, and how sure it is, rests on these alone."""
+    by_words: dict[str, Sentence] = {}
+    for one in filter(_says_something, ordered):
+        by_words.setdefault(clean_text(one.text), one)
+        if len(by_words) == COMPARED_SENTENCES:
+            break
+    return list(by_words.values())
+
+
+def _says(hit: PassageHit, sentence: Sentence) -> bool:
+    """Whether a passage holds a sentence word for word: a copy of what answers is nothing that the answer must stand out from."""
+    said = clean_text(sentence.said)
+    return bool(said) and said in clean_text(hit.passage.text)
 
 
 def _says_something(sentence: Sentence) -> bool:
@@ -114,12 +126,12 @@ def _shown(ordered: Sequence[Sentence]) -> tuple[Sentence, ...]:
     """The best sentences: of the first one's passage in the order of the text, then those of others.
 
     Beside a row or a list stands only what has as many of the question's words, and so does a list beside a sentence: the next best row
-    mostly tells of another thing. What another document says in the same words is not said twice.
+    mostly tells of another thing.
     """
     best = ordered[0]
     others = [one for one in ordered[1:] if not best.holds(one) and not one.holds(best)]
     whole = best.whole is not None
-    beside = [one for one in others[: SHOWN - 1] if clean_text(one.text) != clean_text(best.text)]
+    beside = others[: SHOWN - 1]
     chosen = [best, *(one for one in beside if one.words >= best.words or not (whole or isinstance(one.whole, LedList)))]
     rank = {one.hit.passage.id: place for place, one in reversed(list(enumerate(chosen)))}
     return tuple(sorted(chosen, key=lambda one: (rank[one.hit.passage.id], one.start)))
