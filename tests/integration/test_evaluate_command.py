@@ -130,6 +130,17 @@ def test_a_second_run_is_compared_with_the_first(tmp_path: Path, kb: KnowledgeBa
     assert [run.metrics["recall_at_1"] for run in EvaluationRun.objects.order_by("pk")] == [0.0, 1.0]
 
 
+def test_right_ids_that_nothing_has_are_named(tmp_path: Path, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave="Ten days of annual leave.", vpn="The network needs a token.")
+    passage = Passage.objects.get(document__external_id="vpn").pk
+    rows = [{"query": "annual leave", "relevant": ["leave", "gone"]}, {"query": "token", "relevant": [str(passage), "99999999"]}]
+    report, printed = evaluate("retrieval", tmp_path, rows)
+    assert report["unknown"] == ["99999999", "gone"]
+    assert "2 ids (99999999, gone)" in printed
+    known, printed = evaluate("retrieval", tmp_path, [{"query": "annual leave", "relevant": ["leave"]}])
+    assert "unknown" not in known and "never found" not in printed
+
+
 def test_a_metric_below_its_bound_ends_the_command_with_an_error(tmp_path: Path, kb: KnowledgeBase) -> None:
     put_documents(kb, leave="Ten days of annual leave.")
     data = tmp_path / "rows.jsonl"

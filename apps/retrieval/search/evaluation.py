@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from apps.retrieval.indexes.analysis import simplify
-from apps.retrieval.models import Document
+from apps.retrieval.models import Document, Passage
 from apps.retrieval.search.hybrid import Asked, search_passages
 from apps.retrieval.skill import FOUND, answer_of, read_hits
 from apps.retrieval.vectors.encoding import encoder
@@ -89,13 +89,29 @@ def judge_searches(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[Jud
 
 
 def evaluate_retrieval(rows: Sequence[LabelledSearch], scope: Scope) -> Iterator[int | JSONDict]:
-    """Yields how many rows are done, then the report: the whole, words alone and vectors alone, with 95 % intervals of the whole."""
+    """Yields how many rows are done, then the report: the whole, words alone and vectors alone, with 95 % intervals of the whole.
+
+    `unknown` are ids that are held for right and that neither a document nor a passage has: their rows count as not found.
+    """
     scores: dict[SearchMode, list[dict[str, float]]] = {mode: [] for mode in SearchMode}
     for done, judged in enumerate(judge_searches(rows, scope), 1):
         for mode in SearchMode:
             scores[mode].append(judged.scores[mode])
         yield done
-    yield retrieval_report(scores)
+    unknown: list[JSONValue] = list(unknown_ids({id for row in rows for id in row.relevant}, scope))
+    yield retrieval_report(scores) | ({"unknown": unknown} if unknown else {})
+
+
+def unknown_ids(ids: Collection[str], scope: Scope) -> list[str]:
+    """Those of the ids, in order, that neither a document nor a passage within the scope has."""
+    rest = sorted(set(ids) - _documents_named(ids, scope))
+    numbers = {int(id): id for id in rest if id.isascii() and id.isdigit() and len(id) <= 18}
+    known: set[str] = set()
+    for start in range(0, len(numbers), LOOKED_UP):
+        some = list(numbers)[start : start + LOOKED_UP]
+        found = Passage.objects.filter(pk__in=some, document__kb__in=scope.kb_ids).order_by().values_list("pk", flat=True)
+        known.update(numbers[number] for number in found)
+    return [id for id in rest if id not in known]
 
 
 def retrieval_report(scores: Mapping[SearchMode, Sequence[dict[str, float]]]) -> JSONDict:

@@ -23,6 +23,8 @@ from apps.retrieval.vectors.encoding import encoder
 from core.errors import QAError
 from core.types import JSONDict, Scope
 
+NAMED = 5  # ids that are named of those that nothing has
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -113,6 +115,9 @@ class Command(BaseCommand):
         self.stdout.write(f"{report['task']}: {report['rows']} rows in {report['seconds']} s")
         if report.get("left_out"):
             self.stdout.write(f"left out: {report['left_out']} rows without a right answer (`evaluate abstain` measures them)")
+        if unknown := report.get("unknown"):
+            named = ", ".join(unknown[:NAMED]) + (", …" if len(unknown) > NAMED else "")  # type: ignore[arg-type, index]
+            self.stdout.write(f"not in the knowledge base, and so never found: {len(unknown)} ids ({named})")  # type: ignore[arg-type]
         self.stdout.write(" " * width + "".join(f"{column:>{cell}}" for column in columns))
         for name in names:
             cells = "".join(f"{values[name]:>{cell}.4f}" if name in values else " " * cell for values in columns.values())
