@@ -183,6 +183,7 @@ class IndexFollower:
         emptied = [_reached(lambda part=part: empty_index(kept[part], kb_id)) for part in self.parts]  # type: ignore[misc]
         if not all(emptied):
             return
+        pair.vector.forget(kb_id)  # whoever asked meanwhile has read it again
         self._generations.forget(place)
         for known in (self._followed, self._met_at, self._unreachable_until):
             known.pop(place, None)
