@@ -14,7 +14,7 @@ from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.answering import READ, Reading, Sentence, read_answer
 from apps.retrieval.search.fusion import load_fusion
-from apps.retrieval.search.hybrid import Asked, PassageHit, search_passages
+from apps.retrieval.search.hybrid import PassageHit, search_passages
 from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, texts_of_questions
 from apps.retrieval.search.tokens_met import QuestionTokens
 from apps.retrieval.selectors import stored_tokens
@@ -50,7 +50,7 @@ class PassageSkill:
         found = search_passages(query.text, query.encoded, query.scope, k=FOUND)
         if not found.hits:
             return None
-        asked = found.read_as or Asked(query.text, query.encoded)
+        asked = found.asked(query.text, query.encoded)
         reading = read_hits(asked.text, asked.encoded, query.scope, found.hits)
         return Match(
             skill=self.name,

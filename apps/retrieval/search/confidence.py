@@ -9,9 +9,7 @@ from apps.retrieval.search.fusion import AnswerFit
 from apps.retrieval.search.hybrid import PassageHit
 
 COMPARED, COMPARED_SENTENCES = 10, 6  # passages, and sentences of the first of them
-ROW_UNMET = (
-    -1.0
-)  # what it takes from the logit that nothing tells which row of a table is asked for; set on tests/quality/tables/tables.json
+ROW_UNMET = -1.0  # on the logit, where nothing tells which row of a table is asked for; set on tests/quality/tables/tables.json
 
 
 def evidence(hits: Sequence[PassageHit], sentences: Sequence[float], words: float, typical: Mapping[str, float]) -> dict[str, float]:

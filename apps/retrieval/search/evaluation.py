@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from apps.retrieval.indexes.analysis import simplify
 from apps.retrieval.models import Document, Passage
-from apps.retrieval.search.hybrid import Asked, search_passages
+from apps.retrieval.search.hybrid import search_passages
 from apps.retrieval.skill import FOUND, answer_of, read_hits
 from apps.retrieval.vectors.encoding import encoder
 from core.errors import InvalidRequest
@@ -131,7 +131,7 @@ def evaluate_reading(rows: Sequence[LabelledReading], scope: Scope) -> Iterator[
     for done, (row, question) in enumerate(zip(rows, encoded, strict=True), 1):
         text = clean_text(row.question)
         found = search_passages(text, question, scope, k=FOUND)
-        asked = found.read_as or Asked(text, question)
+        asked = found.asked(text, question)
         reading = read_hits(asked.text, asked.encoded, scope, found.hits)
         shown = answer_of(reading)
         one = reading_scores(shown if row.answers or reading.accepted else "", row.answers)

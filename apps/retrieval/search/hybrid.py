@@ -70,6 +70,10 @@ class SearchResult:
     degraded: bool = False
     read_as: Asked | None = None
 
+    def asked(self, text: str, encoded: EncodedQuery | None) -> Asked:
+        """What the hits answer, of a question that was asked so: its sentences are chosen by that too."""
+        return self.read_as or Asked(text, encoded)
+
 
 def search_passages(
     text: str,
