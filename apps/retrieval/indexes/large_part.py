@@ -60,7 +60,7 @@ class LargePart:
 
     def rows_at(self, nodes: IdArray) -> FloatArray:
         """float32[n, dim] as they are stored, in half precision."""
-        return np.asarray(self.stored().reconstruct_batch(nodes), np.float32)
+        return np.asarray(self.stored.reconstruct_batch(nodes), np.float32)
 
     def walk(self, query: FloatArray, k: int) -> Found:
         """Scores and nodes of about the `k` nearest, best first."""
@@ -74,13 +74,14 @@ class LargePart:
         """What such a walk costs, in computed inner products."""
         raise NotImplementedError
 
+    @property
     def stored(self) -> Any:
         """The faiss.IndexScalarQuantizer of all rows in half precision."""
         raise NotImplementedError
 
     def _scan(self, query: FloatArray, k: int, mask: Mask) -> Found:
         selector = faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))  # type: ignore[call-arg, arg-type]
-        return first_row(self.stored().search(query, k, params=faiss.SearchParameters(sel=selector)))  # type: ignore[call-arg]
+        return first_row(self.stored.search(query, k, params=faiss.SearchParameters(sel=selector)))  # type: ignore[call-arg]
 
 
 def writable_copy(index: Any) -> Any:

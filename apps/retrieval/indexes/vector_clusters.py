@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property, lru_cache
 from typing import Any
 
 import faiss
@@ -28,18 +29,17 @@ class Clusters(LargePart):
     """
 
     def parameters(self, k: int) -> Any:
-        inner = faiss.SearchParametersIVF(nprobe=self._probed(k))  # type: ignore[call-arg]
-        refined = REFINED_A_HIT + REFINED_MORE / k
-        return faiss.IndexRefineSearchParameters(k_factor=refined, base_index_params=inner)  # type: ignore[call-arg]
+        return _parameters(self._probed(k), REFINED_A_HIT + REFINED_MORE / k)
 
     def products(self, k: int) -> float:
         scanned = self.index.ntotal * self._probed(k) / self.clusters
         return scanned / CODES_A_PRODUCT + REFINED_A_HIT * k + REFINED_MORE
 
+    @cached_property
     def stored(self) -> Any:
         return faiss.downcast_index(self.index.refine_index)
 
-    @property
+    @cached_property
     def clusters(self) -> int:
         """How many there are."""
         inner: Any = faiss.downcast_index(self.index.base_index)
@@ -53,6 +53,13 @@ class Clusters(LargePart):
     def _probed(self, k: int) -> int:
         share = PROBED_SHARE * (1 + k / 30)  # what lies farther lies in more clusters
         return min(self.clusters, max(LEAST_PROBED, int(share * self.clusters)))
+
+
+@lru_cache(maxsize=1_000)
+def _parameters(probed: int, refined: float) -> Any:
+    """Made once: a search only reads them, and to make them costs a twentieth of one."""
+    inner = faiss.SearchParametersIVF(nprobe=probed)  # type: ignore[call-arg]
+    return faiss.IndexRefineSearchParameters(k_factor=refined, base_index_params=inner)  # type: ignore[call-arg]
 
 
 def clusters_for(rows: int) -> int:

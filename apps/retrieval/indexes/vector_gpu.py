@@ -31,11 +31,12 @@ class GpuRows(LargePart):
         with _gpu:
             if self._on_gpu is not None:
                 return first_row(self._on_gpu.search(query, min(k, MAX_K)))
-        return first_row(self.stored().search(query, k))
+        return first_row(self.stored.search(query, k))
 
     def products(self, k: int) -> float:
         return 0.0 if k <= MAX_K else float("inf")
 
+    @cached_property
     def stored(self) -> Any:
         return faiss.downcast_index(self.index)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import faiss
@@ -23,6 +24,7 @@ class Graph(LargePart):
     def products(self, k: int) -> float:
         return PRODUCTS_A_STEP * _in_view(k)
 
+    @cached_property
     def stored(self) -> Any:
         return faiss.downcast_index(self.index.storage)
 

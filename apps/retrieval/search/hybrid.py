@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 RERANKED = 20  # how many of the first are compared with more care
 READING_COST = 0.05  # how much better another reading of a question must fit: most words that no entry has are right as they were typed
-SPARE = 5  # read beyond what is wanted, since the indexes may hold what was unpublished a moment ago
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,9 +91,9 @@ def search_passages(
     SearchUnavailable where no index can be reached.
     """
     found = _ranked(text, encoded, scope, pool=max(POOL, k), filters=filters, mode=mode)
-    hits = read_hits(found.ordered[: k + SPARE], scope)
-    if len(hits) < k and len(found.ordered) > k + SPARE:
-        hits += read_hits(found.ordered[k + SPARE :], scope)
+    hits = read_hits(found.ordered[:k], scope)
+    if len(hits) < k < len(found.ordered):  # the indexes may hold what was unpublished a moment ago
+        hits += read_hits(found.ordered[k:], scope)
     return SearchResult(hits=hits[:k], degraded=found.degraded, read_as=found.read_as)
 
 
@@ -232,10 +231,9 @@ def _compared(ordered: list[Ranked], encoded: EncodedQuery, scope: Scope, fusion
 
 def _published(ordered: Sequence[Ranked], count: int, scope: Scope) -> tuple[list[Ranked], dict[int, PassageFacts]]:
     """The first `count` that may be shown now, with their facts. More are read only where too many may not."""
-    first = count + SPARE
-    facts = read_facts([one.scored.id for one in ordered[:first]], scope)
-    if len(facts) < count and len(ordered) > first:
-        facts |= read_facts([one.scored.id for one in ordered[first:]], scope)
+    facts = read_facts([one.scored.id for one in ordered[:count]], scope)
+    if len(facts) < count < len(ordered):
+        facts |= read_facts([one.scored.id for one in ordered[count:]], scope)
     return list(islice((one for one in ordered if one.scored.id in facts), count)), facts
 
 
