@@ -136,7 +136,7 @@ class Document(models.Model):
             models.Index(fields=["kb", "date", "id"], name="document_by_day"),
             models.Index(fields=["kb", "-updated_at", "-id"], name="document_by_change"),
             *(models.Index(fields=["kb", f"band_{number}", "simhash"], name=f"document_by_print_{number}") for number in range(4)),
-            WideIndex(fields=["kb", "id", "status", "category", "language", "author", "date", "tags"], name="document_facts"),
+            WideIndex(fields=["kb", "id", "status", "category", "language", "author", "date", "tags", "access"], name="document_facts"),
         ]
 
     def __str__(self) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
 from apps.accounts.models import Membership, User
+from apps.retrieval.indexes import lexical
 from apps.retrieval.models import KnowledgeBase
 from tests.documents import put_document
 
@@ -107,3 +110,20 @@ def test_a_group_is_a_whole_name_also_where_another_has_quotes_in_it(kb: Knowled
     put_document(kb, "quoted", "Quotations.", title="Quoted", access=("x", 'a"b', "y"))
     titles = [hit["title"] for hit in browser(kb, group).get(f"{BASE}/archive").json()["hits"]]
     assert ("Quoted" in titles) is seen
+
+
+@pytest.mark.parametrize("way", ["search?q=canteen", "search?q=canteen&group=document&mode=lexical", "search/summary?q=canteen"])
+def test_a_list_that_is_shortened_counts_at_once_also_where_no_index_can_follow(
+    kb: KnowledgeBase, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    put_document(kb, "noon", "The canteen serves walrus at noon.", title="Merger", tags=("Deals",))
+    sales = browser(kb, "sales")
+    assert says_secrets(sales.get(f"{BASE}/search?q=canteen").content.decode())
+    monkeypatch.setattr(lexical, "replace_file", full)
+    put_document(kb, "noon", "The canteen serves walrus at noon.", title="Merger", tags=("Deals",), access=("Board",))
+    answer = sales.get(f"{BASE}/{way}")
+    assert (answer.status_code, says_secrets(answer.content.decode())) == (200, False)
+    assert says_secrets(browser(kb, "BOARD").get(f"{BASE}/{way}").content.decode())

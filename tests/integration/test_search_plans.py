@@ -116,10 +116,16 @@ def asked_in(queries: CaptureQueriesContext) -> list[str]:
 
 def test_what_hits_are_counted_by_is_read_without_their_texts(news: KnowledgeBase) -> None:
     with CaptureQueriesContext(connection) as queries:
-        facts = read_facts(list(Passage.objects.values_list("pk", flat=True)), scope_of([news]))
+        facts = read_facts(list(Passage.objects.values_list("pk", flat=True)), scope_of([news], groups=("board",)))
     assert len(facts) == 30 and {one.tags for one in facts.values()} == {("t0",), ("t1",), ("t2",)}
     plan = plan_of(queries[-1]["sql"])
     assert plan.count("COVERING INDEX") == 2 if connection.vendor == "sqlite" else "Seq Scan" not in plan
+
+
+def test_what_is_closed_to_a_scope_is_not_read_whatever_an_index_says(news: KnowledgeBase) -> None:
+    ids = list(Passage.objects.values_list("pk", flat=True))
+    for groups, count in ((("sales",), 25), ((" BOARD ",), 30), (None, 30)):
+        assert [len(read(ids, scope_of([news], groups=groups))) for read in (read_facts, read_passages)] == [count, count]
 
 
 def test_nothing_of_a_document_lies_behind_its_text(kb: KnowledgeBase) -> None:

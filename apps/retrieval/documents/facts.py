@@ -46,6 +46,13 @@ def filters_for(
     )
 
 
+def is_open_to(groups: Collection[str] | None, access: Collection[str]) -> bool:
+    """Whether an access list lets these groups in, as `filters_for` would: for what an index says that may lag behind."""
+    return (
+        groups is None or not access or not {_term("access", group) for group in groups}.isdisjoint(_term("access", one) for one in access)
+    )
+
+
 def filters_in_all(filters: Iterable[Filters]) -> Filters:
     """What an entry must be to pass every one of these filters."""
     every = tuple(filters)

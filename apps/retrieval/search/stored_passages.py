@@ -1,4 +1,4 @@
-"""Which passages may be shown, and what belongs to each? Read from the database at every search: what is unpublished is gone at once."""
+"""Which passages may be shown, and what belongs to each? Read from the database at every search: what is unpublished, or closed to the reader, is gone at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from django.db import connection
 
+from apps.retrieval.documents.facts import is_open_to
 from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.models import Document, PassageQuestion
 from apps.retrieval.selectors import marks
@@ -68,7 +69,7 @@ def read_facts(ids: Sequence[int], scope: Scope) -> dict[int, PassageFacts]:
 
 
 def read_passages(ids: Sequence[int], scope: Scope) -> dict[int, StoredPassage]:
-    """The passages with these ids that are within the scope and published at this moment, by id."""
+    """The passages with these ids that are within the scope, published, and open to its groups at this moment, by id."""
     return {row[0]: _stored(row) for row in _published(_COLUMNS, ids, scope)}
 
 
@@ -107,9 +108,10 @@ def _read_kinds(key: tuple[tuple[int, ...], tuple[int, ...]]) -> frozenset[Entry
 _kinds: Remembered[tuple[tuple[int, ...], tuple[int, ...]], frozenset[EntryKind]] = Remembered(_read_kinds, keep_s=lambda: REMEMBER_S)
 
 
-def _published(columns: str, ids: Sequence[int], scope: Scope, *, by_index: bool = False) -> list[tuple[Any, ...]]:
+def _published(columns: str, ids: Sequence[int], scope: Scope, *, by_index: bool = False) -> list[list[Any]]:
     """These columns (ours, never a caller's text) of the passages `p` and their documents `d` that may be shown now.
 
+    The indexes ask for access lists too, but one that cannot follow (a full disk, a server that takes no writes) has those of before.
     `by_index` says that two indexes hold all of them: SQLite must be told, or it goes by the primary keys to the rows.
     Plain SQL, as in `apps.faq.selectors`: CROSS JOIN keeps SQLite from starting at all documents of the base.
     """
@@ -117,12 +119,12 @@ def _published(columns: str, ids: Sequence[int], scope: Scope, *, by_index: bool
         return []
     passages, documents = _INDEXES if by_index and connection.vendor == "sqlite" else ("", "")
     query = f"""
-        SELECT {columns} FROM retrieval_passage p {passages} CROSS JOIN retrieval_document d {documents}
+        SELECT d.access, {columns} FROM retrieval_passage p {passages} CROSS JOIN retrieval_document d {documents}
         WHERE p.id IN ({marks(ids)}) AND d.id = p.document_id AND d.kb_id IN ({marks(scope.kb_ids)}) AND d.status = %s
     """
     with connection.cursor() as cursor:
         cursor.execute(query, [*ids, *scope.kb_ids, str(Document.Status.PUBLISHED)])
-        return cursor.fetchall()
+        return [row for access, *row in cursor.fetchall() if is_open_to(scope.groups, _listed(access))]
 
 
 def _stored(row: Sequence[Any]) -> StoredPassage:
