@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,21 +90,26 @@ def compare(run: EvaluationRun, before: EvaluationRun) -> Comparison:
     )
 
 
-def parse_bounds(texts: list[str]) -> dict[str, float]:
-    """The bounds that `--at-least metric=value` sets. Raises InvalidRequest."""
+def parse_bounds(texts: list[str], metrics: Collection[str]) -> dict[str, float]:
+    """The bounds that `--at-least metric=value` sets on some of the `metrics`. Raises InvalidRequest."""
     bounds = {}
     for text in texts:
         name, _, value = text.partition("=")
         try:
             bounds[name] = float(value)
         except ValueError as error:
-            raise InvalidRequest(f"--at-least takes metric=value, such as recall_at_1=0.85; not {text!r}.") from error
+            raise _no_bound(text, metrics) from error
+        if not math.isfinite(bounds[name]):
+            raise _no_bound(text, metrics)
+    if unknown := sorted(bounds.keys() - set(metrics)):
+        raise InvalidRequest(f"No metric {', '.join(unknown)}; there are {', '.join(metrics)}.")
     return bounds
 
 
+def _no_bound(text: str, metrics: Collection[str]) -> InvalidRequest:
+    return InvalidRequest(f"--at-least takes metric=value, such as {next(iter(metrics))}=0.85; not {text!r}.")
+
+
 def missed_bounds(metrics: JSONDict, bounds: dict[str, float]) -> list[str]:
-    """A sentence for each metric below its bound. Raises InvalidRequest for a metric that the report lacks."""
-    unknown = sorted(bounds.keys() - metrics.keys())
-    if unknown:
-        raise InvalidRequest(f"No metric {', '.join(unknown)}; there are {', '.join(metrics)}.")
+    """A sentence for each metric below its bound."""
     return [f"{name} is {metrics[name]:.4f}, wanted at least {bound}" for name, bound in bounds.items() if metrics[name] < bound]  # type: ignore[operator]

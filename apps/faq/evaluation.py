@@ -15,6 +15,8 @@ from core.text import clean_text, guess_locale, normalize
 from core.types import EncodedQuery, JSONDict, Query, Role, Scope, SearchMode
 
 CHUNK = 256
+FAQ_METRICS = tuple(ranking_metrics([], []))
+ABSTAIN_METRICS = tuple(abstention_metrics([]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from apps.accounts.permissions import Caller
+from apps.dialogue.management.commands.evaluate import TASKS
 from apps.dialogue.models import EvaluationRun
 from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
@@ -146,9 +147,28 @@ def test_a_metric_below_its_bound_ends_the_command_with_an_error(tmp_path: Path,
     data = tmp_path / "rows.jsonl"
     data.write_text('{"query": "annual leave", "relevant": ["leave"]}\n')
     call_command("evaluate", "retrieval", "--kb", "hr", "--data", data, "--at-least", "recall_at_1=1", stdout=io.StringIO())
-    for bound, says in (("mrr=1.1", "mrr is 1.0000"), ("luck=1", "No metric luck"), ("mrr", "metric=value")):
-        with pytest.raises(CommandError, match=says):
-            call_command("evaluate", "retrieval", "--kb", "hr", "--data", data, "--at-least", bound, stdout=io.StringIO())
+    with pytest.raises(CommandError, match="mrr is 1.0000"):
+        call_command("evaluate", "retrieval", "--kb", "hr", "--data", data, "--at-least", "mrr=1.1", stdout=io.StringIO())
+
+
+def test_a_bound_that_cannot_be_judged_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    data, rows = tmp_path / "rows.jsonl", ['{"query": "annual leave", "relevant": ["leave"]}', '{"question": "?", "answers": []}']
+    for task, metrics in (("faq", "top1"), ("abstain", "coverage"), ("retrieval", "recall_at_1"), ("reading", "exact_match")):
+        data.write_text(rows[task == "reading"])
+        for bound, says in (
+            ("luck=1", f"No metric luck; there are {metrics}, "),
+            ("mrr", f"such as {metrics}=0.85"),
+            ("f1=nan", "not 'f1=nan'"),
+        ):
+            with pytest.raises(CommandError, match=says):
+                call_command("evaluate", task, "--kb", "hr", "--data", data, "--at-least", bound, stdout=io.StringIO())
+    assert not EvaluationRun.objects.exists()
+
+
+@pytest.mark.parametrize("task", ["faq", "abstain", "retrieval", "reading"])
+def test_a_report_has_the_metrics_that_bounds_are_taken_for(task: str, tmp_path: Path) -> None:
+    row = {"question": "leave?", "answers": ["x"]} if task == "reading" else {"query": "annual leave", "relevant": ["leave"]}
+    assert tuple(evaluate(task, tmp_path, [row])[0]["metrics"]) == TASKS[task].metrics
 
 
 def test_an_unknown_base_and_a_missing_file_are_named(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ CHUNK = 256
 DEPTH = 20
 FIRST = 5
 LOOKED_UP = 500  # ids a query
+RETRIEVAL_METRICS = tuple(retrieval_scores([], ()))
+READING_METRICS = (*reading_scores("", ()), "answered")
 
 
 @dataclass(frozen=True, slots=True)
