@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
@@ -80,6 +80,8 @@ def answer_text(faq_id: int) -> str:
     return str(row[0])
 
 
-def findable_phrasings(kb: KnowledgeBase) -> Iterator[tuple[int, str]]:
-    """(id, text) of every phrasing that the indexes must hold: those of published FAQs, whatever their dates."""
-    return FAQQuestion.objects.filter(faq__kb=kb, faq__status=FAQStatus.PUBLISHED).values_list("pk", "text").iterator(chunk_size=5000)
+def findable_phrasings(kb: KnowledgeBase, owners: Collection[int] | None = None) -> Iterator[tuple[int, str]]:
+    """(id, text) of every phrasing, or of those among `owners`, that the indexes must hold: of published FAQs, whatever their dates."""
+    rows = FAQQuestion.objects.filter(faq__kb=kb, faq__status=FAQStatus.PUBLISHED)
+    some = rows if owners is None else rows.filter(pk__in=owners)
+    return some.values_list("pk", "text").iterator(chunk_size=5000)

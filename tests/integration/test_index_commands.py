@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from weakref import WeakSet
+
 import numpy as np
 import pytest
 
@@ -10,10 +13,10 @@ from apps.faq.rows import parse_row
 from apps.faq.services import save_faqs
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Entry, EntryVector, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox import rebuilding
+from apps.retrieval.outbox import rebuilding, verification
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.indexing import active_generation
-from apps.retrieval.outbox.verification import find_drift
+from apps.retrieval.outbox.verification import find_drift, repair
 from core.backends import use_backend
 from core.config import get_settings
 from core.metrics import INDEX_DRIFT
@@ -101,6 +104,29 @@ def test_verify_index_sees_harm_and_mends_it(harm: object, place: str, filled: K
     assert run("verify_index", "--kb", "hr")[0] == 1
     assert run("verify_index", "--kb", "hr", "--repair")[0] == 0
     assert run("verify_index", "--kb", "hr")[0] == 0
+
+
+class Text(str):
+    """A text that is seen to go."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_a_repair_holds_a_chunk_of_what_is_missing_at_a_time(filled: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, most, read = WeakSet[Text](), [0], verification._content[EntryKind.FAQ]
+
+    def watched(*asked: object) -> Iterator[tuple[int, Text]]:
+        for owner, text in read(*asked):  # type: ignore[arg-type]
+            held.add(shown := Text(text))
+            most.append(len(held))
+            yield owner, shown
+
+    monkeypatch.setitem(verification._content, EntryKind.FAQ, watched)
+    monkeypatch.setattr(verification, "MEND_CHUNK", 3)
+    Entry.objects.all().delete()
+    repair(filled, find_drift(filled))
+    assert Entry.objects.filter(deleted=False).count() == 20
+    assert max(most) <= 6
 
 
 # reindex

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from django.db import transaction
 
@@ -109,10 +109,11 @@ def hand_over_questions(kb: KnowledgeBase, dropped: Sequence[Passage], new: Sequ
     delete_entries(kb, EntryKind.QUESTION, [*gone, *(question.pk for question in kept if question.pk not in findable)])
 
 
-def findable_questions(kb: KnowledgeBase) -> Iterator[tuple[int, str]]:
-    """(id, text) of every question that the indexes must hold: those on passages of published documents."""
+def findable_questions(kb: KnowledgeBase, owners: Collection[int] | None = None) -> Iterator[tuple[int, str]]:
+    """(id, text) of every question, or of those among `owners`, that the indexes must hold: those on passages of published documents."""
     rows = PassageQuestion.objects.filter(passage__document__kb=kb, passage__document__status=_PUBLISHED)
-    return rows.values_list("pk", "text").iterator(chunk_size=5000)
+    some = rows if owners is None else rows.filter(pk__in=owners)
+    return some.values_list("pk", "text").iterator(chunk_size=5000)
 
 
 def facts_of_questions(questions: Sequence[int]) -> Mapping[int, Facts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.models import Document, KnowledgeBase, Passage
@@ -28,10 +28,11 @@ def facts_by_passage(passages: Iterable[Passage]) -> Mapping[int, Facts]:
     }
 
 
-def findable_passages(kb: KnowledgeBase) -> Iterator[tuple[int, str]]:
-    """(id, entry text) of every passage that the indexes must hold: those of published documents."""
+def findable_passages(kb: KnowledgeBase, owners: Collection[int] | None = None) -> Iterator[tuple[int, str]]:
+    """(id, entry text) of every passage, or of those among `owners`, that the indexes must hold: those of published documents."""
     rows = Passage.objects.filter(document__kb=kb, document__status=Document.Status.PUBLISHED)
-    for pk, title, heading, text in rows.values_list("pk", "document__title", "heading", "text").iterator(chunk_size=5000):
+    some = rows if owners is None else rows.filter(pk__in=owners)
+    for pk, title, heading, text in some.values_list("pk", "document__title", "heading", "text").iterator(chunk_size=5000):
         yield pk, passage_text(title, heading, text)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from django.db import transaction
 
@@ -22,18 +23,21 @@ from core.types import EntryKind, Facts
 
 MEND_CHUNK, READ_CHUNK = 1000, 200
 
-Content = Callable[[KnowledgeBase], Iterable[tuple[int, str]]]
 FactsOf = Callable[[Sequence[int]], Mapping[int, Facts]]
+
+
+class Content(Protocol):
+    """(owner id, text) of what should be findable in a knowledge base: everything, or only what these `owners` have."""
+
+    def __call__(self, kb: KnowledgeBase, owners: Collection[int] | None = None) -> Iterable[tuple[int, str]]: ...
+
 
 _content: dict[EntryKind, Content] = {}
 _facts: dict[EntryKind, FactsOf] = {}
 
 
 def register_content(kind: EntryKind, content: Content, facts: FactsOf | None = None) -> None:
-    """Says what should be findable: `content` gives (owner id, text) of a knowledge base, `facts` what owners are filtered by.
-
-    Each app does so for its kind.
-    """
+    """Says what should be findable, and by `facts` what owners are filtered by. Each app does so for its kind."""
     _content[kind] = content
     _facts[kind] = facts or (lambda _owners: {})
 
@@ -185,16 +189,23 @@ def _compare(kind: EntryKind, place: str, expected: set[int], present: set[int],
 
 
 def _mend_entries(kb: KnowledgeBase, drift: Drift) -> None:
-    """Puts what is missing and leaves tombstones for what is astray; content is read again, so nothing old comes back."""
-    wanted = [(owner, text) for owner, text in _content[drift.kind](kb) if owner in drift.missing]
-    for start in range(0, len(wanted), MEND_CHUNK):
-        chunk = wanted[start : start + MEND_CHUNK]
-        encoded = encode_if_possible([(drift.kind, text) for _, text in chunk])
-        put_entries(kb, drift.kind, chunk, encoded, _facts[drift.kind]([owner for owner, _ in chunk]))
-    still = {owner for owner, _ in _content[drift.kind](kb)}
-    stray = sorted(drift.stray - still)
-    for start in range(0, len(stray), MEND_CHUNK):
-        delete_entries(kb, drift.kind, stray[start : start + MEND_CHUNK])
+    """Puts what is missing and leaves tombstones for what is astray; content is read again, so nothing old comes back.
+
+    Memory holds the texts of a chunk. No query is open while it is written: SQLite would refuse what follows a write from elsewhere.
+    """
+    content, facts = _content[drift.kind], _facts[drift.kind]
+    for owners in _chunks(drift.missing):
+        if rows := list(content(kb, owners)):
+            encoded = encode_if_possible([(drift.kind, text) for _, text in rows])
+            put_entries(kb, drift.kind, rows, encoded, facts([owner for owner, _ in rows]))
+    for owners in _chunks(drift.stray):
+        still = {owner for owner, _ in content(kb, owners)}
+        delete_entries(kb, drift.kind, [owner for owner in owners if owner not in still])
+
+
+def _chunks(owners: Collection[int]) -> Iterator[list[int]]:
+    ordered = sorted(owners)
+    return (ordered[start : start + MEND_CHUNK] for start in range(0, len(ordered), MEND_CHUNK))
 
 
 def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
@@ -210,11 +221,9 @@ def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
             stray = drift.stray - _expected(kb, drift.kind, drift.place)  # without what has come in since they were compared
             index.delete(kb.pk, sorted(stray))
             index.refresh(kb.pk, index.state(kb.pk).revision)
-    missing = sorted(drift.missing)
     with transaction.atomic():
         revision = lock_next_revision(kb)
-        for start in range(0, len(missing), MEND_CHUNK):
-            owners = missing[start : start + MEND_CHUNK]
+        for owners in _chunks(drift.missing):
             Entry.objects.filter(kb=kb, kind=drift.kind.value, owner_id__in=owners, deleted=False).update(revision=revision)
 
 
