@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
@@ -32,6 +33,7 @@ from core.backends import use_backend
 from core.config import get_settings
 from core.errors import Forbidden, InferenceFailed, InvalidRequest
 from core.types import FloatArray, JSONDict, Role
+from tests.commands import run
 from tests.encoders import HashingEncoder
 from tests.jobs import age_leases, run_to_the_end
 
@@ -236,6 +238,17 @@ def test_the_command_queues_files_where_they_lie(kb: KnowledgeBase, tmp_path: Pa
     assert capsys.readouterr().out == f"Job {job.pk} is queued: rows.jsonl.\n"
     run_to_the_end(runner())
     assert counts(job) == (5, 0, 0, 0) and (tmp_path / "rows.jsonl").is_file()
+
+
+@pytest.mark.parametrize("inside", ["", "a.txt"])
+def test_the_command_refuses_to_queue_a_path_that_is_not_utf_8(kb: KnowledgeBase, tmp_path: Path, inside: str) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "a.txt").write_text("A heron lives here.")
+    status, _, says = run("ingest", "--kb", "hr", "--background", "https://example.com/", folder / inside)
+    assert (status, Job.objects.count()) == (2, 0)
+    assert "is not UTF-8" in says and "caf\\udce9" in says and "without --background" in says
+    assert run("ingest", "--kb", "hr", folder / inside)[:2] == (0, "1 created, 0 updated, 0 unchanged, 0 left out, 0 bad.\n")
 
 
 def test_files_that_changed_since_the_last_checkpoint_are_read_from_the_start(kb: KnowledgeBase, admin: Caller, tmp_path: Path) -> None:

@@ -66,13 +66,27 @@ def queue_files(kb: KnowledgeBase, files: Iterable[tuple[str, IO[bytes]]], calle
 
 
 def queue_paths(kb: KnowledgeBase, paths: Sequence[Path], caller: Caller) -> Job:
-    """Queues a job that reads files and folders where they lie; for whoever may read any file of the server."""
+    """Queues a job that reads files and folders where they lie; for whoever may read any file of the server.
+
+    Raises InvalidRequest where there is no file, or a path is not UTF-8.
+    """
     files = files_below(paths)
     if not files:
         raise InvalidRequest("There is no file in these folders.", field="paths")
-    payload: JSONDict = {"paths": [str(path.resolve()) for path in paths]}
+    payload: JSONDict = {"paths": [_kept_path(path) for path in paths]}
     total = sum(path.stat().st_size for path, _name in files)
     return enqueue_job(KIND, kb=kb, caller=caller, title=english(_title, payload), payload=payload, total=total)
+
+
+def _kept_path(path: Path) -> str:
+    """The whole path as a job keeps it: as text, which a name of other bytes is not."""
+    kept = str(path.resolve())
+    try:
+        kept.encode()
+    except UnicodeEncodeError as error:
+        message = f"The path {ascii(kept)} is not UTF-8, which a job needs: rename it, or ingest it without --background."
+        raise InvalidRequest(message, field="paths") from error
+    return kept
 
 
 def work(run: JobRun) -> Generator[None, None, None]:

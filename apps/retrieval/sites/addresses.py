@@ -26,14 +26,16 @@ def page_address(url: str) -> str:
         host, port = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
         raise PageRefused(Problem.REFUSED_ADDRESS, "It is not a URL that can be used.") from error
-    if parts.scheme not in _PORTS or not host or parts.username is not None or len(url) > MAX_URL_CHARS:
+    shown = f"[{host}]" if ":" in host else host
+    place = shown if port in (None, _PORTS.get(parts.scheme)) else f"{shown}:{port}"
+    address = urlunsplit((parts.scheme, place, parts.path or "/", parts.query, ""))
+    longest = max(len(url), len(address))  # a path that is left out, or a host in lower case, may make it longer
+    if parts.scheme not in _PORTS or not host or parts.username is not None or longest > MAX_URL_CHARS:
         raise PageRefused(
             Problem.REFUSED_ADDRESS,
             f"It must begin with https:// or http://, name a host and no user, and have at most {MAX_URL_CHARS} characters.",
         )
-    shown = f"[{host}]" if ":" in host else host
-    place = shown if port in (None, _PORTS[parts.scheme]) else f"{shown}:{port}"
-    return urlunsplit((parts.scheme, place, parts.path or "/", parts.query, ""))
+    return address
 
 
 def site_of(url: str) -> str:

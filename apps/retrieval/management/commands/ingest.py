@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
@@ -81,8 +82,9 @@ class Command(WenluCommand):
 
     def _queue(self, kb: KnowledgeBase, paths: list[Path], urls: list[str], gone: Gone) -> None:
         caller = command_caller("ingest")
-        jobs = [queue_addresses(kb, urls, gone, caller)] if urls else []  # refuses what is no address before anything is queued
-        jobs += [queue_paths(kb, paths, caller)] if paths else []
+        with transaction.atomic():  # where one is refused nothing is queued
+            jobs = [queue_addresses(kb, urls, gone, caller)] if urls else []
+            jobs += [queue_paths(kb, paths, caller)] if paths else []
         for job in jobs:
             self.stdout.write(f"Job {job.pk} is queued: {job.title}.")
 

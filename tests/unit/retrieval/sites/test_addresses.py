@@ -6,6 +6,7 @@ import pytest
 
 from apps.retrieval.sites.addresses import is_address, origin_of, page_address, site_of
 from apps.retrieval.sites.refusal import PageRefused
+from core.net import MAX_URL_CHARS
 
 
 def test_fragments_usual_ports_and_case_do_not_make_another_page() -> None:
@@ -35,6 +36,15 @@ def test_http_and_https_are_one_site_and_another_port_is_another() -> None:
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(PageRefused):
         page_address(url)
+
+
+def test_no_address_is_longer_than_what_is_kept_of_a_page() -> None:
+    longest = "http://e.com/?" + "q" * (MAX_URL_CHARS - 14)
+    assert page_address(longest) == longest
+    for url in (longest.replace("/?", "?") + "q", "http://\u0130" + ".com/" + "a" * (MAX_URL_CHARS - 13)):
+        assert len(url) == MAX_URL_CHARS
+        with pytest.raises(PageRefused, match="at most 2000 characters"):
+            page_address(url)
 
 
 def test_addresses_are_told_from_files() -> None:
