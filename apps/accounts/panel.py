@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import NestedObjects, model_ngettext
-from django.db import models
+from django.core.exceptions import PermissionDenied
+from django.db import DataError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy
@@ -22,6 +24,7 @@ from core.errors import QAError
 
 SLUG_HELP = gettext_lazy("Its name in addresses and commands: Latin letters, digits, - and _. It cannot be changed later.")
 _SHOWN_DELETIONS = 100
+_NUL = "\x00"  # in no stored text, and PostgreSQL refuses to be asked for it
 
 
 def caller_of(request: HttpRequest) -> Caller:
@@ -62,7 +65,18 @@ def actor_names(actors: Iterable[str]) -> Mapping[str, str]:
 
 
 class PanelChangeList(ChangeList):
-    """A list whose admin prepares the rows of a page together, so that no row asks the database."""
+    """A list whose admin prepares the rows of a page together, so that no row asks the database.
+
+    Parameters that no column can hold, such as a number of twenty digits, are told like those that no filter knows.
+    """
+
+    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        if any(_NUL in value for name in request.GET for value in request.GET.getlist(name)):
+            raise IncorrectLookupParameters("A NUL character is in no text.")
+        try:
+            super().__init__(request, *args, **kwargs)
+        except (OverflowError, DataError) as error:
+            raise IncorrectLookupParameters(error) from error
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -124,6 +138,9 @@ class ScopedAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         rows, permission = super().get_queryset(request), self.needs["view"]
         return within(rows, caller_of(request), permission, self.kb_lookup) if self.kb_lookup and permission else rows
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return None if _NUL in object_id else super().get_object(request, object_id, from_field)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PanelChangeList
@@ -189,8 +206,10 @@ class ReportAdmin(ReadOnlyAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The report; who may not see the record is told that there is none."""
-        record = self.get_object(request, object_id or "")
+        """The report; who may not see the record is told that there is none. Nobody adds one by hand."""
+        if object_id is None:
+            raise PermissionDenied
+        record = self.get_object(request, object_id)
         if record is None or not self.has_view_permission(request, record):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": record}

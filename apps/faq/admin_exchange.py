@@ -46,7 +46,7 @@ class FileExchangeAdmin(LifeCycleAdmin):
         """Upload, then what would happen, then the import itself: each a page of its own."""
         if not self.has_add_permission(request):
             raise PermissionDenied
-        chosen = KnowledgeBase.objects.filter(slug=request.GET.get("kb", "")).first()
+        chosen = KnowledgeBase.objects.filter(slug=request.GET.get("kb", "").replace("\x00", "")).first()
         form = ImportForm(request.POST or None, request.FILES or None, request=request, initial={"kb": chosen.pk if chosen else None})
         shown: dict[str, Any] = {}
         try:

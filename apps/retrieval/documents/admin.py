@@ -119,7 +119,8 @@ class DocumentAdmin(TakesSources, LifeCycleAdmin):
         """The base that the list shows, where it is one."""
         ids = kb_ids_where(caller_of(request), Permission.READ)
         bases = KnowledgeBase.objects.all() if ids is None else KnowledgeBase.objects.filter(pk__in=ids)
-        chosen = list((bases.filter(slug=request.GET["kb"]) if request.GET.get("kb") else bases)[:2])
+        named = request.GET.get("kb", "").replace("\x00", "")
+        chosen = list((bases.filter(slug=named) if named else bases)[:2])
         return chosen[0] if len(chosen) == 1 else None
 
     # The form
