@@ -198,6 +198,8 @@ class ReportAdmin(ReadOnlyAdmin):
     """Records whose page is a report of its own, `report_template`, in place of a form."""
 
     report_template: ClassVar[str]
+    part_template: ClassVar[str] = ""
+    """What an open page asks for again (`?part=1`) where it renews itself."""
 
     def report(self, request: HttpRequest, record: Any) -> dict[str, Any]:
         """What the template shows of a record, its `title` among it."""
@@ -213,7 +215,8 @@ class ReportAdmin(ReadOnlyAdmin):
         if record is None or not self.has_view_permission(request, record):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": record}
-        return TemplateResponse(request, self.report_template, {**context, **self.report(request, record)})
+        template = self.part_template if self.part_template and "part" in request.GET else self.report_template
+        return TemplateResponse(request, template, {**context, **self.report(request, record)})
 
 
 def _or_refuse(request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:

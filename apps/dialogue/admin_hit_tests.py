@@ -27,9 +27,11 @@ from apps.accounts.permissions import Permission
 from apps.accounts.refusals import in_words
 from apps.dialogue.evaluations import SIGNIFICANT, Comparison, compare, same_questions
 from apps.dialogue.gold_sets import MAX_ROWS, delete_gold_set, save_gold_set
-from apps.dialogue.hit_tests import queue_hit_test, waiting_tests
+from apps.dialogue.hit_tests import KIND, queue_hit_test
 from apps.dialogue.models import EvaluationRun, GoldSet
 from apps.retrieval.models import Document, KnowledgeBase, Passage
+from apps.serving.jobs.panel import live_jobs, wants_part
+from apps.serving.jobs.selectors import latest_jobs
 from core.config import get_settings
 from core.errors import QAError
 from core.types import SearchMode
@@ -105,6 +107,8 @@ class EvaluationRunAdmin(ReportAdmin):
             "most_mb": get_settings().upload_max_mb,
             **(self._shown(request, kb) if kb else {}),
         }
+        if wants_part(request) and kb is not None:
+            return TemplateResponse(request, "admin/dialogue/hit_tests_part.html", context)
         return TemplateResponse(request, "admin/dialogue/hit_tests.html", context)
 
     def _keep(self, request: HttpRequest, kb: KnowledgeBase, form: GoldSetForm) -> GoldSet:
@@ -129,7 +133,7 @@ class EvaluationRunAdmin(ReportAdmin):
             "columns": [MEASURES.get(name, name) for name in measures],
             "chart": _trend(runs, str(show)) if len(runs) > 1 else None,
             "modes": _modes_of(runs),
-            "waiting": list(waiting_tests(kb.pk)),
+            **live_jobs(request, latest_jobs(caller_of(request), [KIND], kb_id=kb.pk)),
         }
 
     def gold_view(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:

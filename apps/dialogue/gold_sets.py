@@ -12,6 +12,7 @@ from apps.accounts.audit import record
 from apps.accounts.permissions import Caller, Permission
 from apps.dialogue.models import GoldSet
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.rows.json_faults import json_fault
 from apps.retrieval.search.evaluation import LabelledSearch, parse_search
 from core.config import get_settings
 from core.errors import InvalidRequest, NotFound, QAError
@@ -68,7 +69,7 @@ def parse_gold(data: bytes) -> Iterator[LabelledSearch]:
         try:
             row = parse_search(orjson.loads(line))
         except orjson.JSONDecodeError as error:
-            raise InvalidRequest(f"Line {number}: it is not JSON.", field="file") from error
+            raise InvalidRequest(f"Line {number}: it is not JSON: {json_fault(error)}.", field="file") from error
         except QAError as error:
             raise InvalidRequest(f"Line {number}: {error.message}", field="file") from error
         if not clean_text(row.query) or len(row.query) > most_chars:

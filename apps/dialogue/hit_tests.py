@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 from django.db import transaction
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from apps.accounts.permissions import Caller, Permission
@@ -16,7 +17,7 @@ from apps.dialogue.models import EvaluationRun, GoldSet
 from apps.retrieval.search.evaluation import Judged, LabelledSearch, judge_searches, retrieval_report
 from apps.retrieval.selectors import scope_of
 from apps.retrieval.vectors.encoding import encoder
-from apps.serving.jobs.kinds import JobKind, register_kind
+from apps.serving.jobs.kinds import JobKind, JobReport, register_kind
 from apps.serving.jobs.run import JobRun
 from apps.serving.jobs.services import enqueue_job
 from apps.serving.models import Job
@@ -30,7 +31,8 @@ MAX_MISSES = 500
 
 def register_hit_test_job() -> None:
     """Makes the kind known."""
-    register_kind(JobKind(name=KIND, label=_("Hit test"), work=work, has_own_line=True))
+    amount = _("%(done)s of %(total)s questions")
+    register_kind(JobKind(name=KIND, label=_("Hit test"), work=work, has_own_line=True, report=report_of, amount=amount))
 
 
 def queue_hit_test(gold: GoldSet, caller: Caller) -> Job:
@@ -39,6 +41,12 @@ def queue_hit_test(gold: GoldSet, caller: Caller) -> Job:
     if waiting_tests(gold.kb_id).filter(payload__gold=gold.pk).exists():
         raise InvalidRequest("A test over these questions waits or runs already.")
     return enqueue_job(KIND, kb=gold.kb, caller=caller, title=gold.name, payload={"gold": gold.pk}, total=gold.row_count)
+
+
+def report_of(job: Job) -> JobReport:
+    """The page of the run, once it is stored."""
+    run = job.result.get("run")
+    return JobReport(url=reverse("admin:dialogue_evaluationrun_change", args=[run])) if isinstance(run, int) else JobReport()
 
 
 def waiting_tests(kb_id: int) -> Any:

@@ -101,7 +101,7 @@ def _quoting_problem(error: csv.Error, lines: int) -> str:
         return f"A cell is longer than {MAX_RECORD_CHARS} characters, or a quote that opens in this row is never closed."
     if "unexpected end" in str(error) or lines > 1:
         return "A quote that opens in this row is not closed properly; quotes within a quoted cell must be doubled."
-    return f"The quoting is broken ({error}); quotes within a quoted cell must be doubled."
+    return "Something follows a closing quote; quotes within a quoted cell must be doubled."
 
 
 def _delimiter_of(header: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, WebSocketRoute, sync_playwright
 from pytest_django.live_server_helper import LiveServer
+
+from apps.serving.jobs.progress import as_dict
+from apps.serving.models import Job
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,21 @@ def screen(request: pytest.FixtureRequest, chromium: Browser, live_server: LiveS
     context = chromium.new_context(base_url=live_server.url, locale="zh-CN", viewport={"width": width, "height": height})
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def sockets(screen: Page) -> list[WebSocketRoute]:
+    """The sockets that a page follows jobs with: they end here, and say what `tell` has them say."""
+    opened: list[WebSocketRoute] = []
+    screen.route_web_socket("**/ws/jobs/", lambda socket: opened.append(socket))  # a function of ours: Playwright marks it
+    return opened
+
+
+def tell(page: Page, sockets: list[WebSocketRoute], **changed: object) -> None:
+    """What the socket says of the only job."""
+    while not sockets:
+        page.wait_for_timeout(20)
+    sockets[-1].send(json.dumps({"type": "jobs", "jobs": [{**as_dict(Job.objects.get()), "kb": "hr", **changed}]}))
 
 
 @pytest.fixture

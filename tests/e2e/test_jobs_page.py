@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 
 import pytest
@@ -13,8 +12,8 @@ from apps.accounts.commands import command_caller
 from apps.accounts.models import User
 from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.models import KnowledgeBase
-from apps.serving.jobs.progress import as_dict
 from apps.serving.models import Job
+from tests.e2e.conftest import tell
 
 
 @pytest.fixture
@@ -26,25 +25,12 @@ def job(transactional_db: None) -> Job:
 
 
 @pytest.fixture
-def sockets() -> list[WebSocketRoute]:
-    return []
-
-
-@pytest.fixture
 def page(job: Job, sockets: list[WebSocketRoute], screen: Page, sign_in: Callable[[Page, str, str], None]) -> Page:
     """The page of jobs, opened by an administrator; its socket ends here."""
     User.objects.create_user("ada", password="secret", is_staff=True, role="admin")
-    screen.route_web_socket("**/ws/jobs/", lambda socket: sockets.append(socket))  # a function of ours: Playwright marks it
     sign_in(screen, "/admin/serving/jobs/", "ada")
     expect(screen.get_by_text("年假.txt", exact=True)).to_be_visible()
     return screen
-
-
-def tell(page: Page, sockets: list[WebSocketRoute], **changed: object) -> None:
-    """What the socket says of the job."""
-    while not sockets:
-        page.wait_for_timeout(20)
-    sockets[-1].send(json.dumps({"type": "jobs", "jobs": [{**as_dict(Job.objects.get()), "kb": "hr", **changed}]}))
 
 
 def test_the_bar_moves_and_the_end_is_seen_without_a_reload(page: Page, sockets: list[WebSocketRoute]) -> None:

@@ -71,7 +71,7 @@ def test_unchanged_rows_are_not_encoded_again(read: Read, encoder: HashingEncode
 def test_bad_rows_are_listed_and_good_ones_kept(read: Read) -> None:
     report = read(row("a"), "{broken", {"id": "b", "question": "q"}, row("c"))
     assert counts(report) == (2, 0, 0, 2)
-    assert [(bad.row, bad.reason[:24]) for bad in report.bad] == [(2, "The line is not JSON: un"), (3, "`answer` is missing.")]
+    assert [(bad.row, bad.reason[:24]) for bad in report.bad] == [(2, "The line is not JSON: a "), (3, "`answer` is missing.")]
 
 
 def test_an_id_that_is_there_twice_is_a_bad_row_that_names_the_first(read: Read, kb: KnowledgeBase) -> None:

@@ -113,7 +113,7 @@ def test_bad_rows_are_listed_and_good_ones_kept(read: Read) -> None:
     report = read(row("a"), "{broken", {"id": "b"}, {"id": "c", "text": "  "}, row("a"), row("d"), row("e", date=5))
     assert counts(report) == (2, 0, 0, 5)
     assert {bad.place.split()[1]: bad.reason.split(".")[0][:36] for bad in report.of(Outcome.BAD)} == {
-        "2": "The line is not JSON: unexpected cha",
+        "2": "The line is not JSON: a name in doub",
         "3": "`text` is missing",
         "4": "`text` is empty",
         "5": "The id 'a' was there before; the fir",

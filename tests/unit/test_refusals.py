@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from django.utils.translation import override
 
 from apps.accounts.refusals import in_words, in_words_of_form
 from apps.dialogue.understanding import check_question
+from apps.faq.csv_files import read_csv
 from apps.faq.raw_rows import name_columns
 from apps.faq.rows import parse_row
 from apps.retrieval import parsing
 from apps.retrieval.documents.admin_ingestions import REASONS
 from apps.retrieval.parsing import formats
 from apps.retrieval.parsing.refusal import ADVICE, Reason, UnreadableFile
-from apps.retrieval.rows.raw_rows import Found
+from apps.retrieval.rows.raw_rows import Found, read_jsonl
 from apps.retrieval.sites.refusal import Problem
 from core.errors import InvalidRequest
 
@@ -57,6 +59,36 @@ def test_the_reason_within_a_refusal_is_translated_too() -> None:
     with pytest.raises(InvalidRequest) as caught:
         name_columns(["question", "question", "answer"], Found())
     assert said(caught.value)[1] == "文件无法使用：列 question 出现了两次。"
+
+
+BAD_LINES = [
+    b"[1]", b'"a"', b"1", b"true", b"null", b"hello", b'{"a": "no end', b'{"a": 1,}', b"{a: 1}", b'{"a" 1}', b'{"a": 1 "b": 2}', b'{"a": [1 2]}', b'{"a": 01}',
+    b'{"a": 1} b', b'{"a": "\\x"}', b'{"a": "\\ud800"}', b'{"a": NaN}', b'{"a": tru}', b'{"a": "x\ty"}', b'{"a": 1e999}', b'{"a": -}', b"[" * 2000, b'{"a": "\xff"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", BAD_LINES)
+def test_why_a_line_of_a_file_is_no_document_is_said_in_the_readers_language(line: bytes) -> None:
+    (row,) = read_jsonl(io.BytesIO(line), Found(), readable=(), max_line_bytes=10_000)
+    english, chinese = said(InvalidRequest(row.problem))
+    assert english == row.problem
+    assert not re.search(r"[A-Za-z]{2,}", re.sub(r"JSON|UTF-8|true|false|null", "", chinese)), chinese
+
+
+def test_a_line_that_is_not_json_is_told_with_the_place_in_it() -> None:
+    (row,) = read_jsonl(io.BytesIO('{"标题": "年假", b}'.encode()), Found(), readable=(), max_line_bytes=100)
+    assert said(InvalidRequest(row.problem)) == (
+        "The line is not JSON: a name in double quotes is wanted (character 14).",
+        "该行不是 JSON：此处应为用双引号括起的名称（第 14 个字符）。",
+    )
+
+
+@pytest.mark.parametrize("row", [b"a,1,2,3", b'"a"b,1', b'"a,1', b'"a\nb"c,1', b"a\x80,1"])
+def test_what_is_wrong_with_a_row_of_a_table_is_said_in_the_readers_language(row: bytes) -> None:
+    problem = next(read_csv(io.BytesIO(b"question,answer\n" + row + b"\n"), Found())).problem
+    english, chinese = said(InvalidRequest(problem))
+    assert english == problem
+    assert any("\u4e00" <= char <= "\u9fff" for char in chinese)
 
 
 def test_a_refusal_that_nobody_translated_stays_as_it_is() -> None:

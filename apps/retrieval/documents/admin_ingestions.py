@@ -30,7 +30,9 @@ from apps.retrieval.models import Ingestion
 from apps.retrieval.panel.admin_filters import KnowledgeBaseFilter
 from apps.retrieval.parsing.refusal import Reason
 from apps.retrieval.sites.refusal import Problem
+from apps.serving.jobs.panel import live_jobs
 from apps.serving.jobs.run import CANCELLED
+from apps.serving.models import Job
 
 ITEMS_A_PAGE = 50
 OUTCOME_NAMES = {Outcome.BAD: gettext_lazy("unusable"), Outcome.DROPPED: gettext_lazy("left out"), Outcome.NOTED: gettext_lazy("noted")}
@@ -98,7 +100,7 @@ class IngestionAdmin(ReportAdmin):
 
     kb_lookup = "kb_id"
     actor_field = "actor"
-    report_template = "admin/retrieval/ingestion.html"
+    report_template, part_template = "admin/retrieval/ingestion.html", "admin/retrieval/ingestion_part.html"
     needs: ClassVar[Mapping[str, Permission | None]] = {"view": Permission.READ, "add": None, "change": None, "delete": None}
     list_display = ("started", "kb", "outcome", "created", "updated", "unchanged", "dropped", "bad", "noted", "who")
     list_display_links = ("started",)
@@ -147,7 +149,13 @@ class IngestionAdmin(ReportAdmin):
             "page": page,
             "unlisted": max(0, run.bad + run.dropped + run.noted - len(run.items)),
             "most": MAX_ITEMS,
+            **live_jobs(request, [] if run.finished_at else _jobs_of(run)),
         }
+
+
+def _jobs_of(run: Ingestion) -> list[Job]:
+    """The job that makes this report while it works; none where a command does."""
+    return list(Job.objects.select_related("kb").filter(kb=run.kb, state__in=Job.UNFINISHED, result__ingestion=run.pk)[:1])
 
 
 def reason_bars(run: Ingestion, chosen: str) -> list[ReasonBar]:

@@ -14,17 +14,19 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 
-from apps.accounts.panel import ScopedAdmin, caller_of, within
-from apps.accounts.permissions import Permission
+from apps.accounts.panel import ScopedAdmin, caller_of
 from apps.accounts.refusals import in_words
+from apps.retrieval.documents import ingest_jobs
 from apps.retrieval.documents.admin_upload import UploadForm, limits, queue_upload
 from apps.retrieval.models import KnowledgeBase
+from apps.retrieval.sites import site_jobs
 from apps.retrieval.sites.admin_addresses import AddressesForm, limits_of_fetching, queue_form
 from apps.serving.jobs.kinds import title_of
-from apps.serving.models import Job
+from apps.serving.jobs.panel import live_jobs, wants_part
+from apps.serving.jobs.selectors import latest_jobs
 from core.errors import QAError
 
-MOST_SHOWN_JOBS = 20
+KINDS = (ingest_jobs.KIND, site_jobs.KIND)
 UPLOAD, ADDRESSES = "admin:retrieval_document_upload", "admin:retrieval_document_addresses"
 
 
@@ -93,14 +95,16 @@ class TakesSources(ScopedAdmin):
             raise PermissionDenied
 
     def _page(self, request: HttpRequest, name: str, **context: Any) -> HttpResponse:
-        jobs = within(Job.objects.filter(state__in=Job.UNFINISHED), caller_of(request), Permission.EDIT, "kb_id").select_related("kb")
         shared = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "page_name": name,
             "kb_chosen": request.GET.get("kb", ""),
-            "waiting": [(job, title_of(job)) for job in jobs.filter(kb__isnull=False)[:MOST_SHOWN_JOBS]],
+            "kinds": " ".join(KINDS),
+            **live_jobs(request, latest_jobs(caller_of(request), KINDS)),
         }
+        if wants_part(request):
+            return TemplateResponse(request, "admin/serving/latest_jobs.html", shared)
         return TemplateResponse(request, f"admin/retrieval/{name}.html", {**shared, **context})
 
 

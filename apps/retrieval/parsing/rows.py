@@ -11,6 +11,7 @@ from apps.retrieval.parsing.encodings import decode_text
 from apps.retrieval.parsing.parsed import ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 
+MAX_NAMED = 10
 TITLES = ("title", "question", "name", "heading")
 TEXTS = ("text", "content", "body", "answer", "passage")
 # What a row states beside its text is for whoever loads rows as documents of their own.
@@ -20,38 +21,39 @@ FACTS = frozenset(("id", "url", "date", "tags", "author", "category", "language"
 def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     """The rows as sections of one document. A file whose rows are documents of their own is read by the command that loads them.
 
-    Rows that are not JSON are counted in a warning; raises UnreadableFile if no row is.
+    A warning tells which lines (or members of a list) are no JSON objects; raises UnreadableFile if none is.
     """
     text, _ = decode_text(path.read_bytes())
     found = BlockCollector(limits)
-    read = bad = 0
-    for row in _rows(text):
+    read, bad = 0, []
+    for number, row in _rows(text):
         if isinstance(row, dict):
             read += 1
             _add(found, row)
         else:
-            bad += 1
+            bad.append(number)
     if not read:
         raise UnreadableFile(Reason.DAMAGED, "none of its lines is a JSON object")
     if bad:
-        found.warn(f"{bad} lines are not JSON objects and were left out.")
+        shown = ", ".join(map(str, bad[:MAX_NAMED])) + (" …" if len(bad) > MAX_NAMED else "")
+        found.warn(f"{len(bad)} lines are not JSON objects and were left out: {shown}.")
     return ParsedDocument(blocks=tuple(found.blocks), warnings=tuple(found.warnings))
 
 
-def _rows(text: str) -> Iterator[object]:
+def _rows(text: str) -> Iterator[tuple[int, object]]:
     if text.lstrip()[:1] == "[":
         whole = _loads(text)
         if isinstance(whole, list):
-            yield from whole
+            yield from enumerate(whole, 1)
             return
-    lines = [line for line in text.split("\n") if line.strip()]
-    if len(lines) > 1 and not isinstance(_loads(lines[0]), dict):
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if len(lines) > 1 and not isinstance(_loads(lines[0][1]), dict):
         whole = _loads(text)
         if isinstance(whole, dict):
-            yield whole
+            yield 1, whole
             return
-    for line in lines:
-        yield _loads(line)
+    for number, line in lines:
+        yield number, _loads(line)
 
 
 def _loads(text: str) -> object:

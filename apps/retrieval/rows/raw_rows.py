@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import orjson
 
+from apps.retrieval.rows.json_faults import json_fault
 from core.errors import InvalidRequest
 
 MAX_IGNORED = 64
@@ -63,7 +64,7 @@ def _json_row(number: int, line: bytes, found: Found, readable: Collection[str])
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return RawRow(number, None, f"The line is not JSON: {str(error)[:160]}.")
+        return RawRow(number, None, f"The line is not JSON: {json_fault(error)}.")
     if not isinstance(data, dict):
         return RawRow(number, None, f"The line must be one JSON object, not {_kind_of(data)}.")
     if len(found.ignored) < MAX_IGNORED:

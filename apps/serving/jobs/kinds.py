@@ -55,7 +55,8 @@ class JobKind:
     thread, or meet Cancelled, Stopping or LeaseLost. Pieces of about a second keep the turns fair. What raises QAError fails the job; where the error says that a retry can help, it is tried
     again later. A kind that changes no content `has_own_line`: its jobs do not wait for those that do.
     One that `waits_for_others`, such as slow web sites, never has all threads of a process. `permission` is what queueing,
-    cancelling and retrying takes in the job's knowledge base. `title` is what people call the job, in the language that is active.
+    cancelling and retrying takes in the job's knowledge base. `title` is what people call the job, in the language that is active;
+    `amount` tells people how far it is, with `%(done)s` and `%(total)s` in it, where the unit of its work says something to them.
     `ended` is called in the transaction that ends a job, however that comes: also of one that no process holds.
     """
 
@@ -67,6 +68,7 @@ class JobKind:
     waits_for_others: bool = False
     report: Callable[[Job], JobReport] = no_report
     title: Callable[[Job], str] = stored_title
+    amount: str | Promise = ""
     ended: Callable[[Job], None] = nothing_left
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from django.core.paginator import Paginator
 from django.db.models import Case, Count, QuerySet, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -47,11 +49,17 @@ class JobRow:
     state: str
     step: str
     percent: float
+    amount: str
     left: str
     error: str
     report: JobReport
     may_cancel: bool
     may_retry: bool
+
+    @property
+    def amount_now(self) -> str:
+        """How much is done of how much."""
+        return self.amount % {"done": self.job.done, "total": self.job.total}
 
 
 def may_see_jobs(request: HttpRequest) -> bool:
@@ -65,13 +73,38 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     if request.method == "POST":
         _change(request)
-        return HttpResponseRedirect(request.get_full_path())
+        return HttpResponseRedirect(_way_back(request))
     context = _shown(request)
-    if "part" in request.GET:
+    if wants_part(request):
         return render(request, "admin/serving/jobs_part.html", context)
-    return render(
-        request, "admin/serving/jobs.html", {**admin.site.each_context(request), "title": _("Jobs"), "look_ms": LOOK_S * 1000, **context}
-    )
+    return render(request, "admin/serving/jobs.html", {**admin.site.each_context(request), "title": _("Jobs"), **context})
+
+
+def wants_part(request: HttpRequest) -> bool:
+    """Whether an open page asks for what changes on it alone: it renews itself."""
+    return request.method == "GET" and "part" in request.GET
+
+
+def live_jobs(request: HttpRequest, jobs: Iterable[Job]) -> dict[str, Any]:
+    """What a page needs that shows these jobs by `admin/serving/job_rows.html` and moves them by `panel/jobs.js`.
+
+    Its buttons lead back to it. The page answers `wants_part` with what stands within its `data-part`.
+    """
+    query = request.GET.copy()
+    query.pop("part", None)
+    return {
+        "job_rows": _rows(request, list(jobs)),
+        "jobs_back": f"{request.path}?{query.urlencode()}" if query else request.path,
+        "look_ms": LOOK_S * 1000,
+        "words": {"seconds": _("about %(count)s s left"), "minutes": _("about %(count)s min left")},
+    }
+
+
+def _way_back(request: HttpRequest) -> str:
+    """The page of the panel on which the button stood."""
+    wanted = request.POST.get("back", "")
+    is_ours = wanted.startswith("/") and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
+    return wanted if is_ours else request.get_full_path()
 
 
 def _change(request: HttpRequest) -> None:
@@ -103,12 +136,10 @@ def _shown(request: HttpRequest) -> dict[str, Any]:
     page = Paginator(chosen, JOBS_A_PAGE).get_page(request.GET.get("page", "1"))
     bases = mine.exclude(kb=None).order_by("kb__name").values_list("kb__slug", "kb__name").distinct()
     return {
-        "rows": _rows(request, list(page)),
+        **live_jobs(request, page),
         "page": page,
         "tabs": _tabs(within_kb, state, slug),
         "bases": [("", _("All knowledge bases"), not slug), *((one, name, one == slug) for one, name in bases)],
-        "query": urlencode({name: value for name, value in (("state", state), ("kb", slug)) if value}),
-        "words": {"seconds": _("about %(count)s s left"), "minutes": _("about %(count)s min left")},
     }
 
 
@@ -147,6 +178,7 @@ def _rows(request: HttpRequest, jobs: list[Job]) -> list[JobRow]:
                 state=_("Ending") if cancelling else str(job.get_state_display()),
                 step=step_in_words(job.step) if job.state == Job.State.RUNNING else "",
                 percent=percent_done(job),
+                amount=str(kind.amount) if kind else "",
                 left=_left(job, ahead.get(job.pk, 0)),
                 error=in_words(job.error),
                 report=kind.report(job) if kind else JobReport(),

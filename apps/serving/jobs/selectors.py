@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.db.models import Q, QuerySet
@@ -14,6 +15,8 @@ from core.errors import Forbidden, NotAuthenticated, NotFound
 
 ENDED_LATELY_S = 60
 MAX_WATCHED = 200
+SHOWN_AFTER_S = 600  # longer than the socket tells of a job that has ended, so that no page asks for one in vain
+MAX_SHOWN = 20
 
 
 def require_jobs(caller: Caller) -> None:
@@ -42,3 +45,11 @@ def watched_jobs(caller: Caller) -> list[Job]:
     """What waits, runs or ended within the last minute."""
     lately = timezone.now() - timedelta(seconds=ENDED_LATELY_S)
     return list(jobs_for(caller).filter(Q(state__in=Job.UNFINISHED) | Q(finished_at__gte=lately))[:MAX_WATCHED])
+
+
+def latest_jobs(caller: Caller, kinds: Collection[str], *, kb_id: int | None = None) -> list[Job]:
+    """What waits or runs of these kinds, in one knowledge base or in any that the caller may edit, and what ended in the last minutes."""
+    lately = timezone.now() - timedelta(seconds=SHOWN_AFTER_S)
+    jobs = within(Job.objects.select_related("kb"), caller, Permission.EDIT, "kb_id").filter(kind__in=kinds, kb__isnull=False)
+    found = jobs.filter(Q(state__in=Job.UNFINISHED) | Q(finished_at__gte=lately))
+    return list((found.filter(kb_id=kb_id) if kb_id else found)[:MAX_SHOWN])

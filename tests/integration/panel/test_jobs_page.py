@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -90,6 +91,36 @@ def test_who_may_not_edit_changes_nothing(kb: KnowledgeBase, other_kb: Knowledge
     for bad in ("", "x", "9" * 30, "-1"):
         assert editor.post(PAGE, {"job": bad, "do": "cancel"}).status_code == 404
     assert Job.objects.get().state == "queued"
+
+
+def test_a_button_leads_back_to_the_page_that_it_stood_on_and_nowhere_else(kb: KnowledgeBase, sign_in: SignIn) -> None:
+    job = queue(kb, "ours.txt")
+    client, upload = sign_in("editor"), "/admin/retrieval/document/upload/?kb=hr"
+    assert f'name="back" value="{upload}"' in client.get(f"{upload}&part=1").content.decode()
+    assert client.post(PAGE, {"job": job.pk, "do": "cancel", "back": upload})["Location"] == upload
+    for elsewhere in ("https://example.com/", "//example.com/", "/\\example.com", "javascript:alert(1)"):
+        assert client.post(PAGE, {"job": job.pk, "do": "cancel", "back": elsewhere})["Location"] == PAGE
+
+
+def test_pages_that_take_sources_show_what_is_read_now_and_lately(kb: KnowledgeBase, other_kb: KnowledgeBase, sign_in: SignIn) -> None:
+    queue(kb, "ours.txt")
+    queue(other_kb, "theirs.txt")
+    long_ago = queue(kb, "old.txt")
+    Job.objects.filter(pk=long_ago.pk).update(state=Job.State.DONE, finished_at=timezone.now() - timedelta(hours=1))
+    for page in ("upload", "addresses"):
+        part = sign_in("editor").get(f"/admin/retrieval/document/{page}/?part=1").content.decode()
+        assert "ours.txt" in part and "theirs.txt" not in part and "old.txt" not in part and "<html" not in part
+
+
+def test_the_report_of_a_job_that_works_follows_it(kb: KnowledgeBase, sign_in: SignIn) -> None:
+    job, run = queue(kb, "ours.txt"), Ingestion.objects.create(kb=kb, created=7)
+    Job.objects.filter(pk=job.pk).update(state=Job.State.RUNNING, result={"ingestion": run.pk})
+    client, address = sign_in("viewer"), f"/admin/retrieval/ingestion/{run.pk}/change/"
+    assert f'data-only="{job.pk}"' in client.get(address).content.decode()
+    part = client.get(f"{address}?part=1").content.decode()
+    assert f'data-job="{job.pk}"' in part and ">7<" in part and "<html" not in part
+    Ingestion.objects.update(finished_at=timezone.now())
+    assert "data-job" not in client.get(f"{address}?part=1").content.decode()
 
 
 def test_odd_queries_show_the_page(kb: KnowledgeBase, sign_in: SignIn) -> None:

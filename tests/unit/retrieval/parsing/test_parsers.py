@@ -146,9 +146,9 @@ def test_text_without_blank_lines_has_a_paragraph_a_line(folder: Path) -> None:
 
 
 def test_rows_are_sections(folder: Path) -> None:
-    document = parsed(folder, sample_files.rows() + b"not json\n", "a.jsonl")
+    document = parsed(folder, sample_files.rows() + b"not json\n\n[]\n", "a.jsonl")
     assert shown(document)[:2] == [heading("条目0", 2), ("paragraph", 0, SENTENCES[0])]
-    assert document.warnings == ("1 lines are not JSON objects and were left out.",)
+    assert document.warnings == (f"2 lines are not JSON objects and were left out: {len(SENTENCES) + 1}, {len(SENTENCES) + 3}.",)
 
 
 def test_a_book_is_read_in_its_order(folder: Path) -> None:
