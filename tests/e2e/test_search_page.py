@@ -69,10 +69,21 @@ def search(page: Page, words: str) -> None:
 
 def test_results_that_have_none_of_the_words_are_said_to_be_near_in_meaning(page: Page) -> None:
     page.goto("/search/news/?q=zzxqv")
-    expect(page.get_by_text("没有文档含有这些字词，以下是意思最接近的文档。")).to_be_visible()
+    expect(page.locator("#summary")).to_have_text("没有文档含有这些字词")
+    expect(page.get_by_text("以下是意思最接近的文档，未必与所搜内容有关。")).to_be_visible()
+    expect(page.get_by_text("按日期")).to_be_hidden()
+    expect(page.get_by_text("概括这些结果")).to_be_hidden()
+    assert "意思相近" not in page.locator("#hits").inner_text()
     page.goto("/search/news/?q=暴雨")
     expect(page.locator(".hit mark").first).to_be_visible()
     expect(page.locator("#only-meaning")).to_be_hidden()
+
+
+def test_how_many_results_have_the_words_is_told_apart_from_what_is_near_in_meaning(page: Page) -> None:
+    page.goto("/search/news/?q=暴雨")
+    expect(page.locator("#summary")).to_have_text("1 篇文档含有这些字词，另有 13 篇意思相近")
+    expect(page.locator(".hit").first).not_to_contain_text("意思相近")
+    expect(page.locator(".hit").nth(1)).to_contain_text("意思相近")
 
 
 def test_words_are_searched_marked_and_read_in_their_document(page: Page) -> None:

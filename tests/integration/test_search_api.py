@@ -90,6 +90,16 @@ def test_by_date_what_is_near_is_shown_where_nothing_has_the_words(api: APIClien
     assert (documents(page), page["words_found"]) == (["n3", "n2", "n1", "n0", "n4"], False)
 
 
+def test_what_has_the_words_is_counted_apart_from_what_is_near_in_meaning(api: APIClient, kb: KnowledgeBase) -> None:
+    soup = "\n\n".join(f"Leeks and potatoes, part {number}. " + "Stir it well and slowly. " * 60 for number in range(3))
+    put_document(kb, "soup", f"{soup}\n\nServe it on a bridge. " + "Eat it while it is hot. " * 60)
+    page = get(api, q="bridge", group="document")
+    assert (page["total"], page["with_words"]) == (6, 6)
+    passages = get(api, q="bridge", k=100)
+    assert passages["with_words"] == sum(hit["words_found"] for hit in passages["hits"]) < passages["total"]
+    assert get(api, q="zeppelin")["with_words"] == 0
+
+
 @pytest.mark.parametrize("mode", ["lexical", "hybrid"])
 def test_pages_repeat_nothing_though_what_comes_in_moves_every_score(api: APIClient, kb: KnowledgeBase, mode: str) -> None:
     seen: list[str] = []

@@ -50,6 +50,7 @@ class HitSchema(serializers.Serializer):
     tags = serializers.ListField(child=serializers.CharField())
     author = serializers.CharField(allow_blank=True)
     language = serializers.CharField(allow_blank=True)
+    words_found = serializers.BooleanField(required=False)
 
 
 class ListedSchema(HitSchema):
@@ -66,6 +67,7 @@ class SearchPageSchema(serializers.Serializer):
     next = serializers.CharField(allow_null=True)
     degraded = serializers.BooleanField()
     words_found = serializers.BooleanField(required=False)
+    with_words = serializers.IntegerField(required=False)
 
 
 class ArchivePageSchema(SearchPageSchema):

@@ -27,7 +27,7 @@ WORDS_FLOOR = 1 / 3  # of the best score by words: about where a passage stands 
 class SearchPage:
     """One page. `total` and `facets` count all hits of the search, `WINDOW` at most; `next` is the cursor of the next page.
 
-    `words_found` says whether any of these hits has a word of the question, as typed or as the query layer reads it.
+    `with_words` is how many of these have a word of the question, as typed or as the query layer reads it; the rest is near in meaning.
     """
 
     text: str
@@ -36,7 +36,7 @@ class SearchPage:
     facets: Mapping[str, Mapping[str, int]]
     next: str | None
     degraded: bool
-    words_found: bool
+    with_words: int
 
     def as_dict(self) -> JSONDict:
         """The answer on the wire."""
@@ -45,7 +45,7 @@ class SearchPage:
         }
         hits: list[JSONValue] = [_hit(hit, self.text) for hit in self.hits]
         page: JSONDict = {"hits": hits, "total": self.total, "facets": facets, "next": self.next, "degraded": self.degraded}
-        return {**page, "words_found": self.words_found}
+        return {**page, "words_found": self.with_words > 0, "with_words": self.with_words}
 
 
 def encode_search(search: Search, scope: Scope) -> EncodedQuery | None:
@@ -72,7 +72,9 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
     """
     found = rank_passages(search.text, encoded, scope, k=WINDOW, filters=search.filters, mode=search.mode)
     ranked = _with_words(found.ranked) if search.sort is Sort.DATE else found.ranked
-    ranked = _first_of_documents(ranked, found.facts) if search.group is Group.DOCUMENT else ranked
+    worded = [one for one in ranked if one.scored.bm25 > 0]
+    if search.group is Group.DOCUMENT:
+        ranked, worded = (_first_of_documents(these, found.facts) for these in (ranked, worded))
     placed = sorted(((_place(one, found.facts, search.sort), one) for one in ranked), key=itemgetter(0))
     following = _following(placed, search.after)
     page = following[: search.k]
@@ -84,7 +86,7 @@ def search_page(search: Search, encoded: EncodedQuery | None, scope: Scope) -> S
         facets=_facets([found.facts[one.scored.id] for one in ranked]),
         next=cursor_of(page[-1][0]) if len(following) > len(page) else None,
         degraded=found.degraded,
-        words_found=any(one.scored.bm25 > 0 for one in ranked),
+        with_words=len(worded),
     )
 
 
@@ -151,4 +153,5 @@ def _hit(hit: PassageHit, text: str) -> JSONDict:
         "tags": list(passage.tags),
         "author": passage.author,
         "language": passage.language,
+        "words_found": hit.bm25 > 0,
     }

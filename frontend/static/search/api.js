@@ -12,13 +12,14 @@ const PAGE = 10;
  * @property {string} text
  * @property {{text: string, marks: [number, number][]}[]} highlights
  * @property {string | null} date
+ * @property {boolean} [words_found]
  */
 
 /**
  * @param {string} kb
  * @param {import("./state.js").SearchState} state
  * @param {{cursor?: string | null, signal?: AbortSignal}} [more]
- * @returns {Promise<{hits: Hit[], total: number, facets: Record<string, {value: string, count: number}[]>, next: string | null, degraded: boolean, words_found?: boolean}>}
+ * @returns {Promise<{hits: Hit[], total: number, facets: Record<string, {value: string, count: number}[]>, next: string | null, degraded: boolean, with_words?: number}>}
  */
 export async function readHits(kb, state, { cursor = null, signal } = {}) {
   const query = new URLSearchParams(writeState(state));

@@ -14,13 +14,14 @@ const BEGINNING = 200;
  * @param {import("./state.js").SearchState} state
  * @param {(name: string, value: string) => void} onToggle
  * @param {import("./summary-view.js").SummaryBox} box
+ * @param {boolean} isAmongWords Whether other results have the words, so that it says something if this one has none.
  * @returns {HTMLElement}
  */
-export function drawHit(hit, page, state, onToggle, box) {
+export function drawHit(hit, page, state, onToggle, box, isAmongWords) {
   return element(
     "li", { class: "hit" },
     element("h2", { class: "hit-title" }, element("a", { href: documentAddress(hit, page.kb) }, hit.title || hit.document)),
-    element("p", { class: "hit-meta" }, ...metaOf(hit)),
+    element("p", { class: "hit-meta" }, ...metaOf(hit, isAmongWords)),
     element("p", { class: "hit-text" }, ...textOf(hit)),
     footOf(hit, page, state, onToggle, box),
     box.place,
@@ -35,8 +36,8 @@ export function documentAddress(hit, kb) {
   return `/search/${encodeURIComponent(kb)}/documents/${encodeURIComponent(hit.document)}/${at}`;
 }
 
-function metaOf(hit) {
-  const isByMeaning = hit.highlights.length > 0 && hit.highlights.every((snippet) => !snippet.marks.length);
+function metaOf(hit, isAmongWords) {
+  const isByMeaning = isAmongWords && hit.words_found === false;
   const parts = [hit.date, hit.category, hit.author, pagesOf(hit), hit.heading, isByMeaning && t("search.by_meaning")];
   return parts.filter(Boolean).map((part) => element("span", {}, part));
 }

@@ -103,17 +103,25 @@ class SearchPage {
     if (this.answer) this.facets.draw(this.state, this.answer.facets);
     const hits = this.answer?.hits ?? [];
     for (const box of this.boxes.values()) box.draw();
-    byId("hits").replaceChildren(...hits.map((hit) => drawHit(hit, this.page, this.state, (name, value) => this.go(toggled(this.state, name, value)), this.#box(hit.document))));
+    byId("hits").replaceChildren(...hits.map((hit) => drawHit(hit, this.page, this.state, (name, value) => this.go(toggled(this.state, name, value)), this.#box(hit.document), !this.#isByMeaningAlone())));
     this.#drawSummary();
-    byId("only-meaning").hidden = !this.state.q || !hits.length || this.answer.degraded || this.answer.words_found !== false;
+    byId("only-meaning").hidden = !this.#isByMeaningAlone();
     byId("after").replaceChildren(...this.#after(hits).filter(Boolean));
   }
 
   #summary() {
     const total = this.answer?.total ?? 0;
     if (!this.answer || !total) return "";
+    if (this.#isByMeaningAlone()) return t("search.no_words");
+    const words = this.answer.with_words ?? total;
+    if (this.state.q && words && words < total && total < WINDOW) return t("search.some_words", { words: words.toLocaleString(), rest: (total - words).toLocaleString() });
     if (this.state.q && total >= WINDOW) return t("search.best", { count: total });
     return total === 1 ? t("search.count.one") : t("search.count", { count: total.toLocaleString() });
+  }
+
+  /** Whether no document has the words: something is near in meaning to anything, also to what means nothing. */
+  #isByMeaningAlone() {
+    return Boolean(this.state.q && this.answer?.total && !this.answer.degraded && this.answer.with_words === 0);
   }
 
   /** The box of a document, or of the results. */
@@ -128,14 +136,14 @@ class SearchPage {
   }
 
   #drawSummary() {
-    const isThere = this.state.q && this.answer?.total;
+    const isThere = this.state.q && this.answer?.total && !this.#isByMeaningAlone();
     byId("sum-up").replaceChildren(...(isThere ? [this.#box().button] : []));
     byId("digest").replaceChildren(...(isThere ? [this.#box().place] : []));
   }
 
   #drawSort() {
     const place = byId("sort");
-    if (!this.state.q || !this.answer?.total) return place.replaceChildren();
+    if (!this.state.q || !this.answer?.total || this.#isByMeaningAlone()) return place.replaceChildren();
     const buttons = ["relevance", "date"].map((sort) =>
       element("button", { type: "button", "aria-pressed": String(this.state.sort === sort), onclick: () => this.go({ ...this.state, sort }) }, t(`search.sort.${sort}`)),
     );

@@ -77,7 +77,7 @@ def check(told: list[object], expected: list[object]) -> None:
         (b"question,answer\na,\nb,2\n", [(2, "`answer` is empty"), "b"]),
         (b"question,answer\n,1\nb,2\n", [(2, "At least one question"), "b"]),
         (b'question,answer\n"a,1\nb,2\nc,3\n', [(2, "quote that opens in this row"), "b", "c"]),
-        (b'question,answer\n"a"x,1\nb,2\n', [(2, "quoting is broken"), "b"]),
+        (b'question,answer\n"a"x,1\nb,2\n', [(2, "closing quote"), "b"]),
         (b'question,answer\na,"1\nb,"2"\nc,3\n', [(2, "not closed properly"), "b", "c"]),
         (b'question,answer\na,1\nb,"2', ["a", (3, "not closed properly")]),
         (b"question,answer\n" + b"\xe5\xb9\xb4" * 400 + b",1\na\xff,2\nb,3\n", ["年" * 400, (3, "not text in UTF-8"), "b"]),
