@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from apps.accounts.permissions import AccessRole, Caller
@@ -55,54 +53,6 @@ def told(report: IngestReport) -> list[tuple[str, str, str]]:
 
 def stored() -> set[str]:
     return set(Document.objects.exclude(status="archived").values_list("external_id", flat=True))
-
-
-def test_a_copy_is_left_out_within_a_run_and_of_earlier_ones(read: Read) -> None:
-    assert told(read({"a": prose(1), "b": prose(1), "c": prose(2)})) == [("2", "dropped", "duplicate")]
-    report = read({"a": prose(1), "d": prose(2)})
-    assert (told(report), report.unchanged, stored()) == ([("2", "dropped", "duplicate")], 1, {"a", "c"})
-    assert report.items[0].reason == "Its text is the same as that of 'c'."
-
-
-def test_short_texts_may_be_said_twice(read: Read) -> None:
-    assert told(read({"a": "Yes.", "b": "Yes."})) == []
-    assert stored() == {"a", "b"}
-
-
-def test_a_near_copy_is_reported_and_left_out_where_the_policy_says_so(read: Read, kb: KnowledgeBase) -> None:
-    assert told(read({"a": prose(1, 1500), "b": prose(1, 1500) + " One more."})) == [("2", "noted", "near_duplicate")]
-    IngestPolicy.objects.create(kb=kb, near_duplicates="drop")
-    assert told(read({"c": prose(1, 1500) + " Another one."})) == [("1", "dropped", "near_duplicate")]
-    assert stored() == {"a", "b"}
-
-
-def test_a_document_that_becomes_a_copy_is_kept_and_noted(read: Read) -> None:
-    read({"a": prose(1), "b": prose(2)})
-    report = read({"b": prose(1)})
-    assert (told(report), report.updated) == ([("1", "noted", "duplicate")], 1)
-
-
-def test_copies_are_kept_where_the_policy_says_so(read: Read, kb: KnowledgeBase) -> None:
-    IngestPolicy.objects.create(kb=kb, duplicates="keep", near_duplicates="keep")
-    assert told(read({"a": prose(1), "b": prose(1)})) == []
-    assert stored() == {"a", "b"}
-
-
-def test_looking_for_copies_scans_no_table(read: Read) -> None:
-    read({"a": prose(1)})
-    with CaptureQueriesContext(connection) as queries:
-        read({"b": prose(3)})
-    if connection.vendor != "sqlite":  # PostgreSQL rightly scans tables of one row
-        return
-    asked = [query["sql"] for query in queries if re.search(r'"band_\d" IN', query["sql"])]
-    asked += [query["sql"] for query in queries if '"text_sha256" IN' in query["sql"]]
-    with connection.cursor() as cursor:
-        plans = []
-        for sql in asked:
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-            plans += [row[3] for row in cursor.fetchall() if "retrieval_document" in row[3]]
-    found = [re.search(r"document_by_(\w+) \(kb_id=\? AND \w+=\?\)", plan) for plan in plans]
-    assert [name and name[1] for name in found] == ["print_0", "print_1", "print_2", "print_3", "text"]
 
 
 def test_poor_text_is_left_out_with_the_reason(read: Read) -> None:

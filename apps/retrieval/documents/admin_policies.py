@@ -20,7 +20,7 @@ from apps.retrieval.models import IngestPolicy, KnowledgeBase
 from core.errors import QAError
 
 _HELP = {
-    "duplicates": gettext_lazy("A new document of 200 characters or more whose text another one has."),
+    "duplicates": gettext_lazy("A new document that adds nothing to another one: the same text, title and readers, and no newer date."),
     "near_duplicates": gettext_lazy("The same for texts that differ in a few words."),
     "drop_poor": gettext_lazy("Texts of mostly symbols, of repeated lines, or with fewer letters and digits than said here."),
     "drop_site_lines": gettext_lazy("Menus, notices and footers that half the pages of a site have."),

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.retrieval.documents.chunking import Chunk, ChunkedDocument
+from apps.retrieval.documents.fingerprints import Fingerprint
+from apps.retrieval.documents.likeness import plain_form
 from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.models import Document, Passage
 
@@ -18,7 +20,8 @@ SPAN_FIELDS = ("start", "end", "page", "later_pages", "section_start", "section_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A document to be saved: what is known of it, its text cut into passages, its fingerprint, and the hash of what it was made from.
+    """A document to be saved: what is known of it, its text cut into passages, the keys that it is found by where another says
+    the same (`text_digests`, `fingerprints_of`), and the hash of what it was made from.
 
     Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say. With `comes_back`
     the row's status is for a document that is still withdrawn: any other one keeps its own.
@@ -26,7 +29,8 @@ class Draft:
 
     row: DocumentRow
     chunked: ChunkedDocument
-    simhash: int | None = None
+    digests: tuple[str, ...] = ()
+    fingerprints: tuple[Fingerprint, ...] = ()
     source_sha256: str = ""
     kept: frozenset[str] = frozenset()
     comes_back: bool = False
@@ -43,7 +47,8 @@ def drafts_of(documents: Sequence[Document]) -> list[Draft]:
         Draft(
             row=row_of(document),
             chunked=ChunkedDocument(document.text, tuple(passages[document.pk])),
-            simhash=document.simhash,
+            digests=(document.text_sha256,) if document.text_sha256 else (),
+            fingerprints=stored_fingerprints(document),
             source_sha256=document.source_sha256,
         )
         for document in documents
@@ -57,6 +62,17 @@ def row_of(document: Document, *, text: str | None = None) -> DocumentRow:
     return DocumentRow(id=document.external_id, tags=tuple(document.tags), access=tuple(document.access), **said)
 
 
-def text_digest(text: str) -> str:
-    """The key under which the same text is found exactly."""
+def stored_fingerprints(document: Document) -> tuple[Fingerprint, ...]:
+    """What is stored of a document's fingerprints."""
+    if document.simhash is None or document.band_0 is None:
+        return ()
+    return (Fingerprint.stored(document.simhash, document.band_0),)
+
+
+def text_digests(text: str) -> tuple[str, str]:
+    """The keys under which the same text is found: the one that is stored, and the one that was stored before case, width and points counted as none."""
+    return (_digest(plain_form(text)), _digest(text))
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

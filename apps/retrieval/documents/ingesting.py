@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from apps.accounts.permissions import Caller, Permission
+from apps.retrieval.documents.copies import without_copies
 from apps.retrieval.documents.gone import Gone, settle_gone
 from apps.retrieval.documents.incoming import AnySource, GoneSource, Source
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingestions import stored_report
 from apps.retrieval.documents.readings import Reading, draft_of
-from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, policy_of, without_copies
+from apps.retrieval.documents.screening import PlacedDraft, is_kept_out, policy_of
 from apps.retrieval.documents.services import SavedDocuments, keep_archived, save_documents
 from apps.retrieval.documents.site_lines import without_site_lines
 from apps.retrieval.documents.source_reading import SourceReader, Taken, Told
@@ -183,7 +184,7 @@ class _Run:
             if one.told:
                 self._report.add(one.told)
         placed = restored(self._kb, [PlacedDraft(one.source.place, one.draft) for one in piece if one.draft], self._caller, self._report)
-        kept = without_copies(self._kb, placed, self._policy, self._report)
+        kept = without_copies(self._kb, placed, self._policy, self._report, self._caller)
         self._save(kept, lambda: self._settled(len(piece), size))
         self._keep_pace(sum(one.passages for one in piece), time.monotonic() - begun)
         return size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.retrieval.documents.chunking import chunk_document
-from apps.retrieval.documents.drafts import Draft
-from apps.retrieval.documents.fingerprints import simhash
+from apps.retrieval.documents.drafts import Draft, text_digests
+from apps.retrieval.documents.fingerprints import fingerprints_of
 from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.documents.text_blocks import blocks_of_text
 from apps.retrieval.parsing.parsed import Block
@@ -36,4 +36,11 @@ def reading_of_row(row: DocumentRow, *, source_sha256: str = "", kept: frozenset
 def draft_of(reading: Reading) -> Draft:
     """The reading cut into passages."""
     chunked = chunk_document(reading.blocks, title=reading.row.title)
-    return Draft(row=reading.row, chunked=chunked, simhash=simhash(chunked.text), source_sha256=reading.source_sha256, kept=reading.kept)
+    return Draft(
+        row=reading.row,
+        chunked=chunked,
+        digests=text_digests(chunked.text),
+        fingerprints=fingerprints_of(chunked.text),
+        source_sha256=reading.source_sha256,
+        kept=reading.kept,
+    )

@@ -12,9 +12,8 @@ from django.utils import timezone
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.chunking import Chunk
-from apps.retrieval.documents.drafts import ROW_FIELDS, SPAN_FIELDS, Draft, text_digest
+from apps.retrieval.documents.drafts import ROW_FIELDS, SPAN_FIELDS, Draft
 from apps.retrieval.documents.facts import facts_of
-from apps.retrieval.documents.fingerprints import bands_of
 from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.documents.rows import DocumentRow
 from apps.retrieval.models import Document, KnowledgeBase, Passage, Withdrawal
@@ -146,10 +145,11 @@ def _fill(document: Document, draft: Draft) -> None:
     for name in ROW_FIELDS:
         setattr(document, name, getattr(draft.row, name))
     document.tags, document.access = list(draft.row.tags), list(draft.row.access)
-    document.source_sha256, document.text_sha256 = draft.source_sha256, text_digest(draft.row.text)
-    document.simhash = draft.simhash
+    document.source_sha256, document.text_sha256 = draft.source_sha256, next(iter(draft.digests), "")
+    fingerprint = next(iter(draft.fingerprints), None)
+    document.simhash = fingerprint.value if fingerprint else None
     for number, name in enumerate(_BAND_FIELDS):
-        setattr(document, name, None if draft.simhash is None else bands_of(draft.simhash)[number])
+        setattr(document, name, fingerprint.bands[number] if fingerprint else None)
     document.updated_at = timezone.now()
 
 

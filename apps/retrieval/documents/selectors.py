@@ -10,7 +10,9 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast, Lower
 
 from apps.accounts.permissions import Caller, Permission
-from apps.retrieval.documents.fingerprints import BANDS, MAX_BITS, bands_of, bits_apart
+from apps.retrieval.documents.drafts import stored_fingerprints, text_digests
+from apps.retrieval.documents.fingerprints import Fingerprint, fingerprints_of
+from apps.retrieval.documents.likeness import LIKE_ENOUGH, likeness, words_of
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from core.errors import NotFound
 
@@ -70,16 +72,26 @@ def having(documents: QuerySet[Document], name: str, values: Sequence[str]) -> Q
 def copies_of(document: Document, caller: Caller) -> tuple[list[Document], list[Document]]:
     """Other documents of the base that the caller may see, with the same text, and with nearly the same; `MAX_COPIES` of each, without texts."""
     others = visible_to(caller, Document.objects.filter(kb=document.kb_id)).exclude(pk=document.pk).defer("text").order_by("pk")
-    same = list(others.filter(text_sha256=document.text_sha256)[:MAX_COPIES]) if document.text_sha256 else []
-    if document.simhash is None:
-        return same, []
-    fingerprint, bands = document.simhash, bands_of(document.simhash)
-    near: dict[int, Document] = {}
-    for number in range(BANDS):
-        sharing = others.filter(**{f"band_{number}": bands[number]}).values_list("pk", "simhash")[:MAX_COMPARED]
-        close = [pk for pk, other in sharing if bits_apart(other, fingerprint) <= MAX_BITS]
-        near |= {found.pk: found for found in others.filter(pk__in=close[:MAX_COPIES])}
-    return same, [found for found in near.values() if found.text_sha256 != document.text_sha256][:MAX_COPIES]
+    digests = {document.text_sha256, *text_digests(document.text)} - {""}
+    same = list(others.filter(text_sha256__in=digests)[:MAX_COPIES])
+    near = [found for found in _near(document, others) if found.text_sha256 not in digests]
+    return same, near[:MAX_COPIES]
+
+
+def _near(document: Document, others: QuerySet[Document]) -> list[Document]:
+    """Those of the others whose fingerprints are near; of short texts, those that are as alike as the report of an ingestion calls nearly the same."""
+    own = fingerprints_of(document.text) or stored_fingerprints(document)
+    close: set[int] = set()
+    for fingerprint in own:
+        for number, value in enumerate(fingerprint.bands):
+            sharing = others.filter(**{f"band_{number}": value}).values_list("pk", "simhash")[:MAX_COMPARED]
+            close |= {pk for pk, other in sharing if fingerprint.is_near(Fingerprint.stored(other, value))}
+    found = list(others.filter(pk__in=sorted(close)[: MAX_COPIES * 2]))
+    if not any(fingerprint.of_short for fingerprint in own):
+        return found
+    words = words_of(document.text)
+    texts = dict(others.filter(pk__in=[one.pk for one in found]).values_list("pk", "text"))
+    return [one for one in found if likeness(words, words_of(texts[one.pk])) >= LIKE_ENOUGH]
 
 
 def document_of(kb: KnowledgeBase, external_id: str, caller: Caller) -> Document:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from itertools import groupby
 from operator import itemgetter
 
@@ -14,6 +15,7 @@ from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.led_lists import LedList, led_lists
 from apps.retrieval.search.pieces import Piece, pieces_of
+from apps.retrieval.search.stored_passages import StoredPassage
 from apps.retrieval.search.table_rows import Row, telling_terms
 from apps.retrieval.search.tokens_met import QuestionTokens, TokensMet
 from core.sentences import is_heading
@@ -97,13 +99,25 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
 
 
 def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:
-    """The best that are neither headings nor orders to a model, nor said before in the same words: what is shown, and how sure it is, rests on these alone."""
+    """The best that are neither headings nor orders to a model, nor said before in the same words: what is shown, and how sure it is, rests on these alone.
+
+    Of editions of a document that say the same, the newest one is the source, whichever was found first.
+    """
     by_words: dict[str, Sentence] = {}
     for one in filter(_says_something, ordered):
-        by_words.setdefault(clean_text(one.text), one)
+        words = clean_text(one.text)
+        before = by_words.setdefault(words, one)
+        if _is_newer_edition(one.hit.passage, before.hit.passage):
+            by_words[words] = replace(one, score=before.score)
         if len(by_words) == COMPARED_SENTENCES:
             break
     return list(by_words.values())
+
+
+def _is_newer_edition(passage: StoredPassage, other: StoredPassage) -> bool:
+    """Whether a passage has the same place in a document of the same title and a later date."""
+    same = (passage.title, passage.heading) == (other.title, other.heading)
+    return same and (passage.date or date.min) > (other.date or date.min)
 
 
 def _says(hit: PassageHit, sentence: Sentence) -> bool:

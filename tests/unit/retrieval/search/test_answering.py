@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -94,3 +95,14 @@ def test_an_answer_beside_others_that_say_nearly_the_same_is_less_sure(heights: 
     said = "The help desk is open until six."
     beside = read_hits(said, "The help desk is open until four.", "The help desk is open until five.")
     assert beside.confidence < read_hits(said).confidence
+
+
+@pytest.mark.parametrize("newer", [0, 1])
+@pytest.mark.parametrize(("title", "is_edition"), [("Handbook", True), ("Handbook of the shop", False)])
+def test_of_two_editions_that_say_the_same_the_newer_one_is_the_source(newer: int, title: str, is_edition: bool) -> None:
+    hits = [hit("The help desk is open until six.", number=number) for number in (1, 2)]
+    titles, days = ["Handbook", title], [date(2023, 1, 1), date(2023, 1, 1)]
+    days[newer] = date(2024, 1, 1)
+    hits = [replace(one, passage=replace(one.passage, title=titles[at], date=days[at])) for at, one in enumerate(hits)]
+    [sentence] = read_answer("How long is the help desk open?", hits, None, fallback()).sentences
+    assert sentence.hit is hits[newer if is_edition else 0]
