@@ -10,6 +10,7 @@ from rest_framework import serializers
 
 from apps.accounts.permissions import Caller
 from apps.faq.models import FAQ, FAQStatus
+from apps.faq.raw_rows import READABLE
 from apps.faq.rows import parse_row
 from apps.faq.selectors import faq_of, faqs_of
 from apps.faq.services import delete_faqs, row_of, save_faqs
@@ -17,6 +18,8 @@ from apps.retrieval.curation.curation_api import ContentListView, ContentView, P
 from apps.retrieval.models import KnowledgeBase
 from core.errors import InvalidRequest
 from core.types import JSONDict
+
+KNOWN = (*READABLE, "version", "created_at", "updated_at")
 
 
 class FAQSchema(serializers.Serializer):
@@ -70,6 +73,7 @@ class FAQListView(ContentListView[FAQ]):
     """All FAQs of a knowledge base."""
 
     filters = ("status", "category", "locale")
+    known = KNOWN
 
     def rows(self, kb: KnowledgeBase, caller: Caller, *, text: str, **wanted: str) -> QuerySet[FAQ]:
         return faqs_of(kb, text=text, **wanted)
@@ -95,6 +99,7 @@ class FAQView(ContentView[FAQ]):
     """One FAQ."""
 
     kind = "faq"
+    known = KNOWN
 
     def find(self, kb: KnowledgeBase, id: str, caller: Caller) -> FAQ:
         return faq_of(kb, id)

@@ -67,6 +67,15 @@ def test_a_document_is_made_read_changed_replaced_and_deleted(api: APIClient) ->
     assert api.get(f"{DOCUMENTS}walrus/").status_code == 404
 
 
+def test_a_misspelt_field_is_refused_by_its_name_and_what_is_given_is_taken_back(api: APIClient) -> None:
+    refused = api.post(DOCUMENTS, {**WALRUS, "acess": ["board"]}, format="json")
+    assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "acess")
+    whole = api.post(DOCUMENTS, WALRUS, format="json").json()
+    refused = api.patch(f"{DOCUMENTS}walrus/", {"acess": ["board"]}, format="json").json()["error"]
+    assert "`acess`" in refused["message"] and "access" in refused["message"]
+    assert api.put(f"{DOCUMENTS}walrus/", whole, format="json").status_code == 200
+
+
 def test_every_change_is_found_at_once(api: APIClient) -> None:
     api.post(DOCUMENTS, WALRUS, format="json")
     assert (found("walrus"), found("heron")) == (1, 0)

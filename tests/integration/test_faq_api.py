@@ -40,6 +40,13 @@ def test_an_faq_is_made_read_changed_replaced_and_deleted(api: APIClient) -> Non
     assert api.get(f"{FAQS}leave/").status_code == 404
 
 
+def test_a_misspelt_field_is_refused_and_what_was_given_is_taken_back(api: APIClient) -> None:
+    whole = api.post(FAQS, LEAVE, format="json").json()
+    refused = api.patch(f"{FAQS}leave/", {"valid_untill": "2026-01-01"}, format="json")
+    assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "valid_untill")
+    assert api.put(f"{FAQS}leave/", whole, format="json").status_code == 200
+
+
 def test_every_change_is_answered_at_once(api: APIClient) -> None:
     api.post(FAQS, LEAVE, format="json")
     assert answer_to(api) == "十天。"

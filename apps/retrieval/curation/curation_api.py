@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import ClassVar, Generic, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -43,11 +43,22 @@ def object_of(request: Request) -> JSONDict:
     return request.data
 
 
+def refuse_unknown_fields(data: object, known: Collection[str]) -> None:
+    """Raises InvalidRequest for a field that content does not have: passed over in silence, a misspelt access list would open it to everybody."""
+    unknown = sorted(set(data) - set(known)) if isinstance(data, Mapping) else []
+    if unknown:
+        raise InvalidRequest(
+            f"There is no field `{str(unknown[0])[:40]}`; there are {', '.join(sorted(known))}.", field=str(unknown[0])[:40]
+        )
+
+
 class ContentListView(ABC, APIView, Generic[M]):
     """All content of one kind in a knowledge base."""
 
     filters: ClassVar[tuple[str, ...]]
     """Query parameters that name the one value of a field to show."""
+    known: ClassVar[Collection[str]]
+    """The fields that a body may have: those that are read, and those that are only given."""
 
     @abstractmethod
     def rows(self, kb: KnowledgeBase, caller: Caller, *, text: str, **wanted: str) -> QuerySet[M]:
@@ -72,13 +83,16 @@ class ContentListView(ABC, APIView, Generic[M]):
     def post(self, request: Request, kb: str) -> Response:
         """Adds one."""
         caller = caller_of(request)
-        return Response(self.add(kb_for(kb, caller, Permission.EDIT), request.data, caller), status=201)
+        base = kb_for(kb, caller, Permission.EDIT)
+        refuse_unknown_fields(request.data, self.known)
+        return Response(self.add(base, request.data, caller), status=201)
 
 
 class ContentView(ABC, APIView, Generic[M]):
     """One piece of content, by the id that the path names `kind`."""
 
     kind: ClassVar[str]
+    known: ClassVar[Collection[str]]
 
     @abstractmethod
     def find(self, kb: KnowledgeBase, id: str, caller: Caller) -> M:
@@ -125,5 +139,6 @@ class ContentView(ABC, APIView, Generic[M]):
         base = kb_for(kb, caller, Permission.EDIT)
         item = self.find(base, id, caller)
         stated = object_of(request)
+        refuse_unknown_fields(stated, self.known)
         fields = {**({} if whole else self.fields(item)), **stated}
         return Response(self.given(self.change(base, item, fields, caller, stated=stated.keys())))

@@ -27,11 +27,11 @@ class ManyFilesInput(forms.ClearableFileInput):
 
 
 class ManyFilesField(forms.FileField):
-    """All files that were chosen, each within the limits."""
+    """All files that were chosen, each within the limits. Together they are one request, which the server has bounded before they come here."""
 
     def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
         files = [super(ManyFilesField, self).clean(one, initial) for one in (data if isinstance(data, list | tuple) else [data])]
-        most = get_settings().parse_max_file_mb
+        most = most_mb()
         for file in files:
             if file.size > most * 2**20:
                 raise forms.ValidationError(_("%(name)s is larger than %(most)d MiB.") % {"name": file.name, "most": most})
@@ -57,6 +57,12 @@ def queue_upload(form: UploadForm, request: HttpRequest) -> Job:
     return queue_files(form.cleaned_data["kb"], files, caller_of(request))
 
 
+def most_mb() -> int:
+    """The largest file that can be sent here and is read, in MiB."""
+    settings = get_settings()
+    return min(settings.parse_max_file_mb, settings.upload_max_mb)
+
+
 def limits() -> dict[str, Any]:
     """What the page says before anything is chosen."""
-    return {"formats": FORMATS, "most_mb": get_settings().parse_max_file_mb, "most_files": MAX_FILES}
+    return {"formats": FORMATS, "most_mb": most_mb(), "most_sum_mb": get_settings().upload_max_mb, "most_files": MAX_FILES}

@@ -19,13 +19,15 @@ from apps.retrieval.documents.drafts import row_of
 from apps.retrieval.documents.editing import edited
 from apps.retrieval.documents.passage_questions import parse_questions, save_questions
 from apps.retrieval.documents.readings import draft_of, reading_of_row
-from apps.retrieval.documents.rows import MAX_TEXT_CHARS, parse_document
+from apps.retrieval.documents.rows import MAX_TEXT_CHARS, READABLE, parse_document
 from apps.retrieval.documents.selectors import document_of, documents_of, passage_of, passages_of
 from apps.retrieval.documents.services import SavedDocuments, delete_documents, keep_archived, save_documents
 from apps.retrieval.models import Document, KnowledgeBase, Passage
 from apps.retrieval.selectors import kb_for
 from core.errors import InvalidRequest
 from core.types import JSONDict
+
+KNOWN = (*READABLE, "media_type", "created_at", "updated_at")
 
 
 class DocumentSummarySchema(serializers.Serializer):
@@ -133,6 +135,7 @@ class DocumentListView(ContentListView[Document]):
     """All documents of a knowledge base."""
 
     filters = ("status", "category", "language", "author")
+    known = KNOWN
 
     def rows(self, kb: KnowledgeBase, caller: Caller, *, text: str, **wanted: str) -> QuerySet[Document]:
         return documents_of(kb, caller, text=text, **wanted)
@@ -169,6 +172,7 @@ class DocumentView(ContentView[Document]):
     """One document."""
 
     kind = "document"
+    known = KNOWN
 
     def find(self, kb: KnowledgeBase, id: str, caller: Caller) -> Document:
         return document_of(kb, id, caller)

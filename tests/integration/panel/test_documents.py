@@ -300,6 +300,13 @@ def test_a_file_over_the_limit_is_refused_before_anything_is_kept(
     assert not Job.objects.exists()
 
 
+def test_the_page_promises_no_more_than_the_server_takes_in_one_request(
+    sign_in: SignIn, kb: KnowledgeBase, configure: Callable[..., None]
+) -> None:
+    configure(parse_max_file_mb=100, upload_max_mb=50)
+    assert "up to 50 MiB each, 1000 files and 50 MiB at once" in sign_in("editor").get(UPLOAD).content.decode()
+
+
 def test_nobody_uploads_into_a_base_of_others(sign_in: SignIn, kb: KnowledgeBase) -> None:
     other = KnowledgeBase.objects.create(slug="other", name="Other")
     upload(sign_in("editor"), other, a_txt=b"text")

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import Group
 
-from apps.accounts.models import ApiKey
+from apps.accounts.keys import caller_of_user
+from apps.accounts.models import ApiKey, User
 from tests.panel import SignIn
 
 
@@ -38,3 +40,15 @@ def test_every_page_of_people_opens_for_administrators(sign_in: SignIn, page: st
     client = sign_in("admin", everywhere=True)
     assert client.get(f"/admin/accounts/{page}/").status_code == 200
     assert client.get(f"/admin/accounts/{page}/add/").status_code == (403 if page == "auditentry" else 200)
+
+
+def test_people_get_their_groups_by_name_and_lose_those_that_are_taken_out(sign_in: SignIn) -> None:
+    client, ann = sign_in("admin", everywhere=True), User.objects.create_user("ann")
+    page, no_kb = f"/admin/accounts/user/{ann.pk}/change/", {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    client.post(page, {"username": "ann", "role": "viewer", "is_active": "on", "in_groups": "board， finance,board", **no_kb})
+    assert caller_of_user(User.objects.get(username="ann")).groups == ("board", "finance")
+    assert client.get(page).context["adminform"].form.initial["in_groups"] == "board, finance"
+    client.post(page, {"username": "ann", "role": "viewer", "is_active": "on", "in_groups": "finance", **no_kb})
+    assert caller_of_user(User.objects.get(username="ann")).groups == ("finance",)
+    client.post(page, {"username": "ann", "role": "viewer", "is_active": "on", "in_groups": "x" * 121, **no_kb})
+    assert not Group.objects.filter(name__startswith="xx").exists()

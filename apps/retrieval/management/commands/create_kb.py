@@ -26,4 +26,6 @@ class Command(WenluCommand):
     def handle(self, *args: object, **options: Any) -> None:
         slug = check_slug(options["slug"])
         create_kb(slug=slug, name=options["name"] or slug, locale=Locale(options["locale"]), caller=command_caller("create_kb"))
-        self.stdout.write(f"Knowledge base {slug} is there. Fill it with `manage.py import_faq --kb {slug} FILE`.")
+        self.stdout.write(
+            f"Knowledge base {slug} is there. Fill it with `manage.py import_faq --kb {slug} FILE` or `manage.py ingest --kb {slug} PATH`."
+        )
