@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Most tokens of a prompt that stand around the passages found, in their sections; 0 gives a generator the passages alone.",
     )
+    support_check: Literal["wording", "meaning"] = Field(
+        "wording",
+        description="When a written sentence counts as supported: `wording` where it nearly has a document's words; `meaning` also where its "
+        "numbers, names and denials are a document's and the generator, asked again, says that this says the same: for one that follows such orders well.",
+    )
     reranker: str = Field(
         "", description="Cross-encoder that reranks: a Hugging Face id or a folder; empty compares the encoder's token vectors instead."
     )

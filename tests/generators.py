@@ -50,6 +50,27 @@ class ScriptedGenerator:
         return Chunk(text="", finish_reason=reason, usage=usage)
 
 
+class JudgingGenerator(ScriptedGenerator):
+    """One that is also asked whether a source means what a sentence says: `verdict` is what it says then, or raises."""
+
+    def __init__(self, *script: Step, verdict: str | QAError) -> None:
+        super().__init__(*script)
+        self.verdict = verdict
+        self.judged: list[str] = []
+
+    def stream(self, request: GenerationRequest, cancel: Event) -> Iterator[Chunk]:
+        """The script, or the verdict."""
+        asked = request.messages[-1][1]
+        if "Statement:" not in asked:
+            yield from super().stream(request, cancel)
+            return
+        self.judged.append(asked)
+        if isinstance(self.verdict, QAError):
+            raise self.verdict
+        yield Chunk(text=self.verdict)
+        yield self._end(FinishReason.STOP, request, 1)
+
+
 def _wait_for_either(go: Event, cancel: Event, limit_s: float = 10.0) -> None:
     """Returns when either is set."""
     for _ in range(int(limit_s / 0.01)):

@@ -23,7 +23,7 @@ from core.errors import DeadlineExceeded, InferenceFailed, ModelUnavailable, Ove
 from core.events import TextDelta, TurnEvent, TurnFinished
 from core.types import FinishReason, JSONDict
 from tests.documents import put_document, put_documents
-from tests.generators import ScriptedGenerator, Step
+from tests.generators import JudgingGenerator, ScriptedGenerator, Step
 
 pytestmark = pytest.mark.django_db
 LEAVE = "Employees have ten days of annual leave. Unused days expire in March. Sick leave is not counted."
@@ -240,3 +240,37 @@ def test_trying_a_bot_in_the_panel_writes_too(bot: Bot) -> None:
     trial = try_question(bot, QUESTION)
     assert (trial.answer, trial.skill) == ("Unused days expire in March [1].", "passage")
     assert trial.trace["passage"]["answer"]["by"] == "generator"  # type: ignore[index, call-overload]
+
+
+OTHERWISE = "Of annual leave employees have ten days."
+
+
+def test_by_wording_alone_a_sentence_in_other_words_is_left_out(bot: Bot) -> None:
+    generator = JudgingGenerator(f"{OTHERWISE} {TRUE}", verdict="Yes")
+    use_backend(get_settings().generator_backend, generator)
+    assert (ask(bot).answer, generator.judged) == ("Unused days expire in March [1].", [])
+
+
+@pytest.mark.parametrize(("verdict", "said"), [("Yes", True), ("No", False), (InferenceFailed("x"), False)], ids=["yes", "no", "away"])
+def test_by_meaning_the_generator_says_whether_the_source_says_it(
+    bot: Bot, configure: Callable[..., None], verdict: str | InferenceFailed, said: bool
+) -> None:
+    configure(support_check="meaning")
+    generator = JudgingGenerator(f"{OTHERWISE} {FALSE} {TRUE}", verdict=verdict)
+    use_backend(get_settings().generator_backend, generator)
+    end = ask(bot)
+    assert end.answer == ("Of annual leave employees have ten days [1]. " if said else "") + "Unused days expire in March [1]."
+    assert (end.degraded, len(generator.judged)) == (False, 1)  # what has other words altogether is asked of nobody
+    judged = [one.get("judged") for one in kept()["sentences"]]  # type: ignore[union-attr]
+    assert judged == [None if isinstance(verdict, InferenceFailed) else said, None, None]
+
+
+def test_what_a_check_costs_is_counted(bot: Bot, configure: Callable[..., None]) -> None:
+    configure(support_check="meaning")
+    generator = JudgingGenerator(f"{OTHERWISE} {TRUE}", verdict="Yes")
+    use_backend(get_settings().generator_backend, generator)
+    ask(bot)
+    flush_usage()
+    day = UsageDay.objects.get()
+    messages = len(generator.requests[0].messages)
+    assert (day.prompt_tokens, day.completion_tokens) == (2 * messages, 2)

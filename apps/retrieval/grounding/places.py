@@ -23,7 +23,7 @@ _FIGURES = {word: str(value) for value, word in enumerate(
 )} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100", "thousand": "1000"}  # fmt: skip
 _DENIAL = re.compile(
     r"\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|unable|except|unless)\b|n't\b"
-    r"|不(?!过|同|仅|但|锈|超过|少于|低于|高于|晚于|早于|足|满|断|久|妨)|没|无(?!线|论|需)|未(?!来)|勿|别(?!的|人|墅)|禁|除外"
+    r"|不(?!过|同|仅|但|锈|超过|少于|低于|高于|晚于|早于|足|满|断|久|妨)|没|无(?!线|论|需)|未(?!来)|勿|别(?!的|人|墅)|(?<![拘监软囚])禁|除外"
 )
 _SAYING_LITTLE = CHINESE_PARTICLES | frozenset(
     ["是", "您", "你", "我", "请", "会", "要", "就", "也", "都", "可以", "可", "和", "与", "或", "及", "在"]

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from apps.retrieval.grounding.orders import is_order
 from apps.retrieval.grounding.places import Place, codes_before_numbers, content_terms, is_denial, names_in, numbers_in, places_of
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FEWEST = 2  # words and numbers of a sentence: one alone states nothing
 COMPARED = 3  # places with the most of a sentence's words, whose meaning is compared
+COVERED = 0.75  # share of a sentence's words that stand in a source which may mean the same: of what a model made up less did (ADR 0026)
 
 
 class Verdict(StrEnum):
@@ -49,6 +50,7 @@ class Support:
     verdict: Verdict
     source: int | None = None
     features: Mapping[str, float] = field(default_factory=dict)
+    judged: bool | None = None  # what a generator said that was asked for the meaning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +99,22 @@ class Evidence:
             for features in [features_of(terms, place, cosine)]
         ]
         return next((support for support in found if support.verdict is Verdict.SUPPORTED), found[0])
+
+    def arguable(self, sentence: str, cited: Sequence[int] = ()) -> int | None:
+        """The number of the source that may mean what the sentence says in other words: the likest of those where nothing speaks against it.
+
+        All numbers, names and codes of the sentence and most of its words stand in that source, be it in several sentences, and
+        where it is most like the sentence, both deny or both do not. None without such a source, for orders, and for what states nothing.
+        """
+        terms = content_terms(sentence)
+        if is_order(sentence) or len(terms) + len(numbers_in(sentence)) < FEWEST:
+            return None
+        denies = is_denial(sentence)
+        by_source = [list(places) for _, places in groupby(self._places, key=lambda place: place.source)]
+        likest = [max(places, key=lambda place: _likeness(terms, place)) for places in by_source if _holds(places, sentence, terms)]
+        agreeing = [place for place in likest if place.denies == denies]
+        best = max(agreeing, key=lambda place: (place.source in cited, _likeness(terms, place)), default=None)
+        return None if best is None else best.source
 
     def _cosines(self, sentence: str, places: Sequence[Place]) -> tuple[list[float | None], SupportFit]:
         """The cosine of the sentence to each place, and the fit to use; without an encoder, words alone decide."""
@@ -153,6 +171,19 @@ def features_of(terms: Sequence[str], place: Place, cosine: float | None) -> dic
         "ends": float(terms[-1] in place.ends),
     }
     return features if cosine is None else {**features, "cosine": cosine}
+
+
+def _holds(places: Sequence[Place], sentence: str, terms: Sequence[str]) -> bool:
+    """Whether the places together have the sentence's numbers, each behind the same code, its names, and most of its terms beyond a heading's."""
+    numbers, said = numbers_in(sentence), frozenset(terms)
+    codes = {number: frozenset[str]().union(*(place.codes.get(number, ()) for place in places)) for number in numbers}
+    return (
+        numbers <= frozenset[str]().union(*(place.numbers for place in places))
+        and names_in(sentence) <= frozenset[str]().union(*(place.names for place in places))
+        and _agree(codes_before_numbers(sentence), codes)
+        and len(said & frozenset[str]().union(*(place.terms for place in places))) >= COVERED * len(said)
+        and not any(place.headed.issuperset(said) for place in places)
+    )
 
 
 def _agree(codes: Mapping[str, frozenset[str]], others: Mapping[str, frozenset[str]]) -> bool:

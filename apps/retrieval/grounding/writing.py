@@ -7,9 +7,10 @@ generator answers in time, the extracted sentences, marked as degraded.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Generic, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ from django.db import connection
 
 from apps.retrieval.grounding.claims import Claim, claims_of
 from apps.retrieval.grounding.context import with_context
+from apps.retrieval.grounding.judging import judge
 from apps.retrieval.grounding.prompt import PromptSource, QuotedText, choose_sources, messages_for, tokens_of
 from apps.retrieval.grounding.sections import read_surroundings
 from apps.retrieval.grounding.support import Evidence, Support, Verdict
@@ -46,13 +48,16 @@ MARKS = {Locale.ZH: "（资料中未找到依据）", Locale.EN: "(not found in 
 class Draft(Generic[S]):
     """One text on its way: what the generator was asked, what became of each sentence, how it ended.
 
-    `failure` is the code of the error that kept a generator from answering, or `deadline`; empty where it answered.
+    `failure` is the code of the error that kept a generator from answering, or `deadline`; empty where it answered. `checks` is what
+    asking for the meaning of sentences cost, `until` when (by `time.monotonic`) there is no more time for it.
     """
 
     sources: tuple[S, ...]
     failure: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    checks: Usage = Usage(prompt_tokens=0, completion_tokens=0)
+    until: float = 0.0
     supported: int = 0
     sentences: list[JSONValue] = field(default_factory=list)
     ended: FinishReason | None = None
@@ -66,6 +71,7 @@ class Draft(Generic[S]):
                 "verdict": support.verdict.value,
                 "source": support.source,
                 "features": {name: round(value, 4) for name, value in support.features.items()},
+                **({} if support.judged is None else {"judged": support.judged}),
             }
         )
 
@@ -79,14 +85,22 @@ class Draft(Generic[S]):
         """Sets the tokens that the answer cost."""
         self.prompt_tokens, self.completion_tokens = usage.prompt_tokens, usage.completion_tokens
 
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the text and of its checks."""
+        checks = self.checks
+        return Usage(
+            prompt_tokens=self.prompt_tokens + checks.prompt_tokens, completion_tokens=self.completion_tokens + checks.completion_tokens
+        )
+
     def report(self, *, by: str, answered: bool = True) -> AnswerReport:
         """What the turn keeps: who answered in the end, and what every sentence was worth."""
         trace: JSONDict = {"by": by, "sentences": self.sentences, **({"failure": self.failure} if self.failure else {})}
         return AnswerReport(
             answered=answered,
             degraded=bool(self.failure),
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
             trace=trace,
         )
 
@@ -113,13 +127,34 @@ def checked_claims(draft: Draft[S], ask: Callable[[], Messages], cancel: Event, 
     An error ends it and is kept in the draft. `what` names the text in the log.
     """
     evidence = Evidence(draft.sources)
+    by_meaning = get_settings().support_check == "meaning"
     with closing(_chunks(draft, ask, cancel, what)) as chunks:
         for claim in _worth_checking(claims_of(chunks), draft):
             if cancel.is_set():
                 return
             support = evidence.check(claim.text, claim.cited)
+            if by_meaning and support.verdict is not Verdict.SUPPORTED:
+                support = _judged(support, claim, evidence, draft, cancel)
             draft.note(claim, support)
             yield claim, support
+
+
+def _judged(support: Support, claim: Claim, evidence: Evidence, draft: Draft[S], cancel: Event) -> Support:
+    """What a generator makes of a sentence that is not in a source's words; as it was where none can be asked any more."""
+    number, left_s = evidence.arguable(claim.text, claim.cited), draft.until - time.monotonic()
+    if number is None or left_s <= 0:
+        return support
+    judgement = judge(claim.text, draft.sources[number - 1], deadline_s=left_s, cancel=cancel)
+    if judgement is None:
+        return support
+    cost = judgement.usage
+    draft.checks = Usage(
+        prompt_tokens=draft.checks.prompt_tokens + cost.prompt_tokens,
+        completion_tokens=draft.checks.completion_tokens + cost.completion_tokens,
+    )
+    if not judgement.says_yes:
+        return replace(support, judged=False)
+    return replace(support, verdict=Verdict.SUPPORTED, source=number, judged=True)
 
 
 def _texts(draft: Draft[PromptSource], query: Query, writing: Writing, cancel: Event) -> Iterator[str]:
@@ -167,6 +202,7 @@ def _chunks(draft: Draft[S], ask: Callable[[], Messages], cancel: Event, what: s
         messages = ask()
         deadline_s = min(settings.answer_deadline_s, SHARE_OF_TURN * settings.turn_deadline_s)
         request = GenerationRequest(messages=messages, max_tokens=settings.answer_max_tokens, deadline_s=deadline_s)
+        draft.until = time.monotonic() + deadline_s
         generator = generator_for()
         _release_connection()
         draft.prompt_tokens = estimate_all(text for _, text in messages)

@@ -16,7 +16,6 @@ from apps.retrieval.summaries.writing import By, Ranked, Writer, Written, draft_
 from apps.serving.generators import GENERATOR, generator_names
 from apps.serving.model_places import departure_of, model_place
 from core.errors import NotAuthenticated, Overloaded
-from core.protocols import Usage
 
 
 def may_have_written(kb: KnowledgeBase, caller: Caller) -> bool:
@@ -57,5 +56,4 @@ class _Generator:
             draft.failure = error.code
             return Written(failed=True)
         finally:
-            usage = Usage(prompt_tokens=draft.prompt_tokens, completion_tokens=draft.completion_tokens)
-            charge_use(self.account, usage, seconds=time.perf_counter() - began, failed=bool(draft.failure))
+            charge_use(self.account, draft.usage, seconds=time.perf_counter() - began, failed=bool(draft.failure))
