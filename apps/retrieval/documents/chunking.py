@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from apps.retrieval.documents.page_numbers import note_pages
 from apps.retrieval.parsing.parsed import Block, BlockKind
@@ -28,6 +29,10 @@ _INSIDE_COST = {BlockKind.HEADING: 1.0, BlockKind.PARAGRAPH: 0.3, BlockKind.LIST
 _TORN_COST = 1.0
 _NEVER_COST = 100.0  # a heading is not parted from what follows it
 _PASSAGE_COST = 0.15
+_LOOK_CHARS = 4_000  # mostly more than the budget: what is torn may be megabytes, and is not estimated whole for every passage of it
+_LARGE_BLOCK_CHARS, _MANY_PIECES = 100_000, 5_000
+_TINY_CHARS = 100  # from there on: a table of a million numbers is cut between some of its rows, not between any two
+_LINE = re.compile(r"[^\n]*\S[^\n]*")
 _CLAUSE = re.compile(r"[，、；：,;:]\s*|\s+")
 
 
@@ -131,8 +136,19 @@ def _pieces(placed: Sequence[tuple[Block, int]], sections: Sequence[_Section]) -
         for number, (start, end, tokens, torn) in enumerate(_spans(block)):
             inside = _TORN_COST if torn else _INSIDE_COST[block.kind]
             cost = inside if number else _NEVER_COST if after_heading else _CUT_COST[block.kind]
-            pieces.append(_Piece(at + start, at + end, tokens, cost, block, section, header if number else ""))
+            piece = _Piece(at + start, at + end, tokens, cost, block, section, header if number else "")
+            if len(pieces) > _MANY_PIECES and _goes_with(pieces[-1], piece):
+                before = pieces.pop()
+                piece = replace(before, end=piece.end, tokens=before.tokens + tokens)
+            pieces.append(piece)
     return pieces
+
+
+def _goes_with(before: _Piece, piece: _Piece) -> bool:
+    """Whether both are paragraphs of the same section and page, and tiny."""
+    kinds = {before.block.kind, piece.block.kind}
+    same = (before.section, before.block.page) == (piece.section, piece.block.page)
+    return kinds == {BlockKind.PARAGRAPH} and same and piece.end - before.start <= _TINY_CHARS
 
 
 def _spans(block: Block) -> Iterator[tuple[int, int, float, bool]]:
@@ -140,7 +156,8 @@ def _spans(block: Block) -> Iterator[tuple[int, int, float, bool]]:
     if block.kind in (BlockKind.CODE, BlockKind.HEADING) and (whole := estimate_tokens(block.text)) <= MAX_TOKENS:
         yield 0, len(block.text), whole, False
         return
-    for start, end in _parts(block):
+    parts = _parts(block)
+    for start, end in _tiny_ones_joined(parts) if len(block.text) > _LARGE_BLOCK_CHARS else parts:
         tokens = estimate_tokens(block.text[start:end])
         if tokens <= MAX_TOKENS:
             yield start, end, tokens, False
@@ -153,11 +170,24 @@ def _parts(block: Block) -> Iterator[tuple[int, int]]:
     if block.kind is BlockKind.PARAGRAPH:
         yield from sentence_spans(block.text)
         return
-    lines = [found.span() for found in re.finditer(r"[^\n]*\S[^\n]*", block.text)]
-    if block.kind is BlockKind.TABLE and len(lines) > 1:
-        both = (lines[0][0], lines[1][1])
-        lines = [both, *lines[2:]] if estimate_tokens(block.text[slice(*both)]) <= MAX_TOKENS else lines
+    lines = (found.span() for found in _LINE.finditer(block.text))
+    first_two = list(islice(lines, 2)) if block.kind is BlockKind.TABLE else []
+    if len(first_two) == 2 and estimate_tokens(block.text[first_two[0][0] : first_two[1][1]]) <= MAX_TOKENS:
+        first_two = [(first_two[0][0], first_two[1][1])]
+    yield from first_two
     yield from lines
+
+
+def _tiny_ones_joined(parts: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts, neighbours of up to `_TINY_CHARS` in all as one: their number, which the search for cuts goes by, is that of full lines."""
+    begun: tuple[int, int] | None = None
+    for start, end in parts:
+        if begun is not None and end - begun[0] > _TINY_CHARS:
+            yield begun
+            begun = None
+        begun = (begun[0] if begun else start, end)
+    if begun is not None:
+        yield begun
 
 
 def _torn(text: str, start: int, end: int) -> Iterator[tuple[int, int, float, bool]]:
@@ -176,7 +206,9 @@ def _torn(text: str, start: int, end: int) -> Iterator[tuple[int, int, float, bo
 
 def _reach(text: str, start: int, end: int) -> int:
     """How far from `start` the target reaches: the last clause or blank in its second half, else the last character that fits."""
-    stop = end
+    stop = min(end, start + _LOOK_CHARS)
+    while stop < end and estimate_tokens(text[start:stop]) <= TARGET_TOKENS:
+        stop = min(end, stop + (stop - start))
     while stop - start > 1 and (tokens := estimate_tokens(text[start:stop])) > TARGET_TOKENS:
         stop = start + max(1, min(stop - start - 1, int((stop - start) * TARGET_TOKENS / tokens)))
     if stop >= end:

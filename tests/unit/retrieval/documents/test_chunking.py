@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.retrieval.documents import chunking
 from apps.retrieval.documents.chunking import MAX_TOKENS, chunk_document
 from apps.retrieval.documents.page_numbers import page_at
 from apps.retrieval.parsing.parsed import Block, BlockKind
@@ -117,6 +118,27 @@ def test_a_sentence_over_the_budget_is_cut_after_a_clause() -> None:
     found = chunk_document([paragraph("一二三四五六七八九，" * 100)]).passages
     assert len(found) > 1
     assert all(passage.text.endswith("，") for passage in found)
+
+
+HUGE = {
+    "a text without any blank": [paragraph("aB3+" * 60_000)],
+    "Chinese without a full stop": [paragraph("中文" * 120_000)],
+    "a table of digits": [Block(kind=BlockKind.TABLE, text="1\n" * 120_000)],
+    "items of a letter": [Block(kind=BlockKind.LIST, text="a\n" * 120_000)],
+    "paragraphs of a letter": [paragraph("a")] * 20_000,
+}
+
+
+@pytest.mark.parametrize("blocks", HUGE.values(), ids=HUGE.keys())
+def test_work_grows_with_the_text_and_not_with_its_square(blocks: list[Block], monkeypatch: pytest.MonkeyPatch) -> None:
+    estimated, sizes = [], []
+    monkeypatch.setattr(chunking, "estimate_tokens", lambda text: estimated.append(len(text)) or estimate_tokens(text))
+    size_cost = chunking._size_cost
+    monkeypatch.setattr(chunking, "_size_cost", lambda tokens: sizes.append(tokens) or size_cost(tokens))
+    found = chunk_document(blocks)
+    assert (sum(estimated) < 40 * len(found.text), len(sizes) < 40 * len(found.text)) == (True, True)
+    assert all(estimate_tokens(passage.text) <= MAX_TOKENS * 1.01 for passage in found.passages[:50])
+    assert sum(passage.text.count(found.text[0]) for passage in found.passages) == found.text.count(found.text[0])
 
 
 def test_a_passage_knows_its_page_and_its_section() -> None:
