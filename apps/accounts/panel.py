@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import NestedObjects, model_ngettext
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -141,6 +142,13 @@ class ScopedAdmin(ModelAdmin):
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return None if _NUL in object_id else super().get_object(request, object_id, from_field)
+
+    def formfield_for_dbfield(self, db_field: models.Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
+        """As usual; but beside a choice of a knowledge base nobody is offered to change or delete one."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "kb" and isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return PanelChangeList

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminDecimalFieldWidget
 
 from apps.accounts.audit import record
 from apps.accounts.panel import SLUG_HELP, ScopedAdmin, caller_of, kb_ids_where
@@ -50,7 +50,7 @@ class BotForm(forms.ModelForm):
     """A bot's settings, with the bounds that the model's columns do not know."""
 
     threshold = forms.FloatField(
-        label=gettext_lazy("Least confidence"), required=False, min_value=0, max_value=1,
+        label=gettext_lazy("Least confidence"), required=False, min_value=0, max_value=1, widget=UnfoldAdminDecimalFieldWidget,
         help_text=gettext_lazy(
             "Between 0 and 1: how sure the bot must be before it answers. Higher: fewer wrong answers, more “I do not know”. "
             "Empty takes the value that was fitted on data; leave it so unless you have measured."

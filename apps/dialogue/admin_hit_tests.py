@@ -44,6 +44,10 @@ MODES = {
     SearchMode.LEXICAL.value: gettext_lazy("words alone"),
     SearchMode.VECTOR.value: gettext_lazy("vectors alone"),
 }
+TASKS = {
+    "retrieval": gettext_lazy("search"), "reading": gettext_lazy("answers out of texts"), "faq": gettext_lazy("FAQs"),
+    "abstain": gettext_lazy("abstaining"),
+}  # fmt: skip
 MEASURES = {
     "recall_at_1": "R@1", "recall_at_5": "R@5", "recall_at_10": "R@10", "mrr": "MRR", "ndcg_at_10": "nDCG@10", "top1": "Top-1",
     "exact_match": "EM", "f1": "F1", "answer_found": gettext_lazy("answer found"), "answered": gettext_lazy("answered"),
@@ -172,6 +176,7 @@ class EvaluationRunAdmin(ReportAdmin):
             "page": page,
             "misses": _misses(run.kb, list(page)),
             "missed": len(run.misses),
+            "all_first": run.metrics.get("recall_at_1") == 1,
         }
 
 
@@ -195,7 +200,14 @@ def _question_sets(kb: KnowledgeBase) -> list[dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
     for row in others:
         if row["data_sha256"] not in known:
-            one = {"pk": None, "name": row["data_name"], "rows": row["rows"], "sha256": row["data_sha256"], "task": row["task"]}
+            one = {
+                "pk": None,
+                "name": row["data_name"],
+                "rows": row["rows"],
+                "sha256": row["data_sha256"],
+                "task": row["task"],
+                "task_name": TASKS.get(row["task"], row["task"]),
+            }
             seen.setdefault(row["data_sha256"], one)
     return [*kept, *seen.values()]
 
@@ -226,11 +238,12 @@ def _within(run: EvaluationRun, name: str) -> tuple[str]:
 def _trend(runs: Sequence[EvaluationRun], show: str) -> dict[str, object]:
     """The chart of one measure: both together, words alone and vectors alone, oldest run first."""
     points = []
+    is_one_day = len({timezone.localdate(run.created_at) for run in runs}) == 1
     for run in reversed(runs):
         values = {SearchMode.HYBRID.value: run.metrics.get(show)} | {mode: part.get(show) for mode, part in run.parts.items()}
         known = {mode: float(value) for mode, value in values.items() if value is not None and mode in MODES}
         title = " · ".join([_when(run), *(f"{MODES[mode]} {value:.3f}" for mode, value in known.items())])
-        label = format_date(timezone.localtime(run.created_at), "n/j")
+        label = format_date(timezone.localtime(run.created_at), "H:i" if is_one_day else "n/j")
         points.append(RunPoint(known, label, title, reverse("admin:dialogue_evaluationrun_change", args=[run.pk])))
     return draw_lines(points, list(MODES))
 

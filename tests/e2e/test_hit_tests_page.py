@@ -73,3 +73,13 @@ def test_a_button_of_the_page_leads_back_to_it(page: Page, gold: GoldSet, socket
     page.get_by_role("button", name="取消").click()
     expect(page.get_by_text("“周测”已取消。")).to_be_visible()
     assert page.url.endswith("/admin/dialogue/evaluationrun/")
+
+
+def test_questions_are_deleted_only_by_who_means_it(page: Page, gold: GoldSet) -> None:
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    page.get_by_role("button", name="删除 周测").click()
+    assert GoldSet.objects.exists()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="删除 周测").click()
+    expect(page.get_by_text("已删除")).to_be_visible()
+    assert not GoldSet.objects.exists()

@@ -12,11 +12,12 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
+from apps.accounts.panel import ScopedAdmin, caller_of
 from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.documents.policies import CHOICES, SWITCHES, save_policy
 from apps.retrieval.models import IngestPolicy, KnowledgeBase
+from apps.retrieval.panel.admin_bases import offer_bases_without
 from core.errors import QAError
 
 _HELP = {
@@ -47,9 +48,7 @@ class IngestPolicyForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         field = self.fields.get("kb")
         if field is not None:
-            ids = kb_ids_where(self.caller, Permission.PUBLISH)
-            free = KnowledgeBase.objects.filter(ingest_policy=None)
-            field.queryset = free if ids is None else free.filter(pk__in=ids)
+            offer_bases_without(field, KnowledgeBase.objects.filter(ingest_policy=None), self.caller)
 
     def is_valid(self) -> bool:
         """Whether everything is right and the policy is stored."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.accounts.panel import within
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.models import KnowledgeBase
+
+CHOOSE = gettext_lazy("Choose a knowledge base")
 
 
 class BaseField(forms.ModelChoiceField):
@@ -21,7 +24,7 @@ class BaseField(forms.ModelChoiceField):
             label=gettext_lazy("knowledge base"),
             queryset=KnowledgeBase.objects.none(),
             widget=UnfoldAdminSelectWidget,
-            empty_label=gettext_lazy("Choose a knowledge base"),
+            empty_label=CHOOSE,
         )
 
 
@@ -33,3 +36,8 @@ def offer_bases(form: forms.BaseForm, caller: Caller) -> None:
     field.queryset = within(KnowledgeBase.objects.all(), caller, Permission.EDIT, "pk")
     if field.queryset.count() == 1:
         form.initial["kb"] = field.queryset.get().pk
+
+
+def offer_bases_without(field: forms.ModelChoiceField, free: QuerySet[KnowledgeBase], caller: Caller) -> None:
+    """Fills the field with those of the bases `free`, which have no rules of their own yet, whose rules the caller may set."""
+    field.queryset, field.empty_label = within(free, caller, Permission.PUBLISH, "pk"), CHOOSE

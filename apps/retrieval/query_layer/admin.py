@@ -15,10 +15,11 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
-from apps.accounts.panel import ScopedAdmin, caller_of, kb_ids_where
+from apps.accounts.panel import ScopedAdmin, caller_of
 from apps.accounts.permissions import ANYBODY, Caller, Permission
 from apps.accounts.refusals import in_words
 from apps.retrieval.models import KnowledgeBase, QueryLayer
+from apps.retrieval.panel.admin_bases import offer_bases_without
 from apps.retrieval.parsing.encodings import decode_text
 from apps.retrieval.query_layer.rules import lines_of_table, parse_synonyms, parse_words
 from apps.retrieval.query_layer.services import QueryLayerSettings, save_query_layer
@@ -33,10 +34,10 @@ class QueryLayerForm(forms.ModelForm):
     """Checks every line, adds those of files, then saves: `is_valid` says whether the layer is stored."""
 
     words_file = forms.FileField(
-        label=gettext_lazy("words from a file"), required=False, help_text=_FILE_HELP, widget=UnfoldAdminFileFieldWidget
+        label=gettext_lazy("Words from a file"), required=False, help_text=_FILE_HELP, widget=UnfoldAdminFileFieldWidget
     )
     synonyms_file = forms.FileField(
-        label=gettext_lazy("synonym rules from a file"), required=False, help_text=_FILE_HELP, widget=UnfoldAdminFileFieldWidget
+        label=gettext_lazy("Synonym rules from a file"), required=False, help_text=_FILE_HELP, widget=UnfoldAdminFileFieldWidget
     )
 
     caller: ClassVar[Caller] = ANYBODY
@@ -54,9 +55,7 @@ class QueryLayerForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         field = self.fields.get("kb")
         if field is not None:
-            ids = kb_ids_where(self.caller, Permission.PUBLISH)
-            free = KnowledgeBase.objects.filter(query_layer=None)
-            field.queryset = free if ids is None else free.filter(pk__in=ids)
+            offer_bases_without(field, KnowledgeBase.objects.filter(query_layer=None), self.caller)
 
     def clean_words_file(self) -> str:
         return self._lines_of(self.cleaned_data["words_file"])
@@ -129,6 +128,10 @@ class QueryLayerAdmin(ScopedAdmin):
         (gettext_lazy("Dictionary"), {"fields": ("words", "words_file")}),
         (gettext_lazy("Synonyms"), {"fields": ("synonyms", "synonyms_file")}),
     )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Where every base has a query layer there is none to add."""
+        return super().has_add_permission(request) and KnowledgeBase.objects.filter(query_layer=None).exists()
 
     def get_fieldsets(self, request: HttpRequest, obj: QueryLayer | None = None) -> Any:
         """Who may only read sees the lines as lines, and no files to choose."""

@@ -62,7 +62,7 @@ def read_jsonl(file: BinaryIO, found: Found, *, readable: Collection[str], max_l
 
 def _json_row(number: int, line: bytes, found: Found, readable: Collection[str]) -> RawRow:
     try:
-        data = orjson.loads(line)
+        data = orjson.loads(line.rstrip(b"\r\n"))  # the end of a line in an open text would pass for what is wrong with it
     except orjson.JSONDecodeError as error:
         return RawRow(number, None, f"The line is not JSON: {json_fault(error)}.")
     if not isinstance(data, dict):

@@ -33,7 +33,12 @@ LOOK_S = 5
 COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger", "cancelled": "warning"}
 _SLUG = re.compile(r"[-\w]{1,80}")
 _UNFINISHED_FIRST = Case(When(state="running", then=0), When(state="queued", then=1), default=2)
-STEPS = {"reading": gettext_lazy("reading"), "listing": gettext_lazy("listing"), "finished": gettext_lazy("finished")}
+STEPS = {
+    "reading": gettext_lazy("reading"),
+    "listing": gettext_lazy("listing"),
+    "asking": gettext_lazy("asking"),
+    "finished": gettext_lazy("finished"),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -97,6 +97,7 @@ class SearchPage {
     document.title = this.state.q ? `${this.state.q} · ${this.page.name}` : t("search.title", { name: this.page.name });
     this.query.placeholder = t("search.placeholder", { name: this.page.name });
     byId("summary").textContent = this.#summary();
+    byId("summary").classList.toggle("summary-none", this.#isByMeaningAlone());
     byId("narrow-count").textContent = chosen(this.state).length || "";
     this.#drawSort();
     this.#drawChosen();

@@ -24,3 +24,9 @@ def test_a_list_offers_to_show_all_only_where_it_shows_less(sign_in: SignIn, kb:
     assert "Show all" not in client.get("/admin/retrieval/document/").content.decode()
     assert "Show all" in client.get("/admin/retrieval/document/?q=canteen").content.decode()
     assert "Show all" in client.get("/admin/retrieval/document/?status=draft").content.decode()
+
+
+def test_a_name_stands_above_its_page_as_it_is(sign_in: SignIn, kb: KnowledgeBase) -> None:
+    document = put_document(kb, "a", "The canteen opens at noon.", title="privacy.en.html")
+    page = sign_in("editor").get(f"/admin/retrieval/document/{document.pk}/change/").content.decode()
+    assert ">privacy.en.html</a>" in page and "Privacy.en.html" not in page

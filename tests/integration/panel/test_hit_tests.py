@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -69,6 +70,16 @@ def test_a_run_that_came_out_as_the_one_before_says_so(sign_in: SignIn) -> None:
     run(client, gold)
     page = client.get(f"{PAGE}{run(client, gold).pk}/change/").content.decode()
     assert "No measure moved." in page and "may be chance" not in page
+
+
+def test_a_run_without_misses_says_why(sign_in: SignIn, tmp_path: Path) -> None:
+    client = sign_in("editor", language="en")
+    best = run(client, keep(client, GOLD[:2]))
+    assert "Every right document was first." in client.get(f"{PAGE}{best.pk}/change/").content.decode()
+    (tmp_path / "gold.jsonl").write_bytes(jsonl(GOLD))
+    call_command("evaluate", "retrieval", "--kb", "hr", "--data", tmp_path / "gold.jsonl")
+    page = client.get(f"{PAGE}{EvaluationRun.objects.first().pk}/change/").content.decode()
+    assert "No misses are kept of a run from the command line" in page and "Every right" not in page
 
 
 def test_an_id_that_the_base_does_not_have_is_marked_as_such(sign_in: SignIn, kb: KnowledgeBase) -> None:
