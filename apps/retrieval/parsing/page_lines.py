@@ -23,6 +23,7 @@ EDGE_LINES = 2
 _ITEM = re.compile(r"^(?:[•●▪■◆‣∙·➢✓◦*-]\s+|\(?\d{1,2}[.)]\s+|[a-z][.)]\s+|[（(][一二三四五六七八九十\d]{1,3}[）)])")
 _WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _DIGITS = re.compile(r"\d+")
+_PAGE_NUMBER = re.compile(r"^(?:page|p\.|第)?\s*[-–—]?\s*(\d{1,4})\s*[-–—]?\s*[页頁]?(?:\s*(?:/|of|共)\s*\d{1,4}\s*[页頁]?)?$", re.I)
 _FIRST_WORD = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+")
 
 
@@ -98,12 +99,23 @@ def _box(text: pypdfium2.PdfTextPage, index: int) -> tuple[float, float, float, 
 
 
 def running_lines(pages: Sequence[Sequence[Line]]) -> set[str]:
-    """The shapes of lines at the edges of half the pages or more, three at least: heads, feet and page numbers."""
-    counts: Counter[str] = Counter()
-    for lines in pages:
-        by_height = sorted(lines, key=lambda line: line.top)
-        counts.update({line.shape for line in (*by_height[:EDGE_LINES], *by_height[-EDGE_LINES:])})
+    """The shapes of lines at the edges of half the pages or more, three at least: heads, feet and page numbers. Of two pages the numbers alone."""
+    edges = [_edge_lines(lines) for lines in pages]
+    if len(edges) == 2:
+        return {one.shape for one in edges[0] for other in edges[1] if _counts_pages(one, other)}
+    counts = Counter(shape for lines in edges for shape in {line.shape for line in lines})
     return {shape for shape, count in counts.items() if count >= max(3, RUNNING_SHARE * len(pages))}
+
+
+def _edge_lines(lines: Sequence[Line]) -> list[Line]:
+    by_height = sorted(lines, key=lambda line: line.top)
+    return [*by_height[:EDGE_LINES], *by_height[-EDGE_LINES:]]
+
+
+def _counts_pages(one: Line, other: Line) -> bool:
+    """Whether these are the numbers of a page and of the next one, and nothing else."""
+    first, second = (_PAGE_NUMBER.match(line.text) for line in (one, other))
+    return first is not None and second is not None and one.shape == other.shape and int(second[1]) == int(first[1]) + 1
 
 
 def starts_item(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What does a web page say? Its main content, by trafilatura where that finds enough, else all that is not frame."""
+"""What does a web page say? Its main content, by trafilatura where that finds enough, else what the page marks as such, else all that is not frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trafilatura import bare_extraction
 
 from apps.retrieval.parsing.collecting import BlockCollector
 from apps.retrieval.parsing.encodings import declared_encoding, decode_text
-from apps.retrieval.parsing.markup import add_markup, parse_markup
+from apps.retrieval.parsing.markup import add_markup, is_skipped, parse_markup
 from apps.retrieval.parsing.parsed import BlockKind, ParsedDocument
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
 from apps.retrieval.parsing.spread_cells import spread_cells
@@ -18,6 +18,8 @@ from apps.retrieval.parsing.stated import stated_date, stated_language
 # Below this, or below this share of all text, an extraction missed the content: short and tabular pages are no articles.
 MIN_MAIN_CHARS = 200
 MIN_MAIN_SHARE = 0.4
+# Below both, an element that is marked as the main one holds none of the content: scripts fill it, or it was put around something else.
+MIN_MARKED_CHARS, MIN_MARKED_SHARE = 200, 0.25
 _TITLES = ("og:title", "twitter:title", "dc.title")
 _AUTHORS = ("author", "article:author", "dc.creator")
 _DATES = ("article:published_time", "datepublished", "pubdate", "publishdate", "date", "dc.date", "article:modified_time")
@@ -29,8 +31,7 @@ def parse(path: Path, limits: ParseLimits) -> ParsedDocument:
     if root is None:
         raise UnreadableFile(Reason.NO_TEXT, "the page holds no text")
     spread_cells(root)
-    everything = BlockCollector(limits)
-    add_markup(everything, root)
+    everything = _all_content(root, limits)
     main = _main_content(root, limits)
     found = main if _is_enough(main, everything) else everything
     facts = _facts(root)
@@ -67,12 +68,33 @@ def _facts(root: Any) -> dict[str, str]:
     return facts
 
 
+def _all_content(root: Any, limits: ParseLimits) -> BlockCollector:
+    """The blocks of the page's `main` element, which HTML keeps for what is this page's alone; of the whole page where there is none of use."""
+    everything = BlockCollector(limits)
+    add_markup(everything, root)
+    marked = [element for element in root.iter("main", "div", "article") if _is_marked(element) and not is_skipped(element)]
+    marked = marked or [element for element in root.iter("article") if not is_skipped(element)]
+    if len(marked) != 1:
+        return everything
+    inside = BlockCollector(limits)
+    add_markup(inside, marked[0])
+    chars = _chars(inside)
+    return inside if chars >= MIN_MARKED_CHARS or 0 < chars >= MIN_MARKED_SHARE * _chars(everything) else everything
+
+
+def _is_marked(element: Any) -> bool:
+    return element.tag == "main" or element.get("role") == "main"
+
+
+def _chars(found: BlockCollector) -> int:
+    return sum(len(block.text) for block in found.blocks)
+
+
 def _is_enough(main: BlockCollector, everything: BlockCollector) -> bool:
     """Of a short page trafilatura gives the bare text, each cell of its tables in a line."""
     if {block.kind for block in main.blocks} <= {BlockKind.PARAGRAPH} and any(block.kind is BlockKind.TABLE for block in everything.blocks):
         return False
-    chars, all_chars = (sum(len(block.text) for block in part.blocks) for part in (main, everything))
-    return chars >= MIN_MAIN_CHARS and chars >= MIN_MAIN_SHARE * all_chars
+    return _chars(main) >= max(MIN_MAIN_CHARS, MIN_MAIN_SHARE * _chars(everything))
 
 
 def _main_content(root: Any, limits: ParseLimits) -> BlockCollector:

@@ -112,6 +112,24 @@ def test_a_page_in_an_old_encoding_is_read_as_it_declares(folder: Path) -> None:
     assert shown(parsed(folder, data, "a.html")) == [("paragraph", 0, "价格：１００镕")]
 
 
+def test_a_short_page_says_what_its_main_element_holds(folder: Path) -> None:
+    frame = "<header><a>Shop</a></header><div>We use cookies. Accept all cookies to go on.</div>"
+    for mark in ("main", "article", "div role='main'"):
+        page = f"<html><body>{frame}<{mark}><h1>Delivery</h1><p>Orders above EUR 300 are delivered free.</p></{mark.split()[0]}><p>More</p></body></html>"
+        assert shown(parsed(folder, page.encode(), "a.html")) == [
+            heading("Delivery", 1),
+            ("paragraph", 0, "Orders above EUR 300 are delivered free."),
+        ]
+
+
+@pytest.mark.parametrize(
+    "mark", ["<main></main>", "<main>Menu</main>", "<article>One</article><article>Two</article>", "<main hidden>x</main>"]
+)
+def test_a_main_element_without_the_content_changes_nothing(folder: Path, mark: str) -> None:
+    page = f"<html><body>{mark}<p>Orders above EUR 300 are delivered free of charge.</p></body></html>"
+    assert "Orders above EUR 300" in str(shown(parsed(folder, page.encode(), "a.html")))
+
+
 @pytest.mark.parametrize("charset", ["hex", "idna", "utf-16"])
 def test_a_page_that_declares_no_encoding_of_pages_is_read_as_what_it_is(folder: Path, charset: str) -> None:
     data = f'<html><head><meta charset="{charset}"></head><body><p>年假有十天。{"The committee agreed. " * 200}</p></body></html>'.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,11 @@ def test_recognised_boxes_beside_each_other_are_one_line_and_columns_are_not() -
 def test_lines_that_come_back_only_twice_are_content() -> None:
     assert running_lines([[line("a", y=10)], [line("a", y=10)]]) == set()
     assert running_lines([[line(f"page {n}", y=10)] for n in range(3)]) == {"page #"}
+
+
+@pytest.mark.parametrize("number", ["Page {}", "- {} -", "{}", "第 {} 页", "{} / 2", "Page {} of 2", "第{}页 共2页"])
+def test_the_numbers_of_two_pages_are_left_out_and_what_only_looks_alike_stays(number: str) -> None:
+    pages = [[line("Prices", y=700), line(number.format(page), y=20)] for page in (1, 2)]
+    assert running_lines(pages) == {re.sub(r"\d+", "#", number.format(1))}
+    assert running_lines([[line("Room 7", y=20)], [line("Room 8", y=20)]]) == set()
+    assert running_lines([[line("12", y=20)], [line("40", y=20)]]) == set()
