@@ -285,6 +285,7 @@ _SENTENCES = (
     gettext_noop("The sitemap declares a document type, which none needs and bombs do."),
     gettext_noop("The sitemap is nested too deeply."),
     gettext_noop("It lies in more than %(most)s other sitemaps."),
+    gettext_noop("There is no such file any more."),
     gettext_noop("%(problem)s Its document was deleted."),
     gettext_noop("%(problem)s Its document is archived."),
     gettext_noop("%(problem)s Its document was archived."),

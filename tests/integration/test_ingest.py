@@ -206,6 +206,54 @@ def test_the_command_tells_what_became_of_the_rows(kb: KnowledgeBase, tmp_path: 
     assert err.getvalue().startswith("row 2 of rows.jsonl: The line is not JSON")
 
 
+def ingest_folder(folder: Path, *options: str) -> str:
+    """What the command says to the standard error."""
+    err = StringIO()
+    call_command("ingest", "--kb", "hr", str(folder), *options, stdout=StringIO(), stderr=err)
+    return err.getvalue()
+
+
+@pytest.fixture
+def pages(kb: KnowledgeBase, tmp_path: Path) -> Path:
+    """A folder of three files that is in, beside a row and a document that only look as if they came from it."""
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for name, sentence in (("a", "Keys are kept at the gate. "), ("b", "Soup is served at noon. "), ("c", "Birds fly south in autumn. ")):
+        (folder / f"{name}.md").write_text(f"# Title {name}\n\n{sentence * 20}")
+    (folder / "rows.jsonl").write_text(json.dumps(row("pages/row")))
+    (folder / "all.zip").write_bytes(sample_files.zipped({"in.md": b"# Inside\n\nAn archive."}))
+    ingest_folder(folder)
+    (folder / "rows.jsonl").unlink()
+    Document.objects.create(kb=kb, external_id="PAGES/a.md", text="Another folder.", media_type="text/markdown", status="published")
+    return folder
+
+
+def test_documents_of_files_that_are_gone_stay_and_are_told_once(pages: Path) -> None:
+    (pages / "a.md").unlink()
+    (pages / "b.md").unlink()
+    told = ingest_folder(pages).strip()
+    assert told.startswith("pages/a.md and 1 more: note: There is no such file any more.") and "\n" not in told
+    assert Document.objects.filter(status="published").count() == 6
+
+
+def test_a_file_that_was_renamed_takes_the_place_of_what_it_was(pages: Path) -> None:
+    (pages / "a.md").rename(pages / "z.md")
+    assert "pages/a.md: left out: There is no such file any more. Its document was deleted." in ingest_folder(pages, "--gone", "delete")
+    ids = ["PAGES/a.md", "pages/all.zip/in.md", "pages/b.md", "pages/c.md", "pages/row", "pages/z.md"]
+    assert sorted(Document.objects.values_list("external_id", flat=True)) == ids
+
+
+def test_a_document_that_was_archived_with_its_file_comes_back_with_it(pages: Path) -> None:
+    text = (pages / "a.md").read_bytes()
+    (pages / "a.md").unlink()
+    ingest_folder(pages, "--gone", "archive")
+    assert Document.objects.get(external_id="pages/a.md").status == "archived"
+    assert ingest_folder(pages, "--gone", "archive") == ""
+    (pages / "a.md").write_bytes(text)
+    ingest_folder(pages)
+    assert Document.objects.get(external_id="pages/a.md").status == "published"
+
+
 def test_the_command_refuses_a_path_that_leads_nowhere(kb: KnowledgeBase, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="neither a file nor a folder"):
         call_command("ingest", "--kb", "hr", str(tmp_path / "none"))

@@ -47,7 +47,7 @@ REASONS: dict[str, Promise] = {
     "blocked_word": gettext_lazy("a blocked word"),
     "site_lines": gettext_lazy("lines that every page of its site has were left out"),
     "warning": gettext_lazy("read with a warning"),
-    "gone": gettext_lazy("the page is gone"),
+    "gone": gettext_lazy("the page or file is gone"),
     RESTORED: gettext_lazy("brought back from the archive"),
     Reason.EMPTY: gettext_lazy("empty"),
     Reason.MISSING: gettext_lazy("cannot be opened"),

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from apps.accounts.commands import WenluCommand, command_caller
 from apps.retrieval.documents.gone import Gone
+from apps.retrieval.documents.gone_files import gone_files
 from apps.retrieval.documents.incoming import Source
 from apps.retrieval.documents.ingest_jobs import queue_paths
 from apps.retrieval.documents.ingest_report import IngestReport, Outcome
@@ -54,26 +55,33 @@ class Command(WenluCommand):
             "--gone",
             choices=[gone.value for gone in Gone],
             default=Gone.KEEP.value,
-            help="what to do with the document of a page that is gone (404, 410): keep and report it (default), archive it, or delete it",
+            help="what to do with the document of a page that is gone (404, 410), or of a file that its folder, read again, no longer has: "
+            "keep and report it (default), archive it, or delete it; with --background of pages alone",
         )
 
     def handle(self, *args: object, **options: Any) -> None:
         kb = kb_named(options["kb"])
         urls = [path for path in options["paths"] if is_address(path)]
-        files = files_below(Path(path) for path in options["paths"] if not is_address(path))
+        paths = [Path(path) for path in options["paths"] if not is_address(path)]
+        files, gone = files_below(paths), Gone(options["gone"])
         if options["background"]:
-            self._queue(kb, [Path(path) for path in options["paths"] if not is_address(path)], urls, Gone(options["gone"]))
+            self._queue(kb, paths, urls, gone)
             return
         total = sum(path.stat().st_size for path, _ in files) if not urls else None
         bar: Any
         with tqdm(total=total, unit="B", unit_scale=True, desc=kb.slug, disable=None) as bar:
-            sources = chain(sources_in(files, grown=lambda size: _lengthen(bar, size)), sources_at(kb, urls, Visitor()))
+            # First what is gone: a file that was renamed would be a copy of what it was.
+            sources = chain(
+                gone_files(kb, paths, files, gone),
+                sources_in(files, grown=lambda size: _lengthen(bar, size)),
+                sources_at(kb, urls, Visitor()),
+            )
             report = ingest(
                 kb,
                 sources,
                 command_caller("ingest"),
                 progress=partial(_advance, bar),
-                gone=Gone(options["gone"]),
+                gone=gone,
                 told=partial(_tell_pages, bar),
             )
         self._tell(kb, report)
