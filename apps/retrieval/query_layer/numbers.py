@@ -12,6 +12,7 @@ _NUMERAL = "零〇一二两三四五六七八九十百千万亿"
 # What is counted; without one of these after it, 一 and 三 are more often parts of words than numbers.
 _COUNTED = "年|个月|月|日|号|天|周|星期|小时|分钟|秒|岁|元|块|人|次|个|份|张|条|项|款|级|倍|折|米|公里|千克|公斤|克|层|楼|页|章|节|期|届|场"
 _TIME = ("年", "天", "周", "日", "号", "岁", "元", "小时")
+MAX_NUMERAL = 20  # characters: people write none longer, and of thousands Python makes no text
 _DIGIT = re.compile(rf"[\d{_NUMERAL}]")
 _CHINESE = re.compile(rf"(?<![第哪这那每某同另任{_NUMERAL}])([{_NUMERAL}]+)(?=(?:多|余|几)?(?:{_COUNTED})|%)")
 _ARABIC = re.compile(rf"(?<![\d.,])(\d{{1,9}})(?=(?:多|余|几)?(?:{_COUNTED}))")
@@ -34,7 +35,9 @@ def in_figures(text: str) -> str:
 
 
 def value_of(numeral: str) -> int | None:
-    """The value of 十五, 一百零三, 两千 or 二〇二四; None for what is no number, such as 十百."""
+    """The value of 十五, 一百零三, 两千 or 二〇二四; None for what is no number, such as 十百, or longer than `MAX_NUMERAL`."""
+    if len(numeral) > MAX_NUMERAL:
+        return None
     if not any(char in _TENS or char in _MYRIADS for char in numeral):
         return int("".join(str(_VALUES[char]) for char in numeral)) if len(numeral) > 1 or numeral in _VALUES else None
     total = part = 0

@@ -21,3 +21,8 @@ def test_names_are_codes_capitals_and_latin_words_in_chinese() -> None:
 )
 def test_denials_are_told_from_words_that_look_like_one(text: str, denies: bool) -> None:
     assert is_denial(text) is denies
+
+
+@pytest.mark.parametrize("numeral", ["一" * 5_000, "一亿" * 1_000, "九千" * 3_000], ids=["digits", "hundreds of millions", "thousands"])
+def test_a_numeral_of_thousands_of_characters_is_no_number(numeral: str) -> None:
+    assert numbers_in(f"共有{numeral}元，另有十五天。") == frozenset({"15"})
