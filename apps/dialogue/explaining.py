@@ -10,8 +10,29 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 
+from apps.retrieval.search.admin_explain import PARTS
 from core.types import JSONDict, JSONValue
 
+_SKILLS = {
+    "faq": gettext_lazy("FAQs"), "passage": gettext_lazy("Documents"), "smalltalk": gettext_lazy("Small talk"),
+}  # fmt: skip
+_LISTS = {"faq": "admin:faq_faq_changelist", "passage": "admin:retrieval_document_changelist"}
+_NUMBERS = {
+    **PARTS,
+    "near_above": gettext_lazy("how far the passage stands out"),
+    "sentence_above": gettext_lazy("how far the sentence stands out"),
+    "sentence_words": gettext_lazy("words of the question in the sentence"),
+    "hubness": gettext_lazy("near to many things"),
+    "question_met": gettext_lazy("the question is met"),
+    "phrasing_met": gettext_lazy("the phrasing is met"),
+    "other_kind": gettext_lazy("another kind of question"),
+    "density": gettext_lazy("how near all FAQs are"),
+    "above_density": gettext_lazy("how far above that"),
+    "encode": gettext_lazy("encoding"),
+    "match": gettext_lazy("finding"),
+    "answer": gettext_lazy("answering"),
+    "total": gettext_lazy("altogether"),
+}
 _BY = {
     "generator": gettext_lazy("written by a generator"),
     "extraction": gettext_lazy("sentences of the documents"),
@@ -40,7 +61,7 @@ def as_json(value: object) -> str:
 
 def pairs(values: Mapping[str, object]) -> SafeString:
     """A small table of names and values."""
-    return SafeString(render_to_string("admin/dialogue/pairs.html", {"rows": [(name, _number(value)) for name, value in values.items()]}))
+    return SafeString(render_to_string("admin/dialogue/pairs.html", {"rows": _named(values)}))
 
 
 def preformatted(value: object) -> SafeString:
@@ -54,12 +75,13 @@ def _part(name: str, part: JSONValue) -> dict[str, object]:
     candidates = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
     reasons = found.get("reasons")
     return {
-        "name": name,
+        "name": _SKILLS.get(name, name),
+        "list": _LISTS.get(name, ""),
         "accepted": found.get("accepted"),
         "failed": found.get("failed"),
         "exact": found.get("exact"),
         "confidence": found.get("confidence"),
-        "reasons": [(key, _number(value)) for key, value in reasons.items()] if isinstance(reasons, dict) else [],
+        "reasons": _named(reasons) if isinstance(reasons, dict) else [],
         "candidates": [_candidate(row, candidates) for row in candidates],
         "written": _written(found.get("answer")),
     }
@@ -98,9 +120,14 @@ def _candidate(row: Mapping[str, JSONValue], every: Sequence[Mapping[str, JSONVa
         "phrasing": row.get("phrasing"),
         "score": _number(score),
         "share": round(100 * score / best) if best > 0 and score > 0 else 0,
-        "contributions": [(key, _number(value)) for key, value in contributions.items()] if isinstance(contributions, dict) else [],
+        "contributions": _named(contributions) if isinstance(contributions, dict) else [],
         "question": question if isinstance(question, dict) else None,
     }
+
+
+def _named(values: Mapping[str, object]) -> list[tuple[object, object]]:
+    """Numbers with the names that people have for them."""
+    return [(_NUMBERS.get(name, name), _number(value)) for name, value in values.items()]
 
 
 def _float(value: object) -> float:

@@ -223,10 +223,11 @@ def test_a_curator_sees_why_and_may_vote(page: Page, script: ScriptedBot, live_s
     page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
     page.reload()
     ask(page, script, "年假？")
-    Turn.objects.filter(pk=script.turn).update(trace={"faq": {"confidence": 0.93, "accepted": True}})
+    Turn.objects.filter(pk=script.turn).update(trace={"faq": {"confidence": 0.93, "accepted": True, "new_part": 1}})
     script.finish("五天。")
     page.locator("summary", has_text="为什么这样回答").click()
     expect(page.locator(".explain-parts dd").first).to_have_text("0.93")
+    expect(page.locator(".explain-parts section").first.locator("dt")).to_have_text(["把握", "足够有把握", "new part"])
     page.get_by_role("button", name="有帮助", exact=True).click()
     expect(page.locator("#toast")).to_have_text("感谢你的反馈")
 

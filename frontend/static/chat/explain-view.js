@@ -3,7 +3,7 @@
 import { readExplanation } from "./api.js";
 import { element } from "./dom.js";
 import { icon } from "./icons.js";
-import { t } from "./messages.js";
+import { hasMessage, t } from "./messages.js";
 import { kindName } from "./sources-view.js";
 
 /** Whether this person may see why the bot answered; the page says so of each bot. */
@@ -56,8 +56,13 @@ function drawValue(value) {
   return typeof value === "object" ? drawPairs(value) : element("span", {}, String(value));
 }
 
+/** What people call a field of the explanation; one that nobody has named as it is stored. */
+function nameOf(name) {
+  return hasMessage(`explain.name.${name}`) ? t(`explain.name.${name}`) : name.replaceAll("_", " ");
+}
+
 function drawPairs(value) {
-  const pairs = Object.entries(value).flatMap(([name, part]) => [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, drawValue(part))]);
+  const pairs = Object.entries(value).flatMap(([name, part]) => [element("dt", {}, nameOf(name)), element("dd", {}, drawValue(part))]);
   return element("dl", { class: "pairs" }, ...pairs);
 }
 
@@ -70,7 +75,7 @@ function drawList(list) {
 
 function drawTable(rows) {
   const names = [...new Set(rows.flatMap(Object.keys))];
-  const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name.replaceAll("_", " "))));
+  const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, nameOf(name))));
   const lines = rows.map((row) => element("tr", {}, ...names.map((name) => element("td", {}, drawValue(row[name])))));
   return element("div", { class: "table-scroll", tabindex: "0" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines)));
 }

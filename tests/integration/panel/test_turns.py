@@ -23,7 +23,16 @@ def test_a_turn_explains_itself_without_running_what_people_wrote(sign_in: SignI
     page = sign_in("editor").get(f"/admin/dialogue/turn/{turns[0].pk}/change/").content.decode()
     assert "&lt;b&gt;bold&lt;/b&gt;?" in page
     assert "<b>bold</b>" not in page
-    assert "cosine 0.9" in page
+    assert "meaning 0.9" in page
+
+
+def test_why_a_turn_went_so_is_told_in_the_readers_words_and_leads_to_what_was_found(sign_in: SignIn, turns: list[Turn]) -> None:
+    found = {"id": "a.pdf", "phrasing": "The canteen opens at noon.", "score": 1.5, "contributions": {"cosine": 0.9, "of_tomorrow": 0.1}}
+    trace = {"passage": {"confidence": 0.9, "accepted": True, "reasons": {"near_above": 1.25}, "candidates": [found]}}
+    Turn.objects.filter(pk=turns[0].pk).update(trace=trace, timings_ms={"total": 12.0})
+    page = sign_in("editor", language="zh-CN").get(f"/admin/dialogue/turn/{turns[0].pk}/change/").content.decode()
+    assert 'href="/admin/retrieval/document/?q=a.pdf"' in page and "faq/faq/?q=a.pdf" not in page
+    assert "语义 0.9" in page and "of_tomorrow 0.1" in page and "段落突出程度" in page and "合计" in page
 
 
 def test_turns_of_bots_over_foreign_knowledge_bases_are_hidden(
