@@ -4,7 +4,8 @@
 
 Writes the invented documents of a list in tests/quality/tables as files, each in its own format or all in one, ingests them as
 anybody would, and asks the questions of the `passage` skill. `tables` and `lists` were looked at while rows were made readable;
-`tables_unseen` was written with them, and asked at the end. Right is an answer that holds what the question's row says (its key
+`tables_unseen` was written with them, and asked at the end; so were `columns` and `columns_unseen`, about headers of two lines and
+columns that a table does not have. Right is an answer that holds what the question's row says (its key
 and its value), `named` if it also holds the name of the value's column somewhere, and `told` if that stands before the value; `shown` counts the rows and sentences of an answer, and
 `exact` says that every mark of every source is word for word in the answer and at its place in the document.
 The model is that of the installation (`QA_MODEL_DIR`, else `models` in its data folder).

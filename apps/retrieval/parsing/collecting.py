@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from apps.retrieval.parsing.parsed import Block, BlockKind
 from apps.retrieval.parsing.refusal import ParseLimits, Reason, UnreadableFile
+from apps.retrieval.parsing.two_line_headers import JUDGED_ROWS, merged_header
 from core.text import plain_han
 
 MAX_WARNINGS = 20
@@ -44,8 +45,9 @@ class BlockCollector:
             self._add(BlockKind.LIST, item, page)
 
     def table(self, rows: Iterable[Sequence[object]], page: int | None = None) -> None:
-        """A table; empty rows and empty cells at a row's end are left out. A separator within a cell becomes a slash."""
+        """A table; empty rows and empty cells at a row's end are left out. A separator within a cell becomes a slash, and a header of two lines one line."""
         lines: list[str] = []
+        first: list[list[str]] = []
         pending = 0
         for row in rows:
             cells = [_cell(cell) for cell in row]
@@ -53,9 +55,12 @@ class BlockCollector:
                 cells.pop()
             if cells:
                 lines.append(" | ".join(cells))
+                first += [cells] if len(first) < JUDGED_ROWS else []
                 pending += len(lines[-1])
                 if self._chars + pending > self.limits.max_chars:
                     self._count(pending)
+        if header := merged_header(first):
+            lines[:2] = [" | ".join(header)]
         self._add(BlockKind.TABLE, "\n".join(lines), page)
 
     def code(self, text: str, page: int | None = None) -> None:

@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from apps.retrieval.grounding.orders import follows_order
 from apps.retrieval.indexes.analysis import analyze
-from apps.retrieval.search.confidence import COMPARED_SENTENCES, ROW_UNMET, evidence, probability, reasons_of
+from apps.retrieval.search.confidence import COLUMN_UNMET, COMPARED_SENTENCES, ROW_UNMET, USUALLY_LACKING, evidence, probability, reasons_of
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.led_lists import LedList, led_lists
@@ -93,9 +93,19 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
     others = [hit for hit in hits[1:] if not _says(hit, ordered[0])]
     found = evidence([hits[0], *others], [one.score for one in ordered], ordered[0].words, fit.typical)
-    reasons = reasons_of(found, fit) | ({"row_unmet": ROW_UNMET} if ordered[0].is_any_row else {})
+    reasons = reasons_of(found, fit) | _doubts(ordered[0], tokens)
     confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
+
+
+def _doubts(best: Sentence, tokens: QuestionTokens | None) -> dict[str, float]:
+    """What makes a row of a table less sure: that nothing tells which one is asked for, or that it has no column for all that is asked."""
+    doubts = {"row_unmet": ROW_UNMET} if best.is_any_row else {}
+    if best.row is None or not best.row.names:
+        return doubts
+    passage = best.hit.passage
+    lacking = TokensMet(passage, pieces_of(passage.text, passage.heading), tokens).lacking(best.row) - USUALLY_LACKING
+    return doubts | ({"column_unmet": COLUMN_UNMET * lacking} if lacking > 0 else {})
 
 
 def _plain(ordered: Sequence[Sentence]) -> list[Sentence]:

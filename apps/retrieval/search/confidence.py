@@ -11,6 +11,9 @@ from apps.retrieval.search.hybrid import PassageHit
 COMPARED, COMPARED_SENTENCES = 10, 6  # passages, and sentences of the first of them
 ROW_UNMET = -1.0  # on the logit, where nothing tells which row of a table is asked for; set on tests/quality/tables/tables.json
 
+# The same for what a row lacks of the question beyond what those that answer do; set on tables.json and columns.json there.
+COLUMN_UNMET, USUALLY_LACKING = -15.0, 0.23
+
 
 def evidence(hits: Sequence[PassageHit], sentences: Sequence[float], words: float, typical: Mapping[str, float]) -> dict[str, float]:
     """What tells whether the best sentence answers: the first passage's cosine, and how far its `near` and the sentence's score lie above the others'.

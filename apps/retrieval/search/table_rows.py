@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from apps.retrieval.parsing.two_line_headers import JUDGED_ROWS, merged_header
 from core.text import guess_locale
 from core.types import Locale
 
@@ -142,16 +143,21 @@ def _read_block(text: str, lines: Sequence[tuple[int, int]], heading: str, table
     if not rows or len(rows) * 2 < len(cells) or (len(rows) < 2 and not above and not dividers):
         return Tables()
     first, *others = rows.values()
-    ends = dict(lines)
+    ends, below = dict(lines), list[tuple[int, int]]()
     if not dividers and above and [cell.text for cell in first] != above:
         names, header = (above if names_columns(above, [[cell.text for cell in row] for row in rows.values()]) else []), None
+    elif two := merged_header([[cell.text for cell in row] for row in list(rows.values())[:JUDGED_ROWS]]):
+        at, second = list(rows)[:2]
+        names, header = two, (at, ends[at])
+        rows = {start: row for start, row in rows.items() if start not in (at, second)}
+        below = [(second, ends[second])]
     elif dividers or names_columns([cell.text for cell in first], [[cell.text for cell in row] for row in others]):
         at = next(iter(rows))
         names, header = [cell.text for cell in first], (at, ends[at])
         rows.pop(at)
     else:
         names, header = [], None
-    apart = sorted([*((start, ends[start]) for start in dividers), *([header] if header else [])])
+    apart = sorted([*((start, ends[start]) for start in dividers), *([header] if header else []), *below])
     return Tables(tuple(_named(rows, names, header, ends, table)), tuple(apart))
 
 

@@ -12,6 +12,7 @@ from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.search.led_lists import LedList
 from apps.retrieval.search.pieces import Piece
 from apps.retrieval.search.stored_passages import StoredPassage
+from apps.retrieval.search.table_rows import Row
 from apps.retrieval.vectors.token_vectors import TokenProjection
 from core.maxsim import unit_rows
 from core.sentences import estimate_tokens
@@ -58,6 +59,18 @@ class TokensMet:
         if row is not None and row.names:
             met = np.maximum(met, self._by_start[row.header[0]] if row.header else self._above)
         return float(self._weights @ met)
+
+    def lacking(self, row: Row) -> float:
+        """How much of the question (0..1, by weight) its three least met tokens lack in a row, the names of its columns and the headings above.
+
+        Of a question that a row answers some token tells each of the things asked about; of one that asks for a column which is not
+        there, the tokens that name it find nothing.
+        """
+        if row.start not in self._by_start:
+            return 0.0
+        names = self._by_start[row.header[0]] if row.header else self._above
+        met = np.maximum(np.maximum(self._by_start[row.start], names), self._above)
+        return float(np.sort(self._weights * (1.0 - met))[-3:].sum())
 
     def in_lead(self, led: LedList) -> float | None:
         """A list is met in what leads to it."""

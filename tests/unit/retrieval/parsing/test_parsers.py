@@ -204,3 +204,24 @@ def test_more_text_than_allowed_is_refused(folder: Path) -> None:
         with pytest.raises(UnreadableFile) as refused:
             parsed(folder, data, name, ParseLimits(max_chars=500))
         assert refused.value.reason is Reason.TOO_MUCH_TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", "Region,2023,,2024,\n,H1,H2,H1,H2\nNorth,12,14,15,18\nSouth,9,8,11,10"),
+        (
+            "a.html",
+            "<p>Sold</p><table><tr><th rowspan=2>Region</th><th colspan=2>2023</th><th colspan=2>2024</th></tr>"
+            "<tr><th>H1</th><th>H2</th><th>H1</th><th>H2</th></tr><tr><td>North</td><td>12</td><td>14</td><td>15</td><td>18</td></tr>"
+            "<tr><td>South</td><td>9</td><td>8</td><td>11</td><td>10</td></tr></table>",
+        ),
+        (
+            "a.md",
+            "| Region | 2023 | | 2024 | |\n|---|---|---|---|---|\n| | H1 | H2 | H1 | H2 |\n| North | 12 | 14 | 15 | 18 |\n| South | 9 | 8 | 11 | 10 |",
+        ),
+    ],
+)
+def test_a_header_of_two_lines_is_one_line_in_every_format(folder: Path, name: str, data: str) -> None:
+    [table] = [block.text for block in parsed(folder, data.encode(), name).blocks if block.kind is BlockKind.TABLE]
+    assert table == "Region | 2023 / H1 | 2023 / H2 | 2024 / H1 | 2024 / H2\nNorth | 12 | 14 | 15 | 18\nSouth | 9 | 8 | 11 | 10"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pytest
 
 from apps.retrieval.search.answering import Reading, read_answer
 from apps.retrieval.search.fusion import fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.stored_passages import StoredPassage
+from apps.retrieval.search.tokens_met import QuestionTokens
+from apps.retrieval.vectors.token_vectors import TokenProjection
 from tests.prompts import hit
 
 MODELS = "Model | Warranty | Price\nX100 | 24 months | €99\nX200 | 36 months | €149\nMini | 12 months | €49"
@@ -49,6 +52,17 @@ def test_a_row_that_continues_a_table_is_found_by_the_names_of_its_columns() -> 
 def test_where_nothing_tells_which_row_is_asked_for_it_is_less_sure() -> None:
     sure, unsure = read("What is the warranty of the X200?", MODELS), read("What is the warranty of the X900?", MODELS)
     assert "row_unmet" not in sure.reasons and unsure.reasons["row_unmet"] < 0
+
+
+@pytest.mark.parametrize(("asked", "lacking"), [([0, 0, 0], 0.0), ([0, 0, 0, 1], 0.25), ([0, 1, 1, 1], 0.75)])
+def test_a_row_that_has_no_column_for_what_is_asked_is_less_sure(asked: list[int], lacking: float) -> None:
+    """All that the passage says is one direction; what of the question is the other one, it has nothing of."""
+    directions = np.eye(2, dtype=np.float32)
+    projection = TokenProjection(encoder="e", mean=np.zeros(2), components=directions, idf=np.zeros(2), idf_bias=1.0)
+    tokens = QuestionTokens(rows=directions[asked], projection=projection, passages={1: np.array([[127, 0]] * 30, dtype=np.int8)})
+    [found] = [replace(hit(MODELS, number=1), cosine=0.85)]
+    reading = read_answer("What is the warranty of the X200?", [found], tokens, fallback())
+    assert reading.reasons.get("column_unmet", 0.0) == pytest.approx(-15.0 * max(0.0, lacking - 0.23), abs=1e-3)
 
 
 def test_the_row_of_a_pair_is_not_told_by_its_key() -> None:

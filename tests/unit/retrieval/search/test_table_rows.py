@@ -95,6 +95,13 @@ def test_an_empty_first_cell_means_the_one_above_it() -> None:
     assert [text[start:end] for start, end in row.spans] == ["Zone 1", "Germany", "€5"]
 
 
+@pytest.mark.parametrize("divider", ["", "|---|---|---|---|---|\n"])
+def test_a_header_of_two_lines_names_columns_by_both(divider: str) -> None:
+    text = f"| Region | 2023 | | 2024 | |\n{divider}| | H1 | H2 | H1 | H2 |\n| North | 12 | 14 | 15 | 18 |\n| South | 9 | 8 | 11 | 10 |"
+    assert shown(text)[1] == "Region: South; 2023 / H1: 9; 2023 / H2: 8; 2024 / H1: 11; 2024 / H2: 10"
+    assert [text[slice(*line)] for line in read_tables(text, "").apart] == text.split("\n")[:-2]
+
+
 def test_a_total_belongs_to_no_group() -> None:
     assert shown("Zone | Item | Price\nZone 1 | Box | €9\n | Total | €9")[1] == "Item: Total; Price: €9"
 
