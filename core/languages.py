@@ -17,6 +17,7 @@ _SCRIPTS = (
     ("hi", re.compile(r"[\u0900-\u097f]"), 1.0),
     ("", re.compile(r"[A-Za-z\u00c0-\u024f]"), 1.0),
 )
+_LEAST_SHARE = 0.06  # of a text's words: sentences have three to five times as many small ones, a list of names has the van of one of them
 _WORD = re.compile(r"[a-z\u00df-\u024f]+")
 _SMALL_WORDS = {
     "en": "the a an of and to in is that for it was with as on be are this by at from or have not which you i we he they here",
@@ -44,10 +45,11 @@ def guess_language(text: str) -> str:
 
 
 def _by_small_words(text: str) -> str:
-    """The language whose small words are most; English where there are none. A word of several languages counts in part for each."""
-    counts = {"en": 0.5}
-    for word in _WORD.findall(text.lower()):
+    """The language whose small words are most; English where they are too few. A word of several languages counts in part for each."""
+    counts, words = {"en": 0.5}, _WORD.findall(text.lower())
+    for word in words:
         languages = _LANGUAGES_OF.get(word, [])
         for language in languages:
             counts[language] = counts.get(language, 0.0) + 1 / len(languages)
-    return max(counts, key=counts.__getitem__)
+    language = max(counts, key=counts.__getitem__)
+    return language if counts[language] >= _LEAST_SHARE * len(words) else "en"

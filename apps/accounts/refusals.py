@@ -286,6 +286,7 @@ _SENTENCES = (
     gettext_noop("The sitemap is nested too deeply."),
     gettext_noop("It lies in more than %(most)s other sitemaps."),
     gettext_noop("There is no such file any more."),
+    gettext_noop("These fields are not read: %(names)s. A document has %(fields)s."),
     gettext_noop("%(problem)s Its document was deleted."),
     gettext_noop("%(problem)s Its document is archived."),
     gettext_noop("%(problem)s Its document was archived."),

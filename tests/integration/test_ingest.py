@@ -195,6 +195,18 @@ def test_files_of_a_folder_are_documents_named_by_their_path(kb: KnowledgeBase, 
     assert (found(kb, "walrus"), found(kb, "heron")) == (["docs/a.txt"], ["docs/deep/b 文.md"])
 
 
+def test_a_field_that_no_document_has_is_told_of_the_first_row_that_has_it(read: Read) -> None:
+    rows = [row("a"), row("b", acess=["board"]), row("c", acess=["board"], date="soon"), row("d", source="crm")]
+    report = read(*rows)
+    told = [(item.place, item.reason.split(". ")[0]) for item in report.items if "not read" in item.reason]
+    assert told == [
+        ("row 2 of rows.jsonl", "These fields are not read: acess"),
+        ("row 4 of rows.jsonl", "These fields are not read: source"),
+    ]
+    assert (report.created, report.bad_count) == (4, 0)
+    assert read(*rows).noted_count == 0
+
+
 def test_the_command_tells_what_became_of_the_rows(kb: KnowledgeBase, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text(json.dumps(row("a")) + "\n{broken\n", encoding="utf-8")

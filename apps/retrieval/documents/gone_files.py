@@ -18,7 +18,7 @@ def gone_files(kb: KnowledgeBase, paths: Iterable[Path], files: Sequence[tuple[P
     """What folders among `paths` no longer have, of which `files` (path, name) is all that they hold now.
 
     Where the documents are kept it is told once, by the first of them: a folder that holds only what changed would name all the others.
-    What lies in an archive that is there stays, and so do rows of jsonl files, whose ids tell no folder.
+    What lies in an archive that is there stays, and so do rows of jsonl files and files below a folder of an odd name, whose ids tell no folder.
     """
     found = (_gone(id) for id in _ids_of_missing(kb, paths, files, gone))
     if gone is not Gone.KEEP:
@@ -35,7 +35,8 @@ def _gone(id: str) -> GoneSource:
 def _ids_of_missing(kb: KnowledgeBase, paths: Iterable[Path], files: Sequence[tuple[Path, str]], gone: Gone) -> list[str]:
     there = {file_id(name) for _path, name in files}
     missing: dict[str, None] = {}
-    for root in dict.fromkeys(path.resolve().name for path in paths if path.is_dir()):
+    roots = dict.fromkeys(path.resolve().name for path in paths if path.is_dir())
+    for root in (root for root in roots if root and file_id(root) == root):
         documents = Document.objects.filter(kb=kb, external_id__startswith=f"{root}/").exclude(media_type="")
         if gone is not Gone.DELETE:
             documents = documents.exclude(status=Document.Status.ARCHIVED)

@@ -92,14 +92,18 @@ def _bad(name: str, error: OSError | InvalidRequest) -> BadSource:
 
 def _row_sources(path: Path, name: str) -> Iterator[Source | BadSource]:
     with path.open("rb") as file:
-        done = 0
-        for raw in read_jsonl(file, Found(), readable=READABLE, max_line_bytes=4 * MAX_TEXT_CHARS):
+        done, found, told = 0, Found(), set[str]()
+        for raw in read_jsonl(file, found, readable=READABLE, max_line_bytes=4 * MAX_TEXT_CHARS):
             size, done = file.tell() - done, file.tell()
-            yield _row_source(raw, f"row {raw.number} of {name}", size)
+            yield _row_source(raw, f"row {raw.number} of {name}", size, unread=tuple(sorted(found.ignored - told)))
+            told |= found.ignored
 
 
-def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
-    """The source that a row is. Its hash is that of its content, whatever the order of its fields; a row without id has one from it."""
+def _row_source(raw: RawRow, place: str, size: int, *, unread: tuple[str, ...] = ()) -> Source | BadSource:
+    """The source that a row is. Its hash is that of its content, whatever the order of its fields; a row without id has one from it.
+
+    `unread` are fields that no document has, and that no row before had: a misspelt `access` should not pass in silence.
+    """
     if not isinstance(raw.data, dict):
         return BadSource(place=place, problem=raw.problem, size=size)
     try:
@@ -110,19 +114,19 @@ def _row_source(raw: RawRow, place: str, size: int) -> Source | BadSource:
         id = document_id(raw.data.get("id")) or f"d-{digest[:16]}"
     except InvalidRequest as error:
         return BadSource(place=place, problem=error.message, size=size)
-    return Source(place=place, id=id, sha256=digest, size=size, read=partial(_reading_of_data, {**raw.data, "id": id}, digest))
+    return Source(place=place, id=id, sha256=digest, size=size, read=partial(_reading_of_data, {**raw.data, "id": id}, digest, unread))
 
 
-def _reading_of_data(data: dict[str, object], digest: str) -> Reading:
+def _reading_of_data(data: dict[str, object], digest: str, unread: tuple[str, ...]) -> Reading:
     """The reading of a row; a date that cannot be read is left out, since the rest of the document is worth having without it."""
-    warnings: tuple[str, ...] = ()
+    warnings = (f"These fields are not read: {', '.join(unread)}. A document has {', '.join(READABLE)}.",) if unread else ()
     try:
         row = parse_document(data)
     except InvalidRequest as error:
         if error.details.get("field") != "date" or not isinstance(data.get("date"), str):
             raise
         row = parse_document({**data, "date": None})
-        warnings = (f"Its date {str(data['date'])[:40]!r} is left out: {error.message}",)
+        warnings += (f"Its date {str(data['date'])[:40]!r} is left out: {error.message}",)
     return replace(reading_of_row(row, source_sha256=digest, kept=KEPT_BY_ROWS), warnings=warnings)
 
 

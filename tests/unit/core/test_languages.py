@@ -27,3 +27,8 @@ TEXTS = [
 @pytest.mark.parametrize(("text", "language"), TEXTS, ids=[language or "none" for _, language in TEXTS])
 def test_a_text_is_in_its_language(text: str, language: str) -> None:
     assert guess_language(text) == language
+
+
+def test_the_particle_of_a_name_makes_no_language() -> None:
+    rows = "Depot | Country | Manager | Phone\nEindhoven | Netherlands | Joris van Dam | +31 40\nLyon | France | Camille Roux | +33 4\n"
+    assert guess_language(rows + "Suzhou | China | Zhou Qiming | +86 512\nRaleigh | United States | Dwayne Oakley | +1 919") == "en"
