@@ -143,9 +143,13 @@ class Tagger(Protocol):
 
 
 class IndexWriter(Protocol):
-    """What an index and one that is built aside share: changes are noted, then `refresh` ends them."""
+    """What an index and one that is built aside share: changes are noted, then `refresh` ends them.
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+    What is put and deleted is `as_of` the knowledge base's revision that was read before the entries were: an index that
+    several processes write to keeps what is as of a later one, however late a process comes that was stopped meanwhile.
+    """
+
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
         """Removes entries; unknown ids are fine; takes effect with `refresh`."""
         ...
 
@@ -157,7 +161,7 @@ class IndexWriter(Protocol):
 class LexicalWriter(IndexWriter, Protocol):
     """Takes texts."""
 
-    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+    def put(self, kb_id: int, entries: Sequence[IndexEntry], *, as_of: int = 0) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         ...
 
@@ -165,7 +169,7 @@ class LexicalWriter(IndexWriter, Protocol):
 class VectorWriter(IndexWriter, Protocol):
     """Takes vectors."""
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = (), *, as_of: int = 0) -> None:
         """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`."""
         ...
 

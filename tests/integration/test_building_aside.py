@@ -224,7 +224,7 @@ def test_the_log_says_nothing_of_a_build_that_another_process_has_done(
 def test_a_repair_of_an_index_that_lacks_most_takes_nothing_away_meanwhile(filled_kb: KnowledgeBase, during: Callable[..., None]) -> None:
     index, heard = pair().lexical, list[set[int]]()
     with index.exclusive(filled_kb.pk):
-        index.delete(filled_kb.pk, sorted(ALL - {7, 8}))
+        index.delete(filled_kb.pk, sorted(ALL - {7, 8}), as_of=index.state(filled_kb.pk).revision)
         index.refresh(filled_kb.pk, index.state(filled_kb.pk).revision)
     during("put_texts", lambda: heard.append(index.ids(filled_kb.pk)))
     repair(filled_kb, index_drifts(filled_kb))

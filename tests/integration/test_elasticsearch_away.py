@@ -154,7 +154,7 @@ def test_drift_in_elasticsearch_is_counted_and_mended(
     stray = {"id": 999_999, "words": "question"}
     shared_connection().patient(lambda client: client.index(index=index.alias(kb.pk), id="999999", document=stray))  # type: ignore[attr-defined]
     with index.exclusive(kb.pk):
-        index.delete(kb.pk, lost)
+        index.delete(kb.pk, lost, as_of=index.state(kb.pk).revision)
         index.refresh(kb.pk, index.state(kb.pk).revision)
     (drift,) = [drift for drift in find_drift(kb) if drift.count]
     assert (drift.place, sorted(drift.missing), drift.stray) == ("lexical", lost, {999_999})

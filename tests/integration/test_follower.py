@@ -213,7 +213,7 @@ def test_many_entries_of_one_revision_are_not_all_in_memory_at_a_time(kb: Knowle
     put(kb, **{f"n{number}": "annual leave" for number in range(10)})
     written = list[str]()
     index = Recorded(written)
-    apply_changes(kb, FAQ, 0, index, lambda entries: written.append(f"put {len(entries)}"))
+    apply_changes(kb, FAQ, 0, index, lambda entries, _as_of: written.append(f"put {len(entries)}"))
     assert written == ["put 2", "put 2", "refresh 0", "put 2", "put 2", "refresh 0", "put 2", "refresh 1"]
 
 
@@ -236,7 +236,7 @@ class Recorded:
     def __init__(self, written: list[str]) -> None:
         self._written = written
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
         self._written.append(f"delete {len(ids)}")
 
     def refresh(self, kb_id: int, revision: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from apps.accounts.permissions import Caller
-from apps.retrieval.indexes.elastic_kept import NO_INDEXES, read_indexes
+from apps.retrieval.indexes.elastic_kept import Indexes, read_indexes
 from apps.retrieval.indexes.elastic_vector import ElasticVectorIndex
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
 from apps.retrieval.outbox import building_aside, rebuilding
@@ -34,9 +34,9 @@ def passed(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     """The owners whose vectors were given to a build."""
     owners, put = set[int](), building_aside.put_vectors
 
-    def put_and_note(build: VectorWriter, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
+    def put_and_note(build: VectorWriter, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration, as_of: int) -> None:
         owners.update(entry.owner_id for entry in entries)
-        put(build, kb_id, entries, generation)
+        put(build, kb_id, entries, generation, as_of)
 
     monkeypatch.setattr(building_aside, "put_vectors", put_and_note)
     return owners
@@ -142,7 +142,7 @@ def test_a_knowledge_base_that_is_deleted_keeps_no_index(filled_kb: KnowledgeBas
     assert len(kept_in_elastic(filled_kb)) == 1
     filled_kb.delete()
     empty_index(index, pk)
-    assert read_indexes(index.connection, index.alias(pk)) == NO_INDEXES  # type: ignore[attr-defined]
+    assert read_indexes(index.connection, index.alias(pk)) == Indexes(in_force=(), kept=(), left_over=())  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("store", ["embedded"], indirect=True)

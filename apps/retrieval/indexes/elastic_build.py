@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apps.retrieval.indexes.elastic_bulk import MAX_ACTIONS
+from apps.retrieval.indexes.elastic_bulk import GONE, MAX_ACTIONS, Action
 from core.types import IndexState, JSONDict
 
 if TYPE_CHECKING:
@@ -18,12 +18,38 @@ KEPT_S = 1.0  # how long searches that have begun may still read the index of be
 
 @dataclass(kw_only=True, slots=True)
 class Held:
-    """What whoever holds an index knows of it, and what waits for the next refresh; a document of None deletes."""
+    """What whoever holds an index knows of it, and by id what waits for the next refresh.
 
-    exists: bool = False
+    `index` is its name, empty where there is none; `state_version` that of its state document, None where there is none yet.
+    """
+
+    index: str = ""
     state: IndexState = IndexState(revision=0, built_with="")
+    state_version: tuple[int, int] | None = None
     note: JSONDict = field(default_factory=dict)
-    waiting: dict[int, bytes | None] = field(default_factory=dict)
+    waiting: dict[int, Action] = field(default_factory=dict)
+
+    def is_for(self, built_with: str, no_later_than: int) -> bool:
+        """Whether a build may go on with it: not where it is ahead of the database, which was then put back to an older copy."""
+        return self.state.built_with == built_with and 0 < self.state.revision <= no_later_than
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether something waits that is not there yet: to delete what never was needs none."""
+        return not self.index and any(action.document != GONE for action in self.waiting.values())
+
+    def add(self, actions: Iterable[Action]) -> None:
+        """Has them wait, instead of what waited under the same ids."""
+        self.waiting.update((action.id, action) for action in actions)
+
+    def delete(self, ids: Sequence[int], as_of: int) -> None:
+        """Has these ids wait to be deleted."""
+        self.add(Action(int(id), GONE, as_of) for id in ids)
+
+    def take_waiting(self) -> list[Action]:
+        """What waits, which waits no longer."""
+        taken, self.waiting = [*self.waiting.values()], {}
+        return taken
 
 
 class ElasticBuild:
@@ -36,7 +62,6 @@ class ElasticBuild:
         self.kb_id = kb_id
         self.held = Held(state=IndexState(revision=0, built_with=built_with))
         self._owner = owner
-        self._index = ""
         self._switched_at: float | None = None
 
     @property
@@ -44,25 +69,25 @@ class ElasticBuild:
         """How far it follows the database."""
         return self.held.state.revision
 
-    def take_up(self, index: str, held: Held) -> None:
+    def take_up(self, held: Held) -> None:
         """Goes on with an index that was kept, from the revision that it has reached; it stays kept until the switch."""
-        self._index, self.held = index, held
+        self.held = held
 
-    def add(self, documents: Mapping[int, bytes | None]) -> None:
-        """Notes documents by id, and sends them where many wait."""
-        self.held.waiting.update(documents)
-        if len(self.held.waiting) >= MAX_ACTIONS:
-            self._send()
+    def add(self, actions: Iterable[Action]) -> None:
+        """Notes what is to be put, and sends it where much waits."""
+        self.held.add(actions)
+        self._send_where_many()
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
-        """Removes entries; unknown ids are fine."""
-        self.add(dict.fromkeys(map(int, ids)))
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
+        """Removes entries, as of a revision; unknown ids are fine."""
+        self.held.delete(ids, as_of)
+        self._send_where_many()
 
     def refresh(self, kb_id: int, revision: int) -> None:
         """Sends what waits, makes it visible to whoever comes after the switch, and notes the revision."""
         self._send()
-        if self._index:
-            self._owner.make_visible(self._index, self.held)
+        if self.held.index:
+            self._owner.make_visible(self.held)
         self.held.state = IndexState(revision=revision, built_with=self.held.state.built_with)
 
     def settle(self) -> None:
@@ -70,7 +95,7 @@ class ElasticBuild:
 
     def switch(self) -> None:
         """Moves the alias, in one step of the cluster."""
-        self._owner.switch_to(self.kb_id, self._index, self.held)
+        self._owner.switch_to(self.kb_id, self.held)
         self._switched_at = time.monotonic()
 
     def wait_for_searches(self) -> None:
@@ -78,9 +103,13 @@ class ElasticBuild:
         if self._switched_at is not None:
             time.sleep(max(0.0, self._switched_at + KEPT_S - time.monotonic()))
 
+    def _send_where_many(self) -> None:
+        if len(self.held.waiting) >= MAX_ACTIONS:
+            self._send()
+
     def _send(self) -> None:
-        waiting, self.held.waiting = self.held.waiting, {}
-        if not self._index and any(waiting.values()):
-            self._index = self._owner.create(self.kb_id, self.held.note)
-        if self._index and waiting:
-            self._owner.send_aside(self.kb_id, self._index, waiting)
+        if self.held.needs_index:
+            self.held.index = self._owner.create(self.kb_id, self.held.note)
+        waiting = self.held.take_waiting()
+        if self.held.index and waiting:
+            self._owner.send_aside(self.kb_id, self.held.index, waiting)

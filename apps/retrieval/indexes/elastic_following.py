@@ -3,11 +3,12 @@
 Each knowledge base, kind and part (words, vectors) has an index of its own, behind the alias PREFIX-KIND-KB-PART: BM25 then
 counts in that knowledge base alone, and a generation is dropped by dropping its index. What makes this safe:
 
-- The index itself holds the document `state` (revision, what it was built with), written after the refresh that made the
-  revision visible. Alias, content and state of a generation thus come and go together; an index that somebody dropped has
-  no state, and is built anew.
-- Where there is no index, because there was never an entry, PREFIX-state says so: "empty as of this revision". Most knowledge
-  bases lack some kinds of entry; they cost no shard. That note stays true once there is an index: whatever came, came later.
+- The index itself holds the document `state` (`elastic_state`). Alias, content and state of a generation thus come and go
+  together; an index that somebody dropped has no state, and is built anew.
+- Where there is no index, because there was never an entry, a note says so: "empty as of this revision". Most knowledge bases
+  lack some kinds of entry; they cost no shard. That note stays true once there is an index: whatever came, came later.
+- One process at a time changes an index (`elastic_lease`). One that was stopped and comes late overwrites nothing newer
+  (`elastic_bulk`), reaches no other index than the one that it followed, and switches to none (`elastic_kept`).
 - A new index is filled aside and gets the alias last, in the same step in which the index of before loses it. One that was
   left half filled is dropped by the next build, or by `sweep`: whoever drops holds the build's lease, and the index's own.
   Vectors of the generation before are kept for a rollback (`elastic_kept`).
@@ -24,28 +25,32 @@ from typing import Any, TypeVar
 import elasticsearch
 
 from apps.retrieval.indexes.elastic_build import ElasticBuild, Held
-from apps.retrieval.indexes.elastic_bulk import actions_of, send_bulk
+from apps.retrieval.indexes.elastic_bulk import Action, send_bulk
 from apps.retrieval.indexes.elastic_connection import (
-    EXISTS,
     ElasticConnection,
     close_shared_connection,
     shared_connection,
     unavailable_item,
 )
 from apps.retrieval.indexes.elastic_ids import all_ids
-from apps.retrieval.indexes.elastic_kept import NO_INDEXES, STATE, Indexes, find_left_over, held_of, move_alias, read_indexes, read_kept
+from apps.retrieval.indexes.elastic_kept import (
+    Indexes,
+    announce_switch,
+    find_left_over,
+    give_own_alias,
+    move_alias,
+    read_indexes,
+    read_kept,
+    withdraw_switch,
+)
 from apps.retrieval.indexes.elastic_lease import LEASE_S, Lease
+from apps.retrieval.indexes.elastic_state import ElasticStates, overtaken, own_alias
 from core.errors import SearchUnavailable
 from core.types import EntryKind, Hit, IndexState, JSONDict
 
 # One shard: the statistics of BM25 belong to a shard. Replicas come with a second node. Only `refresh` makes changes visible.
 SETTINGS: JSONDict = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"}
 FACTS: JSONDict = {"facts": {"type": "keyword"}, "day": {"type": "long"}}
-STATE_FIELDS: JSONDict = {
-    "id": {"type": "long"},
-    "revision": {"type": "long", "index": False},
-    "built_with": {"type": "keyword", "index": False},
-}
 
 BUILD_WAIT_S, BUILD_POLL_S = 600.0, 2.0
 SWEEP_WAIT_S = LEASE_S + 3.0  # long enough to see that the lease of a process that died is not renewed
@@ -64,12 +69,12 @@ class ElasticFollowing:
         self.kind = kind
         self.connection = connection or shared_connection()
         self._uses_shared = connection is None
-        self._state_index = f"{self.connection.prefix}-{STATE}"
-        self._has_state_index = False
+        self.states = ElasticStates(self.connection, SETTINGS)
         self._mutex = threading.Lock()
         self._leases: dict[int, Lease] = {}
         self._build_leases: dict[int, Lease] = {}
         self._held: dict[int, Held] = {}
+        self._owned: set[str] = set()  # indexes that have an alias of their own
 
     # Following the database
 
@@ -79,10 +84,12 @@ class ElasticFollowing:
 
         Raises SearchUnavailable where another process keeps it for long, or Elasticsearch is away.
         """
-        self._ensure_state_index()
+        self.states.ensure()
         lease = self._lease(kb_id)
         with lease:
             try:
+                if lease.depth == 1 and lease.was_taken_over:
+                    withdraw_switch(self.connection, self.alias(kb_id))
                 yield
             finally:
                 if lease.depth == 1:
@@ -90,35 +97,34 @@ class ElasticFollowing:
 
     def state(self, kb_id: int) -> IndexState:
         """How far the index follows; revision 0 where there is none yet."""
-        return self._read(kb_id).state
+        return self.states.read(self.alias(kb_id)).state
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
-        """Removes entries; unknown ids are fine; takes effect with `refresh`."""
-        self._holding(kb_id).waiting.update(dict.fromkeys(map(int, ids)))
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
+        """Removes entries, as of a revision; unknown ids are fine; takes effect with `refresh`."""
+        self._holding(kb_id).delete(ids, as_of)
 
     def refresh(self, kb_id: int, revision: int) -> None:
         """Sends what waits, makes it visible, then notes the revision. A failure in between leaves work to be done again."""
         held = self._holding(kb_id)
-        state = IndexState(revision=revision, built_with=held.state.built_with)
-        aside = "" if held.exists or not any(held.waiting.values()) else self.create(kb_id, held.note)
-        index = self.alias(kb_id) if held.exists else aside
-        try:
-            if index and held.waiting:
-                self._send(kb_id, index, held)
-            self._lease(kb_id).check()
-            self._write_state(kb_id, index, state, held.note)
-        except elasticsearch.NotFoundError as error:
-            raise SearchUnavailable(f"The index {index} was dropped while it was filled; it is built anew.") from error
-        if aside:
-            move_alias(self.connection, self.alias(kb_id), aside, NO_INDEXES, keep=())
-        held.exists, held.state, held.waiting = bool(index), state, {}
+        is_first = held.needs_index
+        if is_first:
+            held.index = self.create(kb_id, held.note)
+        waiting = held.take_waiting()
+        held.state = IndexState(revision=revision, built_with=held.state.built_with)
+        if held.index and waiting:
+            send_bulk(self.connection, own_alias(held.index), waiting, before_each=self._lease(kb_id).check)
+            self.make_visible(held)
+        self._lease(kb_id).check()
+        if is_first:
+            self.switch_to(kb_id, held)
+        else:
+            self.states.write(self.alias(kb_id), held)
 
     def clear(self, kb_id: int, built_with: str) -> None:
         """Starts anew, empty: notes so, and drops the index behind the alias."""
         with self.exclusive(kb_id):
             self._held.pop(kb_id, None)
-            state = IndexState(revision=0, built_with=built_with)
-            self._write_state(kb_id, "", state, {})
+            self.states.write(self.alias(kb_id), Held(state=IndexState(revision=0, built_with=built_with)))
             self._drop(read_indexes(self.connection, self.alias(kb_id)).in_force)
 
     def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
@@ -168,7 +174,7 @@ class ElasticFollowing:
         """The fields of a new index, by what is noted of its entries."""
         raise NotImplementedError
 
-    def after_bulk(self, index: str, held: Held) -> None:
+    def after_bulk(self, held: Held) -> None:
         """Called when changes have become visible, before the revision is noted."""
 
     @contextmanager
@@ -178,13 +184,14 @@ class ElasticFollowing:
         It begins with the kept index where that was built with the same and follows `no_later_than` this revision. Raises
         SearchUnavailable where another process builds one for long.
         """
-        self._ensure_state_index()
+        self.states.ensure()
         lease = self._build_lease(build.kb_id)
         with lease:
             self._drop_left_over(build.kb_id)
             kept = read_kept(self.connection, self.alias(build.kb_id))
             if kept is not None and kept.is_for(build.held.state.built_with, no_later_than):
-                build.take_up(kept.index, kept.held)
+                self._see_to_own_alias(kept.index)
+                build.take_up(kept)
             try:
                 yield build
             finally:
@@ -198,30 +205,39 @@ class ElasticFollowing:
         index, mappings = f"{self.alias(kb_id)}-{uuid.uuid4().hex[:12]}", self.mappings(note)
         body: JSONDict = {"dynamic": False, **mappings}
         settings: JSONDict = {**SETTINGS, **self.extra_settings}
-        self.connection.patient(lambda client: client.indices.create(index=index, settings=settings, mappings=body))
+        aliases: dict[str, JSONDict] = {own_alias(index): {}}
+        self.connection.patient(lambda client: client.indices.create(index=index, aliases=aliases, settings=settings, mappings=body))
+        self._owned.add(index)
         return index
 
-    def send_aside(self, kb_id: int, index: str, waiting: Mapping[int, bytes | None]) -> None:
-        """Sends documents to an index without an alias, as long as its build's lease holds."""
-        send_bulk(self.connection, index, actions_of(waiting), alias=False, before_each=self._build_lease(kb_id).check)
+    def send_aside(self, kb_id: int, index: str, waiting: Sequence[Action]) -> None:
+        """Sends documents to an index that is built, as long as its build's lease holds."""
+        send_bulk(self.connection, own_alias(index), waiting, before_each=self._build_lease(kb_id).check)
 
-    def make_visible(self, index: str, held: Held) -> None:
-        """Makes what was sent visible."""
-        self.connection.patient(lambda client: client.indices.refresh(index=index))
-        self.after_bulk(index, held)
+    def make_visible(self, held: Held) -> None:
+        """Makes what was sent visible. Raises SearchUnavailable where the index is gone."""
+        try:
+            self.connection.patient(lambda client: client.indices.refresh(index=held.index))
+            self.after_bulk(held)
+        except elasticsearch.NotFoundError as error:
+            raise overtaken(held.index) from error
 
-    def switch_to(self, kb_id: int, index: str, held: Held) -> None:
+    def switch_to(self, kb_id: int, held: Held) -> None:
         """Notes in the index how far it has come, then moves the alias to it; without an index, notes that there is nothing.
 
-        Vectors of another generation that lose the alias are kept; those kept so far are left over from then on.
+        Vectors of another generation that lose the alias are kept; those kept so far are left over from then on. Raises
+        SearchUnavailable where another process has taken over: it may have followed further in the index of before.
         """
         if not self._lease(kb_id).depth:
             raise RuntimeError("switch must be called while `exclusive` is held.")
+        alias = self.alias(kb_id)
+        if held.index:
+            announce_switch(self.connection, alias, held.index)  # before the lease is looked at
         self._lease(kb_id).check()
-        self._write_state(kb_id, index, held.state, held.note)
-        before = read_indexes(self.connection, self.alias(kb_id))
-        if index:
-            move_alias(self.connection, self.alias(kb_id), index, before, keep=self._to_keep(kb_id, index, before, held))
+        self.states.write(alias, held)
+        before = read_indexes(self.connection, alias)
+        if held.index:
+            move_alias(self.connection, alias, held.index, before, keep=self._to_keep(kb_id, before, held))
         else:
             self._drop(before.in_force)
         self._held.pop(kb_id, None)
@@ -230,60 +246,35 @@ class ElasticFollowing:
         if not self._lease(kb_id).depth:
             raise RuntimeError("put, delete and refresh must be called while `exclusive` is held.")
         if kb_id not in self._held:
-            self._held[kb_id] = self._read(kb_id)
+            held = self.states.read(self.alias(kb_id))
+            self._see_to_own_alias(held.index)
+            self._held[kb_id] = held
         return self._held[kb_id]
+
+    def _see_to_own_alias(self, index: str) -> None:
+        """Gives an index that an earlier version made an alias of its own."""
+        if index and index not in self._owned:
+            give_own_alias(self.connection, index)
+            self._owned.add(index)
 
     # In Elasticsearch
 
     def _lease(self, kb_id: int) -> Lease:
         with self._mutex:
-            return self._leases.setdefault(kb_id, Lease(self.connection, self._state_index, self.alias(kb_id)))
+            return self._leases.setdefault(kb_id, Lease(self.connection, self.states.index, self.alias(kb_id)))
 
     def _build_lease(self, kb_id: int) -> Lease:
         with self._mutex:
             return self._build_leases.setdefault(kb_id, self._lease_to_build(kb_id, wait_s=BUILD_WAIT_S))
 
     def _lease_to_build(self, kb_id: int, *, wait_s: float) -> Lease:
-        return Lease(self.connection, self._state_index, f"{self.alias(kb_id)}:build", wait_s=wait_s, poll_s=BUILD_POLL_S)
+        return Lease(self.connection, self.states.index, f"{self.alias(kb_id)}:build", wait_s=wait_s, poll_s=BUILD_POLL_S)
 
-    def _read(self, kb_id: int) -> Held:
-        """The state as it was last written, refreshed or not: that of the index, else the note that there is none."""
-        alias = self.alias(kb_id)
-        wanted = [{"_index": alias, "_id": STATE}, {"_index": self._state_index, "_id": f"empty:{alias}"}]
-        answers = self.connection.quick(lambda client: client.mget(docs=wanted))["docs"]
-        for answer in answers:
-            if answer.get("found"):
-                return held_of(answer["_source"], exists=answer is answers[0])
-            if (error := answer.get("error")) and error["type"] != "index_not_found_exception":
-                raise SearchUnavailable(f"Elasticsearch could not read the state of {alias} ({error['type']}).")
-        return Held()
-
-    def _write_state(self, kb_id: int, index: str, state: IndexState, note: JSONDict) -> None:
-        document = {"revision": state.revision, "built_with": state.built_with, "note": note}
-        alias = self.alias(kb_id)
-        where, id = (index, STATE) if index else (self._state_index, f"empty:{alias}")
-        self.connection.patient(lambda client: client.index(index=where, id=id, document=document, require_alias=index == alias))
-
-    def _send(self, kb_id: int, index: str, held: Held) -> None:
-        send_bulk(self.connection, index, actions_of(held.waiting), alias=held.exists, before_each=self._lease(kb_id).check)
-        self.make_visible(index, held)
-
-    def _ensure_state_index(self) -> None:
-        if self._has_state_index:
-            return
-        body: JSONDict = {"dynamic": False}
-        try:
-            self.connection.patient(lambda client: client.indices.create(index=self._state_index, settings=SETTINGS, mappings=body))
-        except elasticsearch.BadRequestError as error:
-            if error.error != EXISTS:
-                raise
-        self._has_state_index = True
-
-    def _to_keep(self, kb_id: int, index: str, before: Indexes, held: Held) -> list[str]:
+    def _to_keep(self, kb_id: int, before: Indexes, held: Held) -> list[str]:
         """The index of the generation before; where the generation stays, whichever was kept."""
-        was, now = self._read(kb_id).state.built_with, held.state.built_with
+        was, now = self.states.read(self.alias(kb_id)).state.built_with, held.state.built_with
         another = self.keeps_generation_before and was not in ("", now)
-        return [*before.in_force[:1]] if another else [name for name in before.kept if name != index]
+        return [*before.in_force[:1]] if another else [name for name in before.kept if name != held.index]
 
     def _left_over(self, kb_id: int, still_there: Callable[[str], bool]) -> list[str]:
         return find_left_over(self.connection, self.alias(kb_id), still_there)

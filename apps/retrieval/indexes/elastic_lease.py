@@ -46,6 +46,7 @@ class Lease:
         self._lease_s, self._wait_s, self._poll_s = lease_s, wait_s, poll_s
         self._threads = threading.RLock()
         self.depth = 0
+        self.was_taken_over = False  # from a holder that had not renewed it: it may be dead, or go on later
         self._renewing = threading.Lock()
         self._version: Version | None = None
         self._renewed_at = 0.0
@@ -79,8 +80,10 @@ class Lease:
         end, watched, since = time.monotonic() + self._wait_s, None, 0.0
         while True:
             asked_at = time.monotonic()
-            version = self._write(watched if watched and asked_at - since >= self._lease_s else None)
+            expired = watched if watched and asked_at - since >= self._lease_s else None
+            version = self._write(expired)
             if version is not None:
+                self.was_taken_over = expired is not None
                 self._hold(version, asked_at)
                 return
             seen = self._read()

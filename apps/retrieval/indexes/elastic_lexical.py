@@ -7,7 +7,7 @@ is needed, and a change of the analysis needs no change of the server.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,11 @@ import orjson
 
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.indexes.elastic_build import ElasticBuild
+from apps.retrieval.indexes.elastic_bulk import Action
 from apps.retrieval.indexes.elastic_connection import unavailable_item
-from apps.retrieval.indexes.elastic_following import FACTS, STATE_FIELDS, ElasticFollowing
+from apps.retrieval.indexes.elastic_following import FACTS, ElasticFollowing
 from apps.retrieval.indexes.elastic_ids import PAGE
+from apps.retrieval.indexes.elastic_state import STATE_FIELDS
 from apps.retrieval.indexes.tantivy_part import K1, MAX_QUERY_TERMS, B, fact_key, term_score
 from core.types import NO_FILTERS, Facts, Filters, Hit, IndexEntry, JSONDict, JSONValue, Scope
 
@@ -31,9 +33,9 @@ SIMILARITY: JSONDict = {"words": {"type": "BM25", "k1": K1, "b": B}}
 class ElasticLexicalBuild(ElasticBuild):
     """LexicalBuild in Elasticsearch."""
 
-    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
-        """Adds or replaces entries by id."""
-        self.add(_documents(entries))
+    def put(self, kb_id: int, entries: Sequence[IndexEntry], *, as_of: int = 0) -> None:
+        """Adds or replaces entries by id, as of a revision."""
+        self.add(_documents(entries, as_of))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,9 +98,9 @@ class ElasticLexicalIndex(ElasticFollowing):
             found.update(statistics.frequencies)
         return dict(found)
 
-    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
-        """Adds or replaces entries by id; takes effect with `refresh`."""
-        self._holding(kb_id).waiting.update(_documents(entries))
+    def put(self, kb_id: int, entries: Sequence[IndexEntry], *, as_of: int = 0) -> None:
+        """Adds or replaces entries by id, as of a revision; takes effect with `refresh`."""
+        self._holding(kb_id).add(_documents(entries, as_of))
 
     def building(self, kb_id: int, built_with: str) -> AbstractContextManager[ElasticLexicalBuild]:
         """A new index, filled aside. Raises SearchUnavailable where another process builds one for long."""
@@ -126,11 +128,11 @@ class ElasticLexicalIndex(ElasticFollowing):
         return {kb_id: _counted(doc) for kb_id, doc in zip(kb_ids, answer["docs"], strict=True)}
 
 
-def _documents(entries: Sequence[IndexEntry]) -> dict[int, bytes]:
-    """Each entry as it is stored, by id; of several for one id the last."""
-    return {
-        entry.id: orjson.dumps({"id": entry.id, "words": " ".join(analyze(entry.text)), **fact_fields(entry.facts)}) for entry in entries
-    }
+def _documents(entries: Sequence[IndexEntry], as_of: int) -> Iterator[Action]:
+    """Each entry as it is stored."""
+    for entry in entries:
+        document = {"id": entry.id, "words": " ".join(analyze(entry.text)), **fact_fields(entry.facts)}
+        yield Action(entry.id, orjson.dumps(document), as_of)
 
 
 def conditions(filters: Filters) -> list[JSONValue]:

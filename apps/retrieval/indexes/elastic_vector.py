@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import elasticsearch
@@ -11,10 +11,12 @@ import numpy as np
 import orjson
 
 from apps.retrieval.indexes.elastic_build import ElasticBuild, Held
+from apps.retrieval.indexes.elastic_bulk import Action
 from apps.retrieval.indexes.elastic_connection import ElasticConnection, unavailable_item
-from apps.retrieval.indexes.elastic_following import FACTS, STATE_FIELDS, ElasticFollowing
+from apps.retrieval.indexes.elastic_following import FACTS, ElasticFollowing
 from apps.retrieval.indexes.elastic_ids import PAGE
 from apps.retrieval.indexes.elastic_lexical import conditions, fact_fields
+from apps.retrieval.indexes.elastic_state import STATE_FIELDS
 from core.config import get_settings
 from core.errors import IndexMismatch
 from core.types import NO_FACTS, NO_FILTERS, EntryKind, Facts, Filters, FloatArray, Hit, JSONDict, Scope
@@ -28,10 +30,10 @@ OVERSAMPLE = 2.0  # of the graph's hits, which are found by 8-bit numbers, so ma
 class ElasticVectorBuild(ElasticBuild):
     """VectorBuild in Elasticsearch."""
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = (), *, as_of: int = 0) -> None:
         """Adds or replaces vectors float32[n, dim] by id, with the facts of each. Raises IndexMismatch where `dim` differs from the first."""
         if len(ids):
-            self.add(_documents(kb_id, self.held, ids, vectors, facts))
+            self.add(_documents(kb_id, self.held, ids, vectors, facts, as_of))
 
 
 class ElasticVectorIndex(ElasticFollowing):
@@ -78,16 +80,17 @@ class ElasticVectorIndex(ElasticFollowing):
             answer = self.connection.quick(lambda client: client.mget(index=alias, ids=wanted, source_includes=["packed"], realtime=False))
         except elasticsearch.NotFoundError:
             return {}
-        return {int(row["_id"]): _unpack(row["_source"]["packed"]) for row in answer["docs"] if row.get("found")}
+        found = {int(row["_id"]): row["_source"].get("packed") for row in answer["docs"] if row.get("found")}
+        return {entry_id: _unpack(packed) for entry_id, packed in found.items() if packed}
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = (), *, as_of: int = 0) -> None:
         """Adds or replaces vectors float32[n, dim] by id, with the facts of each; takes effect with `refresh`.
 
         Raises IndexMismatch where `dim` is not that of the vectors already here.
         """
         if len(ids):
             held = self._holding(kb_id)
-            held.waiting.update(_documents(kb_id, held, ids, vectors, facts))
+            held.add(_documents(kb_id, held, ids, vectors, facts, as_of))
 
     def building(self, kb_id: int, built_with: str, *, no_later_than: int = 0) -> AbstractContextManager[ElasticVectorBuild]:
         """A new index, filled aside, of vectors of any length, or the kept one. Raises SearchUnavailable where another process builds one for long."""
@@ -99,14 +102,14 @@ class ElasticVectorIndex(ElasticFollowing):
         fields: JSONDict = {**STATE_FIELDS, **FACTS, "packed": {"type": "binary"}, "vector": vector}
         return {"_source": {"excludes": ["vector"]}, "properties": fields}
 
-    def after_bulk(self, index: str, held: Held) -> None:
+    def after_bulk(self, held: Held) -> None:
         """From `exact_max` entries on, what is merged from now on gets a graph; the rest goes on being scanned."""
         if held.note.get("graph"):
             return
-        count = self.connection.patient(lambda client: client.count(index=index, query={"exists": {"field": "id"}}))["count"]
+        count = self.connection.patient(lambda client: client.count(index=held.index, query={"exists": {"field": "id"}}))["count"]
         if count > self._exact_max:
             field = {"vector": _vector_field(held.note, GRAPH)}
-            self.connection.patient(lambda client: client.indices.put_mapping(index=index, properties=field))
+            self.connection.patient(lambda client: client.indices.put_mapping(index=held.index, properties=field))
             held.note["graph"] = True
 
     def refused(self, kb_id: int, error: dict[str, object]) -> Exception:
@@ -114,18 +117,16 @@ class ElasticVectorIndex(ElasticFollowing):
         return mismatch(kb_id) if "number of dimensions" in str(error) else unavailable_item(error)
 
 
-def _documents(kb_id: int, held: Held, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts]) -> dict[int, bytes]:
-    """Each entry as it is stored, by id; notes the length of the first vectors."""
+def _documents(kb_id: int, held: Held, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts], as_of: int) -> Iterator[Action]:
+    """Each entry as it is stored; notes the length of the first vectors."""
     rows = np.ascontiguousarray(vectors, dtype=np.float32)
     if rows.shape != (len(ids), rows.shape[-1]):
         raise ValueError(f"{len(ids)} ids need as many rows, not an array of shape {rows.shape}.")
     if held.note.setdefault("dims", rows.shape[1]) != rows.shape[1]:
         raise mismatch(kb_id)
-    documents = {}
     for entry_id, row, own in zip(map(int, ids), rows, facts or [NO_FACTS] * len(ids), strict=True):
         document = {"id": entry_id, "vector": row, "packed": _pack(row), **fact_fields(own)}
-        documents[entry_id] = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    return documents
+        yield Action(entry_id, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY), as_of)
 
 
 def mismatch(kb_id: int) -> IndexMismatch:

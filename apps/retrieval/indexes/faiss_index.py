@@ -36,11 +36,11 @@ class FaissBuild:
         """How far it follows the database."""
         return self.aside.state.revision
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = (), *, as_of: int = 0) -> None:
         """Adds or replaces vectors float32[n, dim] by id, with the facts of each. Raises IndexMismatch where `dim` differs from the first."""
         self.aside.put(ids, vectors, facts or [NO_FACTS] * len(ids))
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
         """Removes entries; unknown ids are fine."""
         self.aside.delete(ids)
 
@@ -147,14 +147,14 @@ class FaissIndex:
         """How far this process's index follows; after a start, what the snapshot says."""
         return self._kb(kb_id).state
 
-    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = ()) -> None:
+    def put(self, kb_id: int, ids: Sequence[int], vectors: FloatArray, facts: Sequence[Facts] = (), *, as_of: int = 0) -> None:
         """Adds or replaces vectors float32[n, dim] by id, with the facts of each (none where left out); takes effect with `refresh`.
 
         Raises IndexMismatch where `dim` is not that of the vectors already here.
         """
         self._held(kb_id).put(ids, vectors, facts or [NO_FACTS] * len(ids))
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
         """Removes entries; unknown ids are fine; takes effect with `refresh`."""
         self._held(kb_id).delete(ids)
 

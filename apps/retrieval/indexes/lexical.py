@@ -143,14 +143,14 @@ class EmbeddedLexicalIndex:
         reader = self._reader(kb_id)
         return reader.state if reader else _NOTHING
 
-    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+    def put(self, kb_id: int, entries: Sequence[IndexEntry], *, as_of: int = 0) -> None:
         """Adds or replaces entries by id; takes effect with `refresh`."""
         writer = self._open_writer(kb_id)
         with writing(kb_id):
             put_entries(writer.writer, entries)
         writer.changed = writer.changed or bool(entries)
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
         """Removes entries; unknown ids are fine; takes effect with `refresh`."""
         writer = self._open_writer(kb_id)
         delete_entries(writer.writer, ids)

@@ -27,11 +27,11 @@ class PartBuild:
         self._writer: tantivy.IndexWriter | None = None
         self.revision = 0
 
-    def put(self, kb_id: int, entries: Sequence[IndexEntry]) -> None:
+    def put(self, kb_id: int, entries: Sequence[IndexEntry], *, as_of: int = 0) -> None:
         """Adds or replaces entries by id."""
         put_entries(self._open_writer(), entries)
 
-    def delete(self, kb_id: int, ids: Sequence[int]) -> None:
+    def delete(self, kb_id: int, ids: Sequence[int], *, as_of: int = 0) -> None:
         """Removes entries; unknown ids are fine."""
         delete_entries(self._open_writer(), ids)
 

@@ -12,7 +12,7 @@ from django.db.models import Max
 from apps.retrieval.indexes.analysis import ANALYSIS
 from apps.retrieval.indexes.registry import IndexPart, indexes_for
 from apps.retrieval.models import Entry, IndexGeneration, KnowledgeBase
-from apps.retrieval.outbox.catching_up import apply_changes, bring_up_vectors, built_with, has_begun, put_texts, put_vectors
+from apps.retrieval.outbox.catching_up import Put, apply_changes, bring_up_vectors, built_with, has_begun, put_texts, put_vectors
 from apps.retrieval.outbox.held_generations import searchable_generations
 from core.protocols import FollowingIndex, IndexBuild
 from core.types import EntryKind
@@ -36,7 +36,7 @@ class Aside:
     kind: EntryKind
     index: FollowingIndex
     build: IndexBuild
-    put: Callable[[Sequence[Entry]], None]
+    put: Put
     stopped: Stopped = lambda: False
 
     def fill(self) -> None:
@@ -56,10 +56,10 @@ class Aside:
         self.kb.refresh_from_db(fields=["revision"])
         apply_changes(self.kb, self.kind, self.build.revision, self.build, self._put_unless_stopped)
 
-    def _put_unless_stopped(self, entries: Sequence[Entry]) -> None:
+    def _put_unless_stopped(self, entries: Sequence[Entry], as_of: int) -> None:
         if self.stopped():
             raise BuildAbandoned
-        self.put(entries)
+        self.put(entries, as_of)
 
 
 def last_revision(kb: KnowledgeBase, kind: EntryKind) -> int | None:
@@ -73,7 +73,7 @@ def words_aside(kb: KnowledgeBase, kind: EntryKind, stopped: Stopped = lambda: F
     """A new words index. Raises SearchUnavailable where it cannot be reached, or another process builds one for long."""
     index = indexes_for(kind).lexical
     with index.building(kb.pk, ANALYSIS) as build:
-        yield Aside(kb=kb, kind=kind, index=index, build=build, put=lambda entries: put_texts(build, kb.pk, entries), stopped=stopped)
+        yield Aside(kb=kb, kind=kind, index=index, build=build, put=lambda *entries: put_texts(build, kb.pk, *entries), stopped=stopped)
 
 
 @contextmanager
@@ -90,8 +90,8 @@ def vectors_aside(
     no_later_than = kb.revision if resume and generation.status != IndexGeneration.Status.BUILDING else 0
     with index.building(kb.pk, built_with(generation), no_later_than=no_later_than) as build:
 
-        def put(entries: Sequence[Entry]) -> None:
-            put_vectors(build, kb.pk, entries, generation)
+        def put(entries: Sequence[Entry], as_of: int) -> None:
+            put_vectors(build, kb.pk, entries, generation, as_of)
 
         yield Aside(kb=kb, kind=kind, index=index, build=build, put=put, stopped=stopped)
 

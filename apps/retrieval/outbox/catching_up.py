@@ -13,6 +13,8 @@ from core.errors import IndexMismatch
 from core.protocols import FollowingIndex, IndexWriter, LexicalWriter, VectorWriter
 from core.types import EntryKind, Facts, IndexEntry, IndexState
 
+Put = Callable[[Sequence[Entry], int], None]  # the entries, and the revision that they are as of
+
 CHUNK = 2000
 REFRESH_EVERY = 20_000
 
@@ -45,7 +47,7 @@ def bring_up_words(kb: KnowledgeBase, kind: EntryKind, pair: IndexPair, last: in
     Whether it is current: one of another analysis goes on, and is to be built anew aside.
     """
     index = pair.lexical
-    return _bring_up(kb, kind, index, ANALYSIS, last, lambda entries: put_texts(index, kb.pk, entries), lambda _: True)
+    return _bring_up(kb, kind, index, ANALYSIS, last, lambda *entries: put_texts(index, kb.pk, *entries), lambda _: True)
 
 
 def bring_up_vectors(
@@ -57,9 +59,10 @@ def bring_up_vectors(
     def may_go_on(was: str) -> bool:
         return not in_place and was.partition(":")[2] == generation.encoder
 
-    return _bring_up(
-        kb, kind, index, built_with(generation), last, lambda entries: put_vectors(index, kb.pk, entries, generation), may_go_on
-    )
+    def put(entries: Sequence[Entry], as_of: int) -> None:
+        put_vectors(index, kb.pk, entries, generation, as_of)
+
+    return _bring_up(kb, kind, index, built_with(generation), last, put, may_go_on)
 
 
 def _bring_up(
@@ -68,7 +71,7 @@ def _bring_up(
     index: FollowingIndex,
     wanted: str,
     last: int,
-    put: Callable[[Sequence[Entry]], None],
+    put: Put,
     may_go_on: Callable[[str], bool],
 ) -> bool:
     def goes_on(state: IndexState) -> bool:
@@ -85,9 +88,7 @@ def _bring_up(
     return state.built_with == wanted
 
 
-def apply_changes(
-    kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWriter, put: Callable[[Sequence[Entry]], None], *, begun: bool = False
-) -> None:
+def apply_changes(kb: KnowledgeBase, kind: EntryKind, since: int, index: IndexWriter, put: Put, *, begun: bool = False) -> None:
     """Puts and deletes what changed after the revision `since`, up to `kb.revision`.
 
     What is put becomes visible by the `REFRESH_EVERY`, so that indexes need not hold all that waits: also within a revision,
@@ -101,8 +102,8 @@ def apply_changes(
     for entries in _changed(kb, kind, since, until):
         gone = [entry.owner_id for entry in entries if entry.deleted]
         if gone and (since or begun):
-            index.delete(kb.pk, gone)
-        put([entry for entry in entries if not entry.deleted])
+            index.delete(kb.pk, gone, as_of=until)
+        put([entry for entry in entries if not entry.deleted], until)
         applied += len(entries)
         if applied >= REFRESH_EVERY:
             applied, complete = 0, max(complete, entries[-1].revision - 1)
@@ -124,16 +125,15 @@ def _changed(kb: KnowledgeBase, kind: EntryKind, since: int, until: int) -> Iter
         last = (chunk[-1].revision, chunk[-1].pk)
 
 
-def put_texts(index: LexicalWriter, kb_id: int, entries: Sequence[Entry]) -> None:
+def put_texts(index: LexicalWriter, kb_id: int, entries: Sequence[Entry], as_of: int) -> None:
     """Puts entries into a words index, with the words that the knowledge base's dictionary marks."""
     if entries:
         marked = marked_texts(kb_id, [entry.text for entry in entries])
-        index.put(
-            kb_id, [IndexEntry(id=entry.owner_id, text=text, facts=_facts(entry)) for entry, text in zip(entries, marked, strict=True)]
-        )
+        rows = [IndexEntry(id=entry.owner_id, text=text, facts=_facts(entry)) for entry, text in zip(entries, marked, strict=True)]
+        index.put(kb_id, rows, as_of=as_of)
 
 
-def put_vectors(index: VectorWriter, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration) -> None:
+def put_vectors(index: VectorWriter, kb_id: int, entries: Sequence[Entry], generation: IndexGeneration, as_of: int) -> None:
     """Puts entries into a vector index, by the vectors of the generation."""
     by_pk = {entry.pk: entry for entry in entries}
     rows = EntryVector.objects.filter(generation=generation, entry_id__in=list(by_pk)).values_list("entry_id", "vector")
@@ -143,8 +143,9 @@ def put_vectors(index: VectorWriter, kb_id: int, entries: Sequence[Entry], gener
         packed.append(vector)
         facts.append(_facts(by_pk[entry_id]))
     if ids:
-        index.put(kb_id, ids, unpack_vectors(packed), facts)
-    index.delete(kb_id, list({entry.owner_id for entry in entries}.difference(ids)))  # a text that changed while no encoder was there
+        index.put(kb_id, ids, unpack_vectors(packed), facts, as_of=as_of)
+    bare = {entry.owner_id for entry in entries}.difference(ids)  # texts that changed while no encoder was there
+    index.delete(kb_id, list(bare), as_of=as_of)
 
 
 def _facts(entry: Entry) -> Facts:

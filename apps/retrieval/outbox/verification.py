@@ -218,9 +218,11 @@ def _mend_index(kb: KnowledgeBase, drift: Drift) -> None:
         return
     if drift.stray:
         with index.exclusive(kb.pk):
+            kb.refresh_from_db(fields=["revision"])
+            revision = index.state(kb.pk).revision
             stray = drift.stray - _expected(kb, drift.kind, drift.place)  # without what has come in since they were compared
-            index.delete(kb.pk, sorted(stray))
-            index.refresh(kb.pk, index.state(kb.pk).revision)
+            index.delete(kb.pk, sorted(stray), as_of=max(kb.revision, revision))
+            index.refresh(kb.pk, revision)
     with transaction.atomic():
         revision = lock_next_revision(kb)
         for owners in _chunks(drift.missing):

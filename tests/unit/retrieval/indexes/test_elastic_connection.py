@@ -13,7 +13,7 @@ import pytest
 
 from apps.retrieval.indexes import elastic_bulk
 from apps.retrieval.indexes.breaker import CircuitBreaker
-from apps.retrieval.indexes.elastic_bulk import Action, bounded, send_bulk
+from apps.retrieval.indexes.elastic_bulk import GONE, Action, bounded, send_bulk
 from apps.retrieval.indexes.elastic_connection import ElasticConnection, open_client
 from core.config import Settings
 from core.errors import IndexMismatch, SearchUnavailable
@@ -129,13 +129,29 @@ def test_credentials_come_from_the_address_or_are_an_api_key(server: ScriptedSer
     assert server.authorizations == [f"Basic {base64.b64encode(b'reader:secret').decode()}", "ApiKey a2V5"]
 
 
+def send(connection: ElasticConnection, *actions: Action) -> None:
+    send_bulk(connection, "i", actions, before_each=lambda: None)
+
+
+def test_what_comes_late_is_left_out_and_the_rest_of_the_request_sent_again(
+    server: ScriptedServer, connection: ElasticConnection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(elastic_bulk, "FIRST_PAUSE_S", 0.001)
+    late = {"index": {"status": 409, "error": {"type": "version_conflict_engine_exception"}}}
+    full = {"index": {"status": 429, "error": {"type": "es_rejected_execution_exception"}}}
+    server.answers = [(200, {"errors": True, "items": [late, full]}), DONE]
+    send(connection, Action(1, b"{}", 5), Action(2, b"{}", 5))
+    assert [body.count(b'"_id"') for body in server.bodies] == [2, 1]
+    assert "late and were left out index=i documents=1" in caplog.text
+
+
 def test_a_bulk_request_that_is_too_much_is_sent_again(
     server: ScriptedServer, connection: ElasticConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elastic_bulk, "FIRST_PAUSE_S", 0.001)
     taken, refused = {"index": {"status": 201}}, {"index": {"status": 429, "error": {"type": "es_rejected_execution_exception"}}}
     server.answers = [FULL, (200, {"errors": True, "items": [taken, refused]}), DONE]
-    send_bulk(connection, "i", [Action("1", b'{"a":1}'), Action("2", b'{"a":2}')], alias=False)
+    send(connection, Action(1, b'{"a":1}', 5), Action(2, b'{"a":2}', 5))
     assert [body.count(b'"_id"') for body in server.bodies] == [2, 2, 1]
     assert b'"2"' in server.bodies[2]
 
@@ -144,20 +160,20 @@ def test_bulk_patience_has_an_end(server: ScriptedServer, connection: ElasticCon
     monkeypatch.setattr(elastic_bulk, "PATIENCE_S", 0.0)
     server.answers = [FULL]
     with pytest.raises(SearchUnavailable, match="cannot take"):
-        send_bulk(connection, "i", [Action("1", b"{}")], alias=False)
+        send(connection, Action(1, b"{}", 5))
 
 
 def test_a_document_that_is_refused_for_good_is_a_mismatch(server: ScriptedServer, connection: ElasticConnection) -> None:
     item = {"index": {"status": 400, "error": {"type": "document_parsing_exception"}}}
     server.answers = [(200, {"errors": True, "items": [item]})]
     with pytest.raises(IndexMismatch, match="entry 7 of i"):
-        send_bulk(connection, "i", [Action("7", b"{}")], alias=False)
+        send(connection, Action(7, b"{}", 5))
 
 
 def test_bulk_requests_are_bounded_by_bytes_and_by_count() -> None:
     long = b"x" * (elastic_bulk.MAX_BYTES // 2)
-    assert [len(part) for part in bounded([Action(str(n), long) for n in range(3)])] == [1, 1, 1]
-    assert [len(part) for part in bounded([Action(str(n), None) for n in range(4001)])] == [2000, 2000, 1]
+    assert [len(part) for part in bounded([Action(n, long, 0) for n in range(3)])] == [1, 1, 1]
+    assert [len(part) for part in bounded([Action(n, GONE, 0) for n in range(4001)])] == [2000, 2000, 1]
 
 
 def test_settings_that_ask_for_elasticsearch_without_an_address_are_refused() -> None:
