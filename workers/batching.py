@@ -8,44 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
-from itertools import islice
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from core.cores import running_models
-from core.errors import Cancelled, DeadlineExceeded, InferenceFailed, ModelUnavailable, Overloaded, QAError
-from core.metrics import BATCH_DROPPED, BATCH_SECONDS, BATCH_WAITING, BATCHED_TEXTS, BATCHES
+from core.errors import InferenceFailed, ModelUnavailable, Overloaded, QAError
+from core.metrics import BATCH_SECONDS, BATCHED_TEXTS, BATCHES
 from core.types import Priority
-from workers.batch_choice import choose_batch
 from workers.batch_limits import Limits
+from workers.batch_queue import BatchQueue, Call
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-WINDOW = 512
-LIVE_BATCHES_PER_BULK = 8
-
-
-@dataclass(eq=False, slots=True)
-class _Entry(Generic[Item, Result]):
-    """One call that waits for its result."""
-
-    item: Item
-    tokens: int
-    priority: Priority
-    deadline: float | None
-    cancel: threading.Event | None
-    future: Future[Result] = field(default_factory=Future)
-
-    def reason_to_drop(self, now: float) -> QAError | None:
-        if self.cancel is not None and self.cancel.is_set():
-            return Cancelled("The work was cancelled before the model began it.")
-        if self.deadline is not None and now >= self.deadline:
-            return DeadlineExceeded("The model was too busy to begin this within its deadline.")
-        return None
 
 
 class Batcher(Generic[Item, Result]):
@@ -71,12 +46,11 @@ class Batcher(Generic[Item, Result]):
         self._limits = limits or Limits()
         self._is_device_lost = is_device_lost
         self._inline = inline
-        self._waiting: dict[Priority, deque[_Entry[Item, Result]]] = {priority: deque() for priority in Priority}
+        self._queue: BatchQueue[Item, Result] = BatchQueue(name, self._limits)
         self._changed = threading.Condition()
         self._model = threading.Lock()
         self._last_size = 0
         self._last_seconds = 0.0
-        self._live_in_a_row = 0
         self._ended: ModelUnavailable | None = None
         self._thread = threading.Thread(target=self._loop, name=f"batcher-{name}", daemon=True)
         self._thread.start()
@@ -94,25 +68,24 @@ class Batcher(Generic[Item, Result]):
         Raises Overloaded at once where the queue is full, ModelUnavailable where the batcher has ended. The future raises
         Cancelled, DeadlineExceeded, InferenceFailed or ModelUnavailable.
         """
-        entry: _Entry[Item, Result] = _Entry(item, self._cost(item), priority, deadline, cancel)
+        call: Call[Item, Result] = Call(item, self._cost(item), priority, deadline, cancel)
         with self._changed:
             self._refuse_if_ended()
-            if len(self._waiting[priority]) >= self._limits.max_waiting:
+            if self._queue.is_full(priority):
                 raise self._overloaded(priority)
-            self._waiting[priority].append(entry)
-            self._count_waiting()
+            self._queue.add(call)
             self._changed.notify_all()
-        return entry.future
+        return call.future
 
     def call(self, item: Item) -> Result:
         """The result of one live item; blocks. Raises as `submit` and its future do."""
         if self._inline and self._is_alone() and self._model.acquire(blocking=False):
-            entry: _Entry[Item, Result] = _Entry(item, self._cost(item), Priority.LIVE, None, None)
+            call: Call[Item, Result] = Call(item, self._cost(item))
             try:
-                self._answer([entry])
+                self._answer([call])
             finally:
                 self._model.release()
-            return entry.future.result()
+            return call.future.result()
         return self.submit(item).result()
 
     def close(self) -> None:
@@ -123,7 +96,7 @@ class Batcher(Generic[Item, Result]):
 
     def waiting(self) -> int:
         """How many items wait for a batch."""
-        return sum(map(len, self._waiting.values()))
+        return len(self._queue)
 
     def _loop(self) -> None:
         with running_models():
@@ -147,43 +120,13 @@ class Batcher(Generic[Item, Result]):
                 self._changed.wait_for(lambda: self._ended is not None or self.waiting() >= self._last_size, self._limits.linger_s)
             return self._ended is None
 
-    def _next_batch(self) -> list[_Entry[Item, Result]]:
-        """Takes the next batch out of the queue; those cancelled or too late are answered and left out."""
+    def _next_batch(self) -> list[Call[Item, Result]]:
         with self._changed:
-            self._drop_stale()
-            priority = self._next_priority()
-            queue = self._waiting[priority]
-            window = list(islice(queue, WINDOW))
-            batch = choose_batch(window, self._limits.max_tokens, lambda entry: entry.tokens, max_padding=self._limits.max_padding)
-            chosen = set(map(id, batch))
-            self._waiting[priority] = deque(entry for entry in queue if id(entry) not in chosen)
-            self._count_waiting()
-        return [entry for entry in batch if entry.future.set_running_or_notify_cancel()]
+            batch = self._queue.take_batch()
+        return [call for call in batch if call.future.set_running_or_notify_cancel()]
 
-    def _next_priority(self) -> Priority:
-        bulk_waits = bool(self._waiting[Priority.BULK])
-        if not self._waiting[Priority.LIVE] or (bulk_waits and self._live_in_a_row >= LIVE_BATCHES_PER_BULK):
-            self._live_in_a_row = 0
-            return Priority.BULK
-        self._live_in_a_row += 1
-        return Priority.LIVE
-
-    def _drop_stale(self) -> None:
-        now = time.monotonic()
-        for priority, queue in self._waiting.items():
-            kept: deque[_Entry[Item, Result]] = deque()
-            for entry in queue:
-                if entry.future.cancelled():
-                    self._count_dropped("cancelled")
-                elif reason := entry.reason_to_drop(now):
-                    self._count_dropped(reason.code)
-                    _fail(entry, reason)
-                else:
-                    kept.append(entry)
-            self._waiting[priority] = kept
-
-    def _answer(self, batch: list[_Entry[Item, Result]]) -> None:
-        """Runs one batch and gives each entry its result or its error; ends the batcher where the device is lost."""
+    def _answer(self, batch: list[Call[Item, Result]]) -> None:
+        """Runs one batch and gives each call its result or its error; ends the batcher where the device is lost."""
         started = time.monotonic()
         reason = f"The model {self._name} stopped while it ran this."
         try:
@@ -192,29 +135,29 @@ class Batcher(Generic[Item, Result]):
             reason = error.message
             self._end(error)
         finally:
-            for entry in batch:
-                if not entry.future.done():
-                    _fail(entry, ModelUnavailable(reason))
+            for call in batch:
+                if not call.future.done():
+                    call.fail(ModelUnavailable(reason))
         self._last_size, self._last_seconds = len(batch), time.monotonic() - started
 
-    def _run_or_bisect(self, batch: list[_Entry[Item, Result]]) -> None:
+    def _run_or_bisect(self, batch: list[Call[Item, Result]]) -> None:
         """A batch that fails is run in halves, so that only the items at fault fail. Raises ModelUnavailable."""
         try:
-            results = self._run_measured([entry.item for entry in batch])
+            results = self._run_measured([call.item for call in batch])
         except Exception as error:
             if self._is_device_lost(error):
                 raise ModelUnavailable(f"The device of {self._name} failed: {error}. Restart the process.") from error
             if len(batch) == 1:
                 failure = InferenceFailed(f"The model {self._name} failed on this input: {error}")
                 failure.__cause__ = error
-                _fail(batch[0], failure)
+                batch[0].fail(failure)
                 return
             middle = len(batch) // 2
             self._run_or_bisect(batch[:middle])
             self._run_or_bisect(batch[middle:])
             return
-        for entry, result in zip(batch, results, strict=True):
-            _succeed(entry, result)
+        for call, result in zip(batch, results, strict=True):
+            call.succeed(result)
 
     def _run_measured(self, items: list[Item]) -> Sequence[Result]:
         with BATCH_SECONDS.labels(self._name).time():
@@ -228,19 +171,16 @@ class Batcher(Generic[Item, Result]):
     def _end(self, reason: ModelUnavailable) -> None:
         with self._changed:
             self._ended = self._ended or reason
-            left = [entry for queue in self._waiting.values() for entry in queue]
-            for queue in self._waiting.values():
-                queue.clear()
-            self._count_waiting()
+            left = self._queue.take_all()
             self._changed.notify_all()
-        for entry in left:
-            _fail(entry, ModelUnavailable(reason.message))
+        for call in left:
+            call.fail(ModelUnavailable(reason.message))
 
     def _is_alone(self) -> bool:
         """Whether a live call has no company to share a batch with: nobody waits, and nobody shared the last one."""
         with self._changed:
             self._refuse_if_ended()
-            return self._last_size <= 1 and not self._waiting[Priority.LIVE]
+            return self._last_size <= 1 and not self._queue.waiting(Priority.LIVE)
 
     def _refuse_if_ended(self) -> None:
         if self._ended is not None:
@@ -248,16 +188,10 @@ class Batcher(Generic[Item, Result]):
 
     def _overloaded(self, priority: Priority) -> Overloaded:
         """How long the queue will take at the speed of the last batch, between a tenth of a second and half a minute."""
-        waiting = len(self._waiting[priority])
+        waiting = self._queue.waiting(priority)
         seconds = waiting / max(1, self._last_size) * self._last_seconds
-        self._count_dropped(Overloaded.code)
+        self._queue.count_dropped(Overloaded.code)
         return Overloaded(f"{waiting} texts wait for the model {self._name} already.", retry_after_s=round(min(30.0, max(0.1, seconds)), 1))
-
-    def _count_waiting(self) -> None:
-        BATCH_WAITING.labels(self._name).set(self.waiting())
-
-    def _count_dropped(self, reason: str) -> None:
-        BATCH_DROPPED.labels(self._name, reason).inc()
 
 
 def submit_all(
@@ -289,17 +223,3 @@ def results_of(futures: Iterable[Future[Result]]) -> list[Result]:
         for future in pending:
             future.cancel()
         raise
-
-
-def _succeed(entry: _Entry[Item, Result], result: Result) -> None:
-    try:
-        entry.future.set_result(result)
-    except InvalidStateError:
-        return  # answered already: cancelled by its caller, or the batcher was closed meanwhile
-
-
-def _fail(entry: _Entry[Item, Result], error: QAError) -> None:
-    try:
-        entry.future.set_exception(error)
-    except InvalidStateError:
-        return  # as above
