@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 import uuid
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import tantivy
 
 from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.indexes.durable import FolderLock, replace_file
+from apps.retrieval.indexes.lexical_readers import LexicalReaders
 from apps.retrieval.indexes.part_build import PartBuild, delete_entries, left_over, new_part, open_writer, put_entries
 from apps.retrieval.indexes.tantivy_part import (
     LexicalReader,
@@ -24,7 +24,6 @@ from apps.retrieval.indexes.tantivy_part import (
     damage_named,
     frequencies_of,
     ids_at,
-    open_reader,
     parse_state,
     rarest,
     score_term,
@@ -32,11 +31,9 @@ from apps.retrieval.indexes.tantivy_part import (
     writing,
 )
 from core.config import get_settings
-from core.errors import IndexMismatch
 from core.types import NO_FILTERS, EntryKind, Filters, Hit, IndexEntry, IndexState, Scope
 
 MAX_OPEN = 64
-MAX_STATE_BYTES = 65_536
 
 _NOTHING = IndexState(revision=0, built_with="")
 
@@ -62,13 +59,11 @@ class EmbeddedLexicalIndex:
 
     def __init__(self, kind: EntryKind = EntryKind.FAQ, *, folder: Path | None = None, max_open: int = MAX_OPEN) -> None:
         self._folder = (folder or get_settings().data_dir / "indexes") / kind.value
-        self._max_open = max_open
-        self._mutex = threading.RLock()
+        self._mutex = threading.Lock()
         self._locks: dict[int, FolderLock] = {}
         self._build_locks: dict[int, FolderLock] = {}
         self._writers: dict[int, _Writer] = {}
-        self._readers: OrderedDict[int, LexicalReader] = OrderedDict()
-        self._state_files: dict[int, str] = {}
+        self._readers = LexicalReaders(self._home, max_open=max_open)
 
     # Searching
 
@@ -101,7 +96,7 @@ class EmbeddedLexicalIndex:
 
     def term_scores(self, text: str, kb_id: int, ids: Sequence[int]) -> dict[int, dict[str, float]]:
         """What each term adds to the BM25 of each of these entries; entries without any are left out. One small search a term."""
-        reader = self._reader(kb_id)
+        reader = self._readers.latest(kb_id)
         if reader is None or not reader.searcher.num_docs or not ids:
             return {}
         scores: dict[int, dict[str, float]] = {}
@@ -122,7 +117,7 @@ class EmbeddedLexicalIndex:
     def _filled(self, scope: Scope) -> Iterator[tuple[int, LexicalReader]]:
         """The knowledge bases of the scope that have entries here, each in its latest committed state."""
         for kb_id in dict.fromkeys(scope.kb_ids):
-            reader = self._reader(kb_id)
+            reader = self._readers.latest(kb_id)
             if reader is not None and reader.searcher.num_docs:
                 yield kb_id, reader
 
@@ -140,7 +135,7 @@ class EmbeddedLexicalIndex:
 
     def state(self, kb_id: int) -> IndexState:
         """How far the index follows; revision 0 where there is none yet. Raises IndexMismatch where files are damaged."""
-        reader = self._reader(kb_id)
+        reader = self._readers.latest(kb_id)
         return reader.state if reader else _NOTHING
 
     def put(self, kb_id: int, entries: Sequence[IndexEntry], *, as_of: int = 0) -> None:
@@ -189,7 +184,7 @@ class EmbeddedLexicalIndex:
 
     def sweep(self, kb_id: int, still_there: Callable[[str], bool] = lambda _: False) -> None:
         """Removes parts that builds have left whose process died."""
-        if not left_over(self._home(kb_id), self._stamp(kb_id)):
+        if not left_over(self._home(kb_id), self._readers.stamp(kb_id)):
             return
         with self._build_lock(kb_id).held_if_free() as free:
             if free:
@@ -198,7 +193,7 @@ class EmbeddedLexicalIndex:
 
     def ids(self, kb_id: int) -> set[int]:
         """Every visible entry's id."""
-        reader = self._reader(kb_id)
+        reader = self._readers.latest(kb_id)
         if reader is None or not reader.searcher.num_docs:
             return set()
         with damage_named(kb_id):
@@ -207,8 +202,7 @@ class EmbeddedLexicalIndex:
 
     def close(self) -> None:
         """Lets go of every open file; the index opens again on its next use."""
-        with self._mutex:
-            self._readers.clear()
+        self._readers.close()
 
     # Files
 
@@ -222,38 +216,6 @@ class EmbeddedLexicalIndex:
     def _build_lock(self, kb_id: int) -> FolderLock:
         with self._mutex:
             return self._build_locks.setdefault(kb_id, FolderLock(self._home(kb_id) / "build.lock"))
-
-    def _reader(self, kb_id: int) -> LexicalReader | None:
-        """The latest committed state, or None where there is no index yet."""
-        stamp = self._stamp(kb_id)
-        with self._mutex:
-            reader = self._readers.get(kb_id)
-            while stamp is not None and (reader is None or reader.stamp != stamp):
-                try:
-                    with damage_named(kb_id):
-                        reader = self._readers[kb_id] = open_reader(self._home(kb_id), stamp, reader)
-                except IndexMismatch:
-                    tried, stamp = stamp, self._stamp(kb_id)
-                    if tried == stamp:  # else another process has just started a new part and removed this one
-                        raise
-            if stamp is None or reader is None:
-                return None
-            self._readers.move_to_end(kb_id)
-            while len(self._readers) > self._max_open:
-                self._readers.popitem(last=False)
-            return reader if reader.has_our_fields else None
-
-    def _stamp(self, kb_id: int) -> bytes | None:
-        """The content of the state file, None where there is none. At every search: a path built anew and a file object take longer than reading."""
-        path = self._state_files.get(kb_id) or self._state_files.setdefault(kb_id, str(self._home(kb_id) / "state.json"))
-        try:
-            file = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-        try:
-            return os.read(file, MAX_STATE_BYTES)
-        finally:
-            os.close(file)
 
     def _open_writer(self, kb_id: int) -> _Writer:
         if not self._lock(kb_id).depth:
@@ -287,7 +249,7 @@ class EmbeddedLexicalIndex:
         self._write_state(kb_id, part, state)
 
     def _remove_left_over(self, kb_id: int) -> None:
-        for path in left_over(self._home(kb_id), self._stamp(kb_id)):
+        for path in left_over(self._home(kb_id), self._readers.stamp(kb_id)):
             shutil.rmtree(path, ignore_errors=True)
 
     def _built_with(self, kb_id: int) -> str:

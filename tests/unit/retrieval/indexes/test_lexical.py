@@ -154,7 +154,7 @@ def test_open_indexes_are_bounded_and_open_again(tmp_path: Path) -> None:
 
 def test_a_search_looks_once_whether_the_files_have_moved_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index, looks = filled(tmp_path, ["reset password"]), []
-    monkeypatch.setattr(index, "_stamp", lambda kb_id, look=index._stamp: looks.append(kb_id) or look(kb_id))
+    monkeypatch.setattr(index._readers, "stamp", lambda kb_id, look=index._readers.stamp: looks.append(kb_id) or look(kb_id))
     for search in (index.search, index.search_normalized):
         assert search("reset password", 1, KB)
     assert looks == [1, 1]
@@ -171,7 +171,7 @@ def test_many_small_changes_leave_few_segments(tmp_path: Path) -> None:
         with index.exclusive(1):
             index.put(1, [IndexEntry(id=n, text=f"note number{n}")])
             index.refresh(1, n + 2)
-    reader = index._reader(1)
+    reader = index._readers.latest(1)
     assert reader is not None
     assert reader.searcher.num_segments < 15
     assert len(index.ids(1)) == 31
