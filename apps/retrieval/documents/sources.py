@@ -119,7 +119,9 @@ def _row_source(raw: RawRow, place: str, size: int, *, unread: tuple[str, ...] =
 
 def _reading_of_data(data: dict[str, object], digest: str, unread: tuple[str, ...]) -> Reading:
     """The reading of a row; a date that cannot be read is left out, since the rest of the document is worth having without it."""
-    warnings = (f"These fields are not read: {', '.join(unread)}. A document has {', '.join(READABLE)}.",) if unread else ()
+    warnings: tuple[str, ...] = (
+        (f"These fields are not read: {', '.join(unread)}. A document has {', '.join(READABLE)}.",) if unread else ()
+    )
     try:
         row = parse_document(data)
     except InvalidRequest as error:
