@@ -13,11 +13,13 @@ from apps.accounts.commands import command_caller
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.passage_questions import save_questions
+from apps.retrieval.documents.services import set_status
 from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.indexes.registry import indexes_for
 from apps.retrieval.models import Document, KnowledgeBase, Passage, PassageQuestion
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.outbox.verification import find_drift
+from apps.retrieval.vectors.encoding import encode_in_batches
 from core.errors import NotFound
 from core.types import EntryKind, Filters, Scope
 from tests.documents import WRITER
@@ -265,3 +267,37 @@ def test_a_passage_that_went_while_its_questions_were_encoded_is_not_found(
     monkeypatch.setattr("apps.retrieval.documents.passage_questions.encode_in_batches", meanwhile)
     with pytest.raises(NotFound, match="changed meanwhile"):
         save_questions(kb, passage, ["Which animal has tusks?"], WRITER)
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Has something done while the next change is being encoded."""
+
+    def arrange(work: Callable[[], object]) -> None:
+        def encoded(*args: object, **kwargs: object) -> object:
+            monkeypatch.undo()
+            work()
+            return encode_in_batches(*args, **kwargs)
+
+        monkeypatch.setattr("apps.retrieval.documents.services.encode_in_batches", encoded)
+
+    return arrange
+
+
+def test_two_changes_of_different_fields_at_once_both_count(api: APIClient, meanwhile: Callable[..., None]) -> None:
+    api.post(DOCUMENTS, WALRUS, format="json")
+    path = f"{DOCUMENTS}walrus/"
+    meanwhile(lambda: api.patch(path, {"access": ["board"], "text": "A heron rests here."}, format="json"))
+    assert api.patch(path, {"title": "Beasts"}, format="json").status_code == 200
+    stored = api.get(path).json()
+    assert [stored[name] for name in ("title", "access", "text", "tags")] == ["Beasts", ["board"], "A heron rests here.", ["sea"]]
+    assert (found("heron"), found("walrus"), found("beasts")) == (1, 0, 1)
+
+
+def test_publishing_opens_nothing_that_was_closed_meanwhile(api: APIClient, kb: KnowledgeBase, meanwhile: Callable[..., None]) -> None:
+    api.post(DOCUMENTS, {**WALRUS, "status": "draft"}, format="json")
+    chosen = list(Document.objects.all())
+    meanwhile(lambda: api.patch(f"{DOCUMENTS}walrus/", {"access": ["board"]}, format="json"))
+    assert set_status(kb, chosen, Document.Status.PUBLISHED, WRITER) == 1
+    stored = api.get(f"{DOCUMENTS}walrus/").json()
+    assert (stored["status"], stored["access"]) == ("published", ["board"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from apps.retrieval.documents.chunking import Chunk, ChunkedDocument
@@ -24,7 +24,8 @@ class Draft:
     the same (`text_digests`, `fingerprints_of`), and the hash of what it was made from.
 
     Of a document that is there already, the fields in `kept` stay as they are where the row has nothing to say. With `comes_back`
-    the row's status is for a document that is still withdrawn: any other one keeps its own.
+    the row's status is for a document that is still withdrawn: any other one keeps its own. `made_of` is the stored row that the
+    draft was made of: what is as it was there is left as it is when the draft is saved, whoever changed it meanwhile.
     """
 
     row: DocumentRow
@@ -34,6 +35,7 @@ class Draft:
     source_sha256: str = ""
     kept: frozenset[str] = frozenset()
     comes_back: bool = False
+    made_of: DocumentRow | None = None
 
 
 def drafts_of(documents: Sequence[Document]) -> list[Draft]:
@@ -50,9 +52,21 @@ def drafts_of(documents: Sequence[Document]) -> list[Draft]:
             digests=(document.text_sha256,) if document.text_sha256 else (),
             fingerprints=stored_fingerprints(document),
             source_sha256=document.source_sha256,
+            made_of=row_of(document),
         )
         for document in documents
     ]
+
+
+def rebased(draft: Draft, document: Document) -> Draft:
+    """The draft of a stored document as it would have been made of what is stored now."""
+    was, row, now = draft.made_of, draft.row, row_of(document)
+    if was is None or was == now:
+        return draft
+    left = {field.name: getattr(now, field.name) for field in fields(row) if getattr(row, field.name) == getattr(was, field.name)}
+    if "text" in left and now.text != was.text:
+        (draft,) = drafts_of([document])
+    return replace(draft, row=replace(row, **left))
 
 
 def row_of(document: Document, *, text: str | None = None) -> DocumentRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from apps.retrieval.documents.drafts import Draft, drafts_of
+from apps.retrieval.documents.drafts import Draft, drafts_of, row_of
 from apps.retrieval.documents.readings import draft_of, reading_of_row
 from apps.retrieval.documents.rows import parse_document
 from apps.retrieval.models import Document
@@ -22,4 +22,4 @@ def edited(stored: Document, given: Mapping[str, object]) -> Draft:
         row = replace(parse_document({**fields, "text": "as it is"}), text=stored.text, media_type=stored.media_type)
         return replace(drafts_of([stored])[0], row=row)
     row = replace(parse_document(fields), media_type=stored.media_type)
-    return draft_of(reading_of_row(row, source_sha256=stored.source_sha256))
+    return replace(draft_of(reading_of_row(row, source_sha256=stored.source_sha256)), made_of=row_of(stored))

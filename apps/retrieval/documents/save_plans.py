@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.accounts.permissions import Caller, Permission
 from apps.retrieval.documents.chunking import Chunk
-from apps.retrieval.documents.drafts import ROW_FIELDS, SPAN_FIELDS, Draft
+from apps.retrieval.documents.drafts import ROW_FIELDS, SPAN_FIELDS, Draft, rebased
 from apps.retrieval.documents.facts import facts_of
 from apps.retrieval.documents.passages import passage_text
 from apps.retrieval.documents.rows import DocumentRow
@@ -55,6 +55,7 @@ def plan_save(kb: KnowledgeBase, drafts: Sequence[Draft], caller: Caller) -> tup
         document = stored.get(draft.row.id) if draft.row.id else None
         if draft.comes_back and (document is None or document.pk not in withdrawn):
             draft = replace(draft, row=replace(draft.row, status=document.status if document else None))
+        draft = rebased(draft, document) if document is not None else draft
         draft = replace(draft, row=_completed(draft, document, caller.may(Permission.PUBLISH, kb.pk)))
         if document is None:
             document = Document(kb=kb, external_id=str(draft.row.id))
