@@ -14,6 +14,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from apps.accounts.panel import caller_of
 from apps.accounts.permissions import Permission
 from apps.dialogue.admin_bots import bots_where
+from apps.dialogue.explaining import skill_name
 from apps.dialogue.models import Turn
 
 
@@ -45,7 +46,7 @@ class SkillFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, str]]:
         used = Turn.objects.exclude(skill="").order_by("skill").values_list("skill", flat=True).distinct()
-        return [(name, name) for name in used]
+        return [(name, skill_name(name)) for name in used]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Turn]) -> QuerySet[Turn]:
         return queryset.filter(skill=self.value()) if self.value() else queryset

@@ -25,7 +25,7 @@ from apps.accounts.permissions import Permission
 from apps.dialogue.admin_bots import bots_where
 from apps.dialogue.admin_filters import AnsweredFilter, BotFilter, FeedbackBotFilter, SkillFilter, TurnBotFilter, VoteFilter
 from apps.dialogue.admin_links import add_faq_url, thumb
-from apps.dialogue.explaining import explain, pairs, preformatted
+from apps.dialogue.explaining import explain, pairs, preformatted, skill_name
 from apps.dialogue.models import Conversation, Feedback, Turn
 
 
@@ -67,7 +67,7 @@ class TurnAdmin(_SaidToBots):
     """Every question with its answer, why it was chosen, and what the reader thought."""
 
     bot_lookup = "conversation__bot"
-    list_display = ("exchange", "outcome", "skill", "confidence_percent", "vote", "bot", "asked")
+    list_display = ("exchange", "outcome", "by_skill", "confidence_percent", "vote", "bot", "asked")
     list_display_links = ("exchange",)
     list_filter = (AnsweredFilter, TurnBotFilter, SkillFilter, VoteFilter)
     list_filter_submit = True
@@ -82,7 +82,7 @@ class TurnAdmin(_SaidToBots):
                 "fields": (
                     "question",
                     "answer",
-                    ("how_it_ended", "skill"),
+                    ("how_it_ended", "by_skill"),
                     ("confidence_percent", "asked"),
                     ("vote", "comment"),
                     ("bot", "thread"),
@@ -113,6 +113,10 @@ class TurnAdmin(_SaidToBots):
     @display(description=gettext_lazy("outcome"))
     def how_it_ended(self, obj: Turn) -> str:
         return self.outcome(obj)[1]
+
+    @display(description=gettext_lazy("skill"), ordering="skill", empty_value="–")
+    def by_skill(self, obj: Turn) -> str | None:
+        return skill_name(obj.skill) or None
 
     @display(description=gettext_lazy("confidence"), ordering="confidence")
     def confidence_percent(self, obj: Turn) -> str:
@@ -217,7 +221,7 @@ class ConversationAdmin(_SaidToBots):
 
     @display(description=gettext_lazy("what was said"))
     def transcript(self, obj: Conversation) -> SafeString:
-        turns = obj.turns.select_related("feedback").order_by("created_at")
+        turns = [(turn, skill_name(turn.skill)) for turn in obj.turns.select_related("feedback").order_by("created_at")]
         return SafeString(render_to_string("admin/dialogue/transcript.html", {"turns": turns}))
 
 

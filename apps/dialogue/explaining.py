@@ -54,6 +54,11 @@ def explain(trace: JSONDict) -> SafeString:
     return SafeString(render_to_string("admin/dialogue/trace.html", {"parts": parts, "raw": as_json(trace)}))
 
 
+def skill_name(skill: str) -> str:
+    """What people call a skill; empty where none answered, its own name where nobody has given it another."""
+    return str(_SKILLS.get(skill, skill))
+
+
 def as_json(value: object) -> str:
     """Indented JSON, letters as they are."""
     return json.dumps(value, ensure_ascii=False, indent=2)
@@ -75,7 +80,7 @@ def _part(name: str, part: JSONValue) -> dict[str, object]:
     candidates = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
     reasons = found.get("reasons")
     return {
-        "name": _SKILLS.get(name, name),
+        "name": skill_name(name),
         "list": _LISTS.get(name, ""),
         "accepted": found.get("accepted"),
         "failed": found.get("failed"),

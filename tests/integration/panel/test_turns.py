@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from apps.accounts.models import AuditEntry
 from apps.dialogue.models import Bot, Turn
 from apps.retrieval.models import KnowledgeBase
@@ -33,6 +35,16 @@ def test_why_a_turn_went_so_is_told_in_the_readers_words_and_leads_to_what_was_f
     page = sign_in("editor", language="zh-CN").get(f"/admin/dialogue/turn/{turns[0].pk}/change/").content.decode()
     assert 'href="/admin/retrieval/document/?q=a.pdf"' in page and "faq/faq/?q=a.pdf" not in page
     assert "语义 0.9" in page and "of_tomorrow 0.1" in page and "段落突出程度" in page and "合计" in page
+
+
+def test_skills_are_called_by_what_people_call_them(sign_in: SignIn, turns: list[Turn]) -> None:
+    Turn.objects.filter(pk=turns[0].pk).update(skill="passage", answered=True)
+    Turn.objects.filter(pk=turns[1].pk).update(skill="of_tomorrow", answered=True)
+    client = sign_in("editor", language="zh-CN")
+    listed = client.get("/admin/dialogue/turn/").content.decode()
+    assert ">文档<" in re.sub(r"\s", "", listed) and "of_tomorrow" in listed and ">passage<" not in re.sub(r"\s", "", listed)
+    said = client.get(f"/admin/dialogue/conversation/{turns[0].conversation_id}/change/").content.decode()
+    assert "文档 · " in said and "passage · " not in said
 
 
 def test_turns_of_bots_over_foreign_knowledge_bases_are_hidden(
