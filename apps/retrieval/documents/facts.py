@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import date
+from functools import lru_cache
 
 from apps.retrieval.models import Document
 from core.text import clean_text
@@ -46,7 +47,8 @@ def filters_for(
     )
 
 
-def is_open_to(groups: Collection[str] | None, access: Collection[str]) -> bool:
+@lru_cache(maxsize=10_000)  # asked for each hit of a search, of lists that are mostly the same
+def is_open_to(groups: tuple[str, ...] | None, access: tuple[str, ...]) -> bool:
     """Whether an access list lets these groups in, as `filters_for` would: for what an index says that may lag behind."""
     return (
         groups is None or not access or not {_term("access", group) for group in groups}.isdisjoint(_term("access", one) for one in access)
