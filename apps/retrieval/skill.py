@@ -14,13 +14,13 @@ from apps.retrieval.indexes.analysis import analyze
 from apps.retrieval.outbox.follower import follower
 from apps.retrieval.search.answering import READ, Reading, Sentence, read_answer
 from apps.retrieval.search.fusion import load_fusion
-from apps.retrieval.search.hybrid import PassageHit, search_passages
+from apps.retrieval.search.hybrid import Asked, PassageHit, search_passages
 from apps.retrieval.search.stored_passages import StoredPassage, kinds_in, texts_of_questions
 from apps.retrieval.search.tokens_met import QuestionTokens
 from apps.retrieval.selectors import stored_tokens
 from apps.retrieval.vectors.token_vectors import load_projection, unpack_tokens
 from core.events import AnswerEvent, SourcesFound, cut_as_it_comes, split_into_deltas
-from core.text import guess_locale
+from core.text import guess_locale, normalize
 from core.types import EncodedQuery, EntryKind, JSONDict, Locale, Match, Query, Scope, SkillName, Source, Writing
 
 FOUND = 10
@@ -51,14 +51,19 @@ class PassageSkill:
         if not found.hits:
             return None
         asked = found.asked(query.text, query.encoded)
-        reading = read_hits(asked.text, asked.encoded, query.scope, found.hits)
+        curated = _answer_the_very_question(query, found.hits)
+        if curated:
+            asked = Asked(query.text, query.encoded)
+        reading = read_hits(asked.text, asked.encoded, query.scope, curated or found.hits)
+        if curated and reading.sentences:
+            reading = replace(reading, confidence=1.0, accepted=True, reasons={})
         return Match(
             skill=self.name,
             confidence=reading.confidence,
             accepted=reading.accepted,
-            payload=Found(reading, found.hits),
+            payload=Found(reading, curated or found.hits),
             degraded=found.degraded,
-            why=_why(asked.text, reading, found.hits) | ({"read_as": asked.text} if found.read_as else {}),
+            why=_why(asked.text, reading, curated or found.hits) | ({"read_as": asked.text} if found.read_as and not curated else {}),
         )
 
     def answer(self, query: Query, match: Match, cancel: Event) -> Iterator[AnswerEvent]:
@@ -89,6 +94,13 @@ def _written(query: Query, writing: Writing, found: Found, cancel: Event) -> Ite
     else:
         yield from _extracted(found.reading)
         yield draft.report(by="extraction")
+
+
+def _answer_the_very_question(query: Query, hits: Sequence[PassageHit]) -> tuple[PassageHit, ...]:
+    """The passages of which a curator says that they answer this very question: as with an exact phrasing of an FAQ, nothing is left to be judged."""
+    texts = texts_of_questions([hit.question for hit in hits if hit.question is not None])
+    same = {id for id, text in texts.items() if normalize(text) == query.normalized}
+    return tuple(hit for hit in hits if hit.question in same)
 
 
 def read_hits(text: str, encoded: EncodedQuery | None, scope: Scope, hits: Sequence[PassageHit]) -> Reading:

@@ -82,6 +82,16 @@ def test_the_sentences_of_an_answer_are_marked_in_their_source_at_its_place(bot:
     assert "Unused days expire in March." in said and all(sentence in end.answer for sentence in said)
 
 
+def test_the_very_question_that_a_curator_gave_a_passage_is_answered_from_it_alone(bot: Bot, kb: KnowledgeBase) -> None:
+    put_documents(kb, leave=LEAVE, vpn="The network needs a token. Ask the help desk.", chapel="The chapel is painted white.")
+    passage = kb.documents.get(external_id="vpn").passages.get()
+    assert not ask(bot, "Who painted the ceiling?").answered
+    save_questions(kb, passage, ["Who painted the ceiling?"], WRITER)
+    end = ask(bot, "who painted  the ceiling？")
+    assert (end.answered, end.confidence, [source.document for source in end.sources]) == (True, 1.0, ["vpn"])
+    assert not ask(bot, "Who is the Pope?").answered
+
+
 def test_a_question_that_no_sentence_meets_is_not_answered(bot: Bot, kb: KnowledgeBase) -> None:
     put_documents(kb, leave=LEAVE)
     end = ask(bot, "Who painted the ceiling of the chapel?")

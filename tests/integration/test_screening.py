@@ -244,7 +244,15 @@ def test_reports_and_policy_over_http(read: Read, api: APIClient, client_with_ro
     ).json()
     assert changed == policy | {"block_words": True, "blocked_words": ["good"], "min_chars": 2}
     assert read({"a": "Good."}).dropped_count == 1
-    for body in ({"duplicates": "dance"}, {"min_chars": -1}, {"min_chars": True}, {"block_words": "yes"}, {"blocked_words": "x"}, ["x"]):
+    for body in (
+        {"duplicates": "dance"},
+        {"min_chars": -1},
+        {"min_chars": True},
+        {"block_words": "yes"},
+        {"blocked_words": "x"},
+        {"near_duplicate": "drop"},
+        ["x"],
+    ):
         assert api.patch("/api/v1/kbs/hr/ingest-policy/", body, format="json").status_code == 400
     assert client_with_role("editor").patch("/api/v1/kbs/hr/ingest-policy/", {"min_chars": 1}, format="json").status_code == 403
     assert api.get("/api/v1/kbs/hr/ingestions/999999/").status_code == 404

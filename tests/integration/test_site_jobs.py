@@ -193,6 +193,7 @@ def test_addresses_are_sent_over_http_and_fetched_in_the_background(api: APIClie
         {"urls": []},
         {"urls": [{}]},
         {"urls": ["https://x/"], "gone": "burn"},
+        {"urls": ["https://1.1.1.1/"], "gon": "delete"},
         {"urls": ["ftp://x/"]},
     ],
 )

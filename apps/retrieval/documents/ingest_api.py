@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from apps.accounts.authentication import caller_of
 from apps.accounts.permissions import Permission
-from apps.retrieval.curation.curation_api import object_of
+from apps.retrieval.curation.curation_api import object_of, refuse_unknown_fields
 from apps.retrieval.documents.gone import Gone
 from apps.retrieval.documents.ingest_jobs import queue_files
 from apps.retrieval.documents.policies import CHOICES, MAX_MIN_CHARS, MAX_WORD_CHARS, MAX_WORDS, SWITCHES, save_policy
@@ -164,6 +164,7 @@ def _addresses(data: object) -> tuple[list[str], Gone]:
     """The addresses of a body, and what becomes of documents whose page is gone."""
     if not isinstance(data, Mapping) or not isinstance(urls := data.get("urls"), list):
         raise InvalidRequest("The body must be a JSON object with `urls`, a list of addresses.", field="urls")
+    refuse_unknown_fields(data, ("urls", "gone"))
     gone = data.get("gone", Gone.KEEP.value)
     if gone not in [one.value for one in Gone]:
         raise InvalidRequest(f"`gone` must be one of {', '.join(Gone)}.", field="gone")

@@ -40,6 +40,9 @@ def _checked(data: Mapping[str, object]) -> dict[str, str | int | bool]:
             if not _fits(name, value):
                 raise InvalidRequest(f"`{name}` cannot be {str(value)[:40]!r}; see /api/docs/ for what it can be.", field=name)
             found[name] = value  # type: ignore[assignment]
+        else:
+            parts = sorted((*CHOICES, *SWITCHES, "min_chars", "blocked_words"))
+            raise InvalidRequest(f"There is no part `{str(name)[:40]}`; there are {', '.join(parts)}.", field=str(name)[:40])
     return found
 
 
