@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 import elasticsearch
 
-from apps.retrieval.indexes.elastic_build import ElasticBuild, Held
+from apps.retrieval.indexes.elastic_build import ElasticBuild
 from apps.retrieval.indexes.elastic_bulk import Action, send_bulk
 from apps.retrieval.indexes.elastic_connection import (
     ElasticConnection,
@@ -32,6 +32,7 @@ from apps.retrieval.indexes.elastic_connection import (
     shared_connection,
     unavailable_item,
 )
+from apps.retrieval.indexes.elastic_held import Held
 from apps.retrieval.indexes.elastic_ids import all_ids
 from apps.retrieval.indexes.elastic_kept import (
     Indexes,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import elasticsearch
 
-from apps.retrieval.indexes.elastic_build import Held
 from apps.retrieval.indexes.elastic_connection import ElasticConnection
+from apps.retrieval.indexes.elastic_held import Held
 from apps.retrieval.indexes.elastic_state import own_alias, read_index
 from core.errors import SearchUnavailable
 from core.types import JSONDict

@@ -12,8 +12,8 @@ from typing import Any
 
 import elasticsearch
 
-from apps.retrieval.indexes.elastic_build import Held
 from apps.retrieval.indexes.elastic_connection import EXISTS, ElasticConnection
+from apps.retrieval.indexes.elastic_held import Held
 from core.errors import SearchUnavailable
 from core.types import IndexState, JSONDict
 

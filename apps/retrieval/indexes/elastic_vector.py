@@ -10,10 +10,11 @@ import elasticsearch
 import numpy as np
 import orjson
 
-from apps.retrieval.indexes.elastic_build import ElasticBuild, Held
+from apps.retrieval.indexes.elastic_build import ElasticBuild
 from apps.retrieval.indexes.elastic_bulk import Action
 from apps.retrieval.indexes.elastic_connection import ElasticConnection, unavailable_item
 from apps.retrieval.indexes.elastic_following import FACTS, ElasticFollowing
+from apps.retrieval.indexes.elastic_held import Held
 from apps.retrieval.indexes.elastic_ids import PAGE
 from apps.retrieval.indexes.elastic_lexical import conditions, fact_fields
 from apps.retrieval.indexes.elastic_state import STATE_FIELDS
