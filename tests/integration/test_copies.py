@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import random
@@ -14,6 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.permissions import AccessRole, Caller
+from apps.retrieval.documents.fingerprints import fingerprints_of
 from apps.retrieval.documents.ingest_report import IngestReport
 from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.selectors import copies_of
@@ -197,6 +199,18 @@ def test_what_is_archived_keeps_no_copy_out(read: Read, kb: KnowledgeBase, admin
 def test_a_copy_that_will_wait_for_review_is_left_out_too(read: Read) -> None:
     editor = Caller(name="user:2", role=AccessRole.EDITOR)
     assert told(read(prose(1), prose(1), caller=editor)) == [("2", DROPPED, "duplicate")]
+
+
+def test_what_was_stored_under_the_keys_of_earlier_versions_is_found(read: Read) -> None:
+    text = RULE * 3
+    read(text)
+    simhash = fingerprints_of(text)[1]
+    bands = {f"band_{number}": band for number, band in enumerate(simhash.bands)}
+    Document.objects.update(text_sha256=hashlib.sha256(text.encode()).hexdigest(), simhash=simhash.value, **bands)
+    report = read(
+        {"id": "b", "text": text}, {"id": "c", "text": text.replace("备案。", "备案。\n")}, {"id": "d", "text": text + "特此通知。"}
+    )
+    assert told(report) == [("1", DROPPED, "duplicate"), ("2", NOTED, "near_duplicate"), ("3", NOTED, "near_duplicate")]
 
 
 def test_a_document_shows_its_copies_and_near_copies(kb: KnowledgeBase, admin_caller: Caller) -> None:
