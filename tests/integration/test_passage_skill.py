@@ -98,6 +98,16 @@ def test_a_question_that_no_sentence_meets_is_not_answered(bot: Bot, kb: Knowled
     assert (end.answered, end.skill, end.sources) == (False, None, ())
 
 
+@pytest.mark.parametrize(
+    ("question", "answered"),
+    [("How heavy is the CX-6?", True), ("How heavy is the CX-9?", False), ("How heavy is the CX 6?", True)],
+)
+def test_what_is_said_of_one_model_is_no_answer_about_another(bot: Bot, kb: KnowledgeBase, question: str, answered: bool) -> None:
+    put_documents(kb, cx="The CX-6 is heavy: 9 kg. Its rotor holds six tubes.", vpn="The network needs a token. Ask the help desk.")
+    end = ask(bot, question)
+    assert (end.answered, "9 kg" in end.answer) == (answered, answered)
+
+
 def test_an_faq_that_is_the_question_comes_first(bot: Bot, kb: KnowledgeBase, admin_caller: Caller) -> None:
     put_documents(kb, leave="When do unused days expire? Unused days expire in March.")
     save_faqs(kb, [parse_row({"id": "days", "questions": ["When do unused days expire?"], "answer": "In April."})], admin_caller)

@@ -1,4 +1,4 @@
-"""How else can a model number be written? BC310, BC-310 and BC 310 are one, told by the words that the index has."""
+"""Which model numbers does a text name, and how else can they be written? BC310, BC-310 and BC 310 are one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 _JOINED = re.compile(r"(?<![a-z0-9])(?:([a-z]+)(\d+)|(\d+)([a-z]+))(?![a-z0-9])")
 _PARTED = re.compile(r"(?<![a-z0-9])(?:([a-z]+)[ _-](\d+)|(\d+)[ _-]([a-z]+))(?![a-z0-9])")
+_NAMED = re.compile(r"(?<![a-z0-9-])([a-z]{1,6})(-?)(\d{1,6})[a-z]{0,2}(?![a-z0-9-])")
+_WRITTEN = re.compile(r"(?<![a-z])([a-z]+)[ _-]?(\d+)")
+_YEAR = re.compile(r"(?:1\d|20)\d\d")
+_PREFIXES = frozenset(["top", "mid", "pre", "post", "non", "under", "over", "no"])
 MAX_CODES = 8
+
+
+def codes_named(folded: str) -> frozenset[str]:
+    """The codes that a folded question asks about, their letters and figures joined: CX-9, BC310. Not Q3 or p-1, nor mid-1990."""
+    found = [match.groups() for match in _NAMED.finditer(folded)]
+    return frozenset(
+        letters + figures
+        for letters, hyphen, figures in found
+        if len(letters + figures) > 2 and letters not in _PREFIXES and not (hyphen and _YEAR.fullmatch(figures))
+    )
+
+
+def codes_written(folded: str) -> frozenset[str]:
+    """All letters with figures behind them in a folded text, joined, whatever stands between: BC-310, BC 310."""
+    return frozenset(letters + figures for letters, figures in _WRITTEN.findall(folded))
 
 
 def code_form(text: str, frequencies: Callable[[Sequence[str]], Mapping[str, int]]) -> str | None:

@@ -9,8 +9,18 @@ from itertools import groupby
 from operator import itemgetter
 
 from apps.retrieval.grounding.orders import follows_order
-from apps.retrieval.indexes.analysis import analyze
-from apps.retrieval.search.confidence import COLUMN_UNMET, COMPARED_SENTENCES, ROW_UNMET, USUALLY_LACKING, evidence, probability, reasons_of
+from apps.retrieval.indexes.analysis import analyze, fold
+from apps.retrieval.query_layer.codes import codes_named, codes_written
+from apps.retrieval.search.confidence import (
+    CODE_NOWHERE,
+    COLUMN_UNMET,
+    COMPARED_SENTENCES,
+    ROW_UNMET,
+    USUALLY_LACKING,
+    evidence,
+    probability,
+    reasons_of,
+)
 from apps.retrieval.search.fusion import AnswerFit, Fusion, fallback
 from apps.retrieval.search.hybrid import PassageHit
 from apps.retrieval.search.led_lists import LedList, led_lists
@@ -93,9 +103,16 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
         return Reading(sentences=(), confidence=0.0, accepted=False, reasons={})
     others = [hit for hit in hits[1:] if not _says(hit, ordered[0])]
     found = evidence([hits[0], *others], [one.score for one in ordered], ordered[0].words, fit.typical)
-    reasons = reasons_of(found, fit) | _doubts(ordered[0], tokens)
+    reasons = reasons_of(found, fit) | _doubts(ordered[0], tokens) | ({} if _have_codes(hits, question) else {"code_nowhere": CODE_NOWHERE})
     confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
+
+
+def _have_codes(hits: Sequence[PassageHit], question: str) -> bool:
+    """Whether each model number that is asked about stands in a passage found, or in its title or headings."""
+    asked = codes_named(fold(question))
+    texts = ((hit.passage.title, hit.passage.heading, hit.passage.text) for hit in hits if asked)
+    return asked <= frozenset(code for parts in texts for code in codes_written(fold("\n".join(parts))))
 
 
 def _doubts(best: Sentence, tokens: QuestionTokens | None) -> dict[str, float]:

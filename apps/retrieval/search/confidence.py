@@ -14,6 +14,8 @@ ROW_UNMET = -1.0  # on the logit, where nothing tells which row of a table is as
 # The same for what a row lacks of the question beyond what those that answer do; set on tables.json and columns.json there.
 COLUMN_UNMET, USUALLY_LACKING = -15.0, 0.23
 
+CODE_NOWHERE = -15.0  # the same where none of the passages found has a model number that is asked about: what they say is another's
+
 
 def evidence(hits: Sequence[PassageHit], sentences: Sequence[float], words: float, typical: Mapping[str, float]) -> dict[str, float]:
     """What tells whether the best sentence answers: the first passage's cosine, and how far its `near` and the sentence's score lie above the others'.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from apps.retrieval.query_layer.codes import code_form
+from apps.retrieval.query_layer.codes import code_form, codes_named, codes_written
 
 
 def frequencies(*known: str) -> object:
@@ -41,3 +41,21 @@ def test_a_code_is_written_as_the_entries_have_it(typed: str, known: Sequence[st
 )
 def test_what_the_entries_have_as_typed_or_not_at_all_stays(typed: str, known: Sequence[str]) -> None:
     assert code_form(typed, frequencies(*known)) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "codes"),
+    [
+        ("how heavy is the cx-9?", {"cx9"}),
+        ("bc310的质保期多久", {"bc310"}),
+        ("is fd-50b dearer than uv480?", {"fd50", "uv480"}),
+        ("q3 sales on a4 paper since mid-1990 in 2019, where p-1", set()),
+        ("top-10 reasons, no-2 pencils", set()),
+    ],
+)
+def test_the_codes_that_a_question_names(question: str, codes: set[str]) -> None:
+    assert codes_named(question) == codes
+
+
+def test_a_code_is_the_same_however_it_is_written() -> None:
+    assert codes_written("bc-310, uv 480 and e_31, cx9b") >= {"bc310", "uv480", "e31", "cx9"}
