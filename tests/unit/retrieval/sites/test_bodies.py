@@ -19,7 +19,8 @@ def in_parts(data: bytes, size: int = 100) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "packed"), [("", TEXT), ("gzip", gzip.compress(TEXT, mtime=0)), ("x-gzip", gzip.compress(TEXT, mtime=0)), ("deflate", zlib.compress(TEXT))]
+    ("encoding", "packed"),
+    [("", TEXT), ("gzip", gzip.compress(TEXT, mtime=0)), ("x-gzip", gzip.compress(TEXT, mtime=0)), ("deflate", zlib.compress(TEXT))],
 )
 def test_packed_answers_are_unpacked(encoding: str, packed: bytes) -> None:
     assert read_body(in_parts(packed), {"content-encoding": encoding}, len(TEXT)) == TEXT
