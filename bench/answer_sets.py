@@ -74,16 +74,16 @@ def read_comprehension(name: str, folder: Path, *, half: bool) -> tuple[str, lis
         for row in read(folder / f"{prefix}qa.jsonl")
         if row["passage_id"] in documents
     ]
-    return name, passages, [one for one in questions if not half or zlib.crc32(one.topic.encode()) % 2 == 0]
+    return name, passages, [one for one in questions if not half or in_half(one.topic)]
 
 
-def read_demo(locale: Locale) -> tuple[str, list[StoredPassage], list[Question]]:
-    """The demo's FAQ answers as documents, a few of one category in each, and the questions to them."""
+def read_demo(documents: Locale, asked: Locale) -> tuple[str, list[StoredPassage], list[Question]]:
+    """The demo's FAQ answers as documents, a few of one category in each, and the questions to them, be it in the other language."""
     chance, passages, questions = random.Random(7), list[StoredPassage](), list[Question]()
     for part in ("customer", "employee"):
         placed: dict[str, tuple[str, str, tuple[str, ...]]] = {}
         categories: dict[str, list[dict[str, Any]]] = {}
-        for row in read(ROOT / f"apps/dialogue/demo/faqs_{part}.{locale}.jsonl"):
+        for row in read(ROOT / f"apps/dialogue/demo/faqs_{part}.{documents}.jsonl"):
             categories.setdefault(row["category"], []).append(row)
         for category, rows in categories.items():
             chance.shuffle(rows)
@@ -95,10 +95,32 @@ def read_demo(locale: Locale) -> tuple[str, list[StoredPassage], list[Question]]
                 passages += cut(id, category, topic, "\n\n".join(row["answer"] for row in rows[start:end]))
                 for row in rows[start:end]:
                     placed[row["id"]] = id, topic, tuple(row["answer"][a:b] for a, b in sentence_spans(row["answer"]) if b - a > 7)
-        for row in read(ROOT / f"tests/quality/demo/gold_{part}.{locale}.jsonl"):
-            document, topic, sentences = placed[row["relevant"][0]] if row["relevant"] else ("", "", ())
-            questions.append(Question(text=row["query"], answers=sentences, document=document, topic=topic))
-    return f"demo {locale}", passages, questions
+        for row in read(ROOT / f"tests/quality/demo/gold_{part}.{asked}.jsonl"):
+            if not row["relevant"] or row["relevant"][0] in placed:
+                document, topic, sentences = placed[row["relevant"][0]] if row["relevant"] else ("", "", ())
+                questions.append(Question(text=row["query"], answers=sentences, document=document, topic=topic))
+    return f"demo {asked}" if documents is asked else f"demo {asked} to {documents}", passages, questions
+
+
+def read_parallel(name: str, folder: Path, documents: Locale, asked: Locale) -> tuple[str, list[StoredPassage], list[Question]]:
+    """A reading set in two languages, asked in the other one than its passages'; of its questions those about half of the articles."""
+    rows = {row["id"]: row for row in read(folder / f"passages_{documents}.jsonl")}
+    passages = [one for id, row in rows.items() for one in cut(id, row["title"].replace("_", " "), row["title"], row["text"])]
+    questions = [
+        Question(
+            text=row[f"question_{asked}"],
+            answers=tuple(row[f"answers_{documents}"]),
+            document=row["passage_id"],
+            topic=rows[row["passage_id"]]["title"],
+        )
+        for row in read(folder / "qa.jsonl")
+    ]
+    return f"{name} {asked} to {documents}", passages, [one for one in questions if in_half(one.topic)]
+
+
+def in_half(topic: str) -> bool:
+    """Whether a topic is of the half that is fitted on; the other one is left to measure with."""
+    return zlib.crc32(topic.encode()) % 2 == 0
 
 
 def read(path: Path) -> list[dict[str, Any]]:

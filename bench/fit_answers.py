@@ -1,6 +1,6 @@
 """How sure must the `passage` skill be of an answer? Fits its confidence and its threshold for the encoder in use.
 
-    python bench/fit_answers.py --english FOLDER --chinese FOLDER [--questions 700] [--write]
+    python bench/fit_answers.py --english FOLDER --chinese FOLDER --parallel FOLDER [--questions 700] [--only across] [--write]
 
 Fitted on four sets: the demo's FAQ answers put together into documents of one to four, with the held-out questions to the demo
 (people's words, not those of a passage), in Chinese and English; half of the articles of the English folder (by hash of the
@@ -11,6 +11,10 @@ taken away; questions written to be unanswerable stay so. Tiny bases, of one to 
 Right is an answer whose sentences hold the accepted one. The threshold is the least confidence at which at most `MOST_FALSE` of
 the questions whose answer is not there would be answered, the four sets counting alike; those written to look answerable are
 reported, not counted. Figures that are printed come from five folds by topic. `--write` puts the fit into the encoder's file.
+
+Answers in another language than their question have a fit of their own, made in the same way: the demo's documents with the
+questions of its other language, and half of the articles of the parallel folder (`passages_en.jsonl`, `passages_zh.jsonl` and
+`qa.jsonl` with questions and answers in both, as xquad), asked both ways. `--only` makes one of the two.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -42,14 +47,14 @@ from apps.retrieval.documents.passages import passage_text  # noqa: E402
 from apps.retrieval.indexes.lexical import EmbeddedLexicalIndex  # noqa: E402
 from apps.retrieval.search.answering import READ, Reading, read_answer  # noqa: E402
 from apps.retrieval.search.confidence import COMPARED_SENTENCES  # noqa: E402
-from apps.retrieval.search.fusion import WINDOW, Fusion, Scored, dump_fusion, fuse, load_fusion  # noqa: E402
+from apps.retrieval.search.fusion import WINDOW, AnswerFit, Fusion, Scored, dump_fusion, fuse, load_fusion  # noqa: E402
 from apps.retrieval.search.hybrid import RERANKED, PassageHit  # noqa: E402
 from apps.retrieval.search.proposals import POOL  # noqa: E402
 from apps.retrieval.search.tokens_met import QuestionTokens  # noqa: E402
 from apps.retrieval.skill import FOUND  # noqa: E402
 from apps.retrieval.vectors.encoding import encoder  # noqa: E402
 from apps.retrieval.vectors.token_vectors import TokenProjection, load_projection  # noqa: E402
-from bench.answer_sets import LabelledSet, Question, encoded, read_comprehension, read_demo  # noqa: E402
+from bench.answer_sets import LabelledSet, Question, encoded, read_comprehension, read_demo, read_parallel  # noqa: E402
 from core.maxsim import maxsim_near  # noqa: E402
 from core.retrieval_evaluation import answer_pieces, reading_scores  # noqa: E402
 from core.text import clean_text  # noqa: E402
@@ -268,45 +273,58 @@ def typical_values(sets: Sequence[LabelledSet], projection: TokenProjection, fus
     return {"near": round(float(np.mean(near)), 2), "sentence": round(float(np.mean(sentences)), 2)}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--english", type=Path, required=True)
-    parser.add_argument("--chinese", type=Path, required=True)
-    parser.add_argument("--questions", type=int, default=700, help="so many of each set and kind")
-    parser.add_argument("--write", action="store_true", help="put the fit into the file of the encoder's weights")
-    options = parser.parse_args()
-    projection, fusion = load_projection(encoder().model_id), load_fusion(encoder().model_id)
-    if projection is None or not fusion.encoder:
-        sys.exit("bench: there are no token vectors or no weights of passages for this encoder.")
-    read_sets = [
-        *(read_demo(locale) for locale in Locale),
-        read_comprehension(options.english.name, options.english, half=True),
-        read_comprehension(options.chinese.name, options.chinese, half=False),
-    ]
-    sets = [encoded(*one, projection) for one in read_sets]
+def fitted(sets: Sequence[LabelledSet], count: int, projection: TokenProjection, fusion: Fusion) -> tuple[AnswerFit, dict[str, Any]]:
+    """The fit on these sets, and what it is worth."""
     typical = typical_values(sets, projection, fusion)
     weighing = replace(fusion.answers, confidence=dict.fromkeys(NAMES, 1.0), typical=typical)  # reasons are then the evidence itself
-    rows = [row for data in sets for row in rows_of(data, options.questions, projection, replace(fusion, answers=weighing))]
+    rows = [row for data in sets for row in rows_of(data, count, projection, replace(fusion, answers=weighing))]
     fitting = [row for row in rows if row.shape in FITTED_SHAPES]
     coefficients, intercept = fit_logit(fitting)
     threshold = least_confidence(fitting, held_out(fitting))
-    table = figures(rows, held_out(rows), threshold)
-    answers = replace(
+    fit = replace(
         fusion.answers,
         confidence=dict(zip(NAMES, coefficients.round(3).tolist(), strict=True)),
         intercept=round(intercept, 3),
         threshold=threshold,
         typical=typical,
     )
-    print(json.dumps({"answers": asdict(answers), "rows": len(rows), "held_out": table}, indent=1))
+    return fit, {"fit": asdict(fit), "rows": len(rows), "held_out": figures(rows, held_out(rows), threshold)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--english", type=Path, required=True)
+    parser.add_argument("--chinese", type=Path, required=True)
+    parser.add_argument("--parallel", type=Path, required=True)
+    parser.add_argument("--questions", type=int, default=700, help="so many of each set and kind")
+    parser.add_argument("--only", choices=["answers", "across"], help="one of the two fits")
+    parser.add_argument("--write", action="store_true", help="put the fit into the file of the encoder's weights")
+    options = parser.parse_args()
+    projection, fusion = load_projection(encoder().model_id), load_fusion(encoder().model_id)
+    if projection is None or not fusion.encoder:
+        sys.exit("bench: there are no token vectors or no weights of passages for this encoder.")
+    pairs = [(documents, asked) for documents in Locale for asked in Locale if documents is not asked]
+    read_sets = {
+        "answers": lambda: [
+            *(read_demo(locale, locale) for locale in Locale),
+            read_comprehension(options.english.name, options.english, half=True),
+            read_comprehension(options.chinese.name, options.chinese, half=False),
+        ],
+        "across": lambda: [
+            *(read_demo(*pair) for pair in pairs),
+            *(read_parallel(options.parallel.name, options.parallel, *pair) for pair in pairs),
+        ],
+    }
+    one_fit = replace(fusion, across=None)  # what is fitted weighs every question
+    for name in [options.only] if options.only else read_sets:
+        sets = [encoded(*one, projection) for one in read_sets[name]()]
+        fit, worth = fitted(sets, options.questions, projection, one_fit)
+        print(json.dumps({name: worth}, indent=1), flush=True)
+        on = {f"{name}_fitted_on": sorted(data.name for data in sets), "answers_command": "bench/fit_answers.py"}
+        fusion = replace(fusion, provenance={**fusion.provenance, **on}, **{name: fit})
     if options.write:
-        provenance = {
-            **fusion.provenance,
-            "answers_fitted_on": sorted({row.set for row in rows}),
-            "answers_command": "bench/fit_answers.py",
-        }
         [path] = [path for path in FUSIONS.glob("*.json") if json.loads(path.read_text(encoding="utf-8"))["encoder"] == fusion.encoder]
-        path.write_text(dump_fusion(replace(fusion, answers=answers, provenance=provenance)), encoding="utf-8")
+        path.write_text(dump_fusion(fusion), encoding="utf-8")
 
 
 if __name__ == "__main__":

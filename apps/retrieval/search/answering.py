@@ -29,7 +29,7 @@ from apps.retrieval.search.stored_passages import StoredPassage
 from apps.retrieval.search.table_rows import Row, telling_terms
 from apps.retrieval.search.tokens_met import QuestionTokens, TokensMet
 from core.sentences import is_heading
-from core.text import clean_text
+from core.text import clean_text, guess_locale
 
 READ = 3  # passages that sentences are taken from
 LAG_A_PLACE = 0.05  # how far behind a place is where a reranker's scores, of any scale, made the order
@@ -95,7 +95,7 @@ class Reading:
 def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionTokens | None, fusion: Fusion) -> Reading:
     """The best sentences of the first passages. Nothing is accepted where there are no passages."""
     read = hits[:READ]
-    fit = fusion.answers if tokens is not None else fallback().answers
+    fit = _fit_for(question, read, fusion) if tokens is not None else fallback().answers
     terms = frozenset(analyze(question))
     sentences = [one for place, hit in enumerate(read) for one in _sentences(hit, terms, tokens, fit, lag=_lag(read, place))]
     ordered = _plain(sorted(sentences, key=lambda one: -one.score))
@@ -106,6 +106,12 @@ def read_answer(question: str, hits: Sequence[PassageHit], tokens: QuestionToken
     reasons = reasons_of(found, fit) | _doubts(ordered[0], tokens) | ({} if _have_codes(hits, question) else {"code_nowhere": CODE_NOWHERE})
     confidence = probability(reasons, fit)
     return Reading(sentences=_shown(ordered), confidence=confidence, accepted=confidence >= fit.threshold, reasons=reasons)
+
+
+def _fit_for(question: str, read: Sequence[PassageHit], fusion: Fusion) -> AnswerFit:
+    """How sure an answer is depends on whether the first passage is in the question's language."""
+    same = not read or guess_locale(question) is guess_locale(read[0].passage.text)
+    return fusion.answers if same or fusion.across is None else fusion.across
 
 
 def _have_codes(hits: Sequence[PassageHit], question: str) -> bool:

@@ -56,13 +56,15 @@ class AnswerFit:
 class Fusion:
     """The weights for the encoder `encoder`, for each kind of evidence.
 
-    `spread` says that scores are first stretched to 0..1 over the candidates: for encoders that none was fitted for, since
-    no two spread their cosines alike. `provenance` says on what the weights rest and how good they were.
+    `answers` says how sure an answer is, `across` of one in another language than the question, where that was fitted: no words are
+    shared then, and all similarities are lower. `spread` says that scores are first stretched to 0..1 over the candidates: for encoders
+    that none was fitted for, since no two spread their cosines alike. `provenance` says on what the weights rest and how good they were.
     """
 
     encoder: str
     weights: Mapping[Evidence, Weights]
     answers: AnswerFit
+    across: AnswerFit | None = None
     spread: bool = False
     provenance: Mapping[str, JSONValue] = field(default_factory=dict)
 
@@ -134,13 +136,21 @@ def parse_fusion(content: str) -> Fusion:
     """Weights from their JSON text. Raises ValueError, KeyError or TypeError where they are none."""
     row = json.loads(content)
     weights = {evidence: Weights(**row["weights"][evidence.value]) for evidence in Evidence}
-    return Fusion(encoder=row["encoder"], weights=weights, answers=AnswerFit(**row["answers"]), provenance=row["provenance"])
+    across = AnswerFit(**row["across"]) if row.get("across") else None
+    return Fusion(encoder=row["encoder"], weights=weights, answers=AnswerFit(**row["answers"]), across=across, provenance=row["provenance"])
 
 
 def dump_fusion(fusion: Fusion) -> str:
     """The JSON text that `parse_fusion` reads."""
     weights = {evidence.value: asdict(weights) for evidence, weights in fusion.weights.items()}
-    row = {"encoder": fusion.encoder, "provenance": dict(fusion.provenance), "weights": weights, "answers": asdict(fusion.answers)}
+    across = {"across": asdict(fusion.across)} if fusion.across else {}
+    row = {
+        "encoder": fusion.encoder,
+        "provenance": dict(fusion.provenance),
+        "weights": weights,
+        "answers": asdict(fusion.answers),
+        **across,
+    }
     return json.dumps(row, indent=1, ensure_ascii=False) + "\n"
 
 

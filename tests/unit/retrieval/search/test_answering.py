@@ -120,3 +120,15 @@ def test_of_two_editions_that_say_the_same_the_newer_one_is_the_source(newer: in
     hits = [replace(one, passage=replace(one.passage, title=titles[at], date=days[at])) for at, one in enumerate(hits)]
     [sentence] = read_answer("How long is the help desk open?", hits, None, fallback()).sentences
     assert sentence.hit is hits[newer if is_edition else 0]
+
+
+@pytest.mark.parametrize(("question", "fit"), [("How long is it open?", "answers"), ("开放到几点？", "across")])
+def test_an_answer_in_another_language_than_its_question_is_judged_by_a_fit_of_its_own(question: str, fit: str) -> None:
+    projection = TokenProjection(
+        encoder="e", mean=np.zeros(2, np.float32), components=np.eye(2, dtype=np.float32), idf=np.zeros(2, np.float32), idf_bias=1.0
+    )
+    tokens = QuestionTokens(rows=np.ones((2, 2), np.float32), projection=projection, passages={})
+    answers = replace(fallback().answers, intercept=-9.0, confidence={})
+    fusion = replace(fallback(), answers=answers, across=replace(answers, intercept=9.0))
+    reading = read_answer(question, [hit("The help desk is open until six.")], tokens, fusion)
+    assert reading.accepted is (fit == "across")

@@ -57,20 +57,20 @@ def test_reasons_and_intercept_make_the_confidence() -> None:
     assert reasons == {"near_above": 1.0} and probability(reasons, fit) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("fusion", packaged(), ids=lambda fusion: fusion.encoder)
-def test_whatever_stands_out_more_is_surer(fusion: Fusion) -> None:
-    fit = fusion.answers
+FITS = [fit for fusion in packaged() for fit in (fusion.answers, fusion.across) if fit]
+
+
+@pytest.mark.parametrize("fit", FITS, ids=range(len(FITS)))
+def test_whatever_stands_out_more_is_surer(fit: AnswerFit) -> None:
     known = evidence([hit(0.8)], [1.0], 0.5, fit.typical)
     assert fit.confidence and set(fit.confidence) <= set(known) and all(value > 0 for value in fit.confidence.values())
     assert set(fit.typical) == {"near", "sentence"} and 0 < fit.threshold < 1
 
 
-@pytest.mark.parametrize("fusion", packaged(), ids=lambda fusion: fusion.encoder)
-def test_passages_that_meet_a_question_alike_are_no_answer(fusion: Fusion) -> None:
-    fit = fusion.answers
-
+@pytest.mark.parametrize("fit", FITS, ids=range(len(FITS)))
+def test_passages_that_meet_a_question_alike_are_no_answer(fit: AnswerFit) -> None:
     def confidence(others: float) -> float:
-        found = evidence([hit(0.7), *[hit(others)] * 9], [1.0, *[others] * 5], 0.3, fit.typical)
+        found = evidence([hit(0.7), *[hit(others)] * 9], [0.7, *[others] * 5], 0.3, fit.typical)
         return probability(reasons_of(found, fit), fit)
 
     assert confidence(0.7) < fit.threshold < confidence(0.35)
