@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import json
-import random
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,16 +14,14 @@ from django.test.utils import CaptureQueriesContext
 from apps.accounts.permissions import AccessRole, Caller
 from apps.retrieval.documents.fingerprints import fingerprints_of
 from apps.retrieval.documents.ingest_report import IngestReport
-from apps.retrieval.documents.ingesting import ingest
 from apps.retrieval.documents.selectors import copies_of
 from apps.retrieval.documents.services import set_status
-from apps.retrieval.documents.sources import files_below, sources_in
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from tests.documents import put_document
+from tests.ingested_rows import ingest_rows, prose, stored, told
 
 Row = dict[str, object]
 Read = Callable[..., IngestReport]
-WORDS = ["".join(letters) for letters in itertools.product("bdgklmnrst", "aeiou", "bdgklmnrst", "aeiou")]
 RULE = (
     "员工因私出国旅行应当提前十五个工作日在系统中提交申请，写明目的地、行程与联系方式。部门负责人在三个工作日内审批，人力资源部备案。"
     "返回后一周内销假；逾期不归的，按照考勤管理办法处理。"
@@ -34,30 +29,15 @@ RULE = (
 DROPPED, NOTED = "dropped", "noted"
 
 
-def prose(seed: int, words: int = 400) -> str:
-    chance = random.Random(seed)
-    return " ".join(chance.choice(WORDS) for _ in range(words)) + "."
-
-
 @pytest.fixture
 def read(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> Read:
     """Ingests rows into `kb`, their ids being a, b, c where they have none."""
 
-    def ingest_rows(*rows: Row | str, caller: Caller = admin_caller) -> IngestReport:
-        file = tmp_path / "rows.jsonl"
+    def read_rows(*rows: Row | str, caller: Caller = admin_caller) -> IngestReport:
         full = [{"id": id} | ({"text": row} if isinstance(row, str) else row) for id, row in zip("abcdefgh", rows, strict=False)]
-        file.write_text("\n".join(map(json.dumps, full)), encoding="utf-8")
-        return ingest(kb, sources_in(files_below([file])), caller)
+        return ingest_rows(kb, full, caller, tmp_path)
 
-    return ingest_rows
-
-
-def told(report: IngestReport) -> list[tuple[str, str, str]]:
-    return [(item.place.split()[1], item.outcome.value, item.code) for item in report.items]
-
-
-def stored() -> set[str]:
-    return set(Document.objects.exclude(status="archived").values_list("external_id", flat=True))
+    return read_rows
 
 
 def test_a_copy_is_left_out_within_a_run_and_of_earlier_ones(read: Read) -> None:

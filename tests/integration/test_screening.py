@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,34 +23,19 @@ from apps.retrieval.documents.withdrawals import restored, withdraw
 from apps.retrieval.models import Document, Ingestion, IngestPolicy, KnowledgeBase, Withdrawal
 from core.errors import NotFound
 from tests.documents import put_document
+from tests.ingested_rows import ingest_rows, prose, stored, told
 
 Read = Callable[..., IngestReport]
-WORDS = ["".join(letters) for letters in itertools.product("bdgklmnrst", "aeiou", "bdgklmnrst", "aeiou")]
-
-
-def prose(seed: int, words: int = 400) -> str:
-    chance = random.Random(seed)
-    return " ".join(chance.choice(WORDS) for _ in range(words)) + "."
 
 
 @pytest.fixture
 def read(kb: KnowledgeBase, admin_caller: Caller, tmp_path: Path) -> Read:
     """Ingests rows {id: text} into `kb`."""
 
-    def ingest_rows(texts: dict[str, str], caller: Caller = admin_caller) -> IngestReport:
-        file = tmp_path / "rows.jsonl"
-        file.write_text("\n".join(json.dumps({"id": id, "text": text}) for id, text in texts.items()), encoding="utf-8")
-        return ingest(kb, sources_in(files_below([file])), caller)
+    def read_texts(texts: dict[str, str], caller: Caller = admin_caller) -> IngestReport:
+        return ingest_rows(kb, ({"id": id, "text": text} for id, text in texts.items()), caller, tmp_path)
 
-    return ingest_rows
-
-
-def told(report: IngestReport) -> list[tuple[str, str, str]]:
-    return [(item.place.split()[1], item.outcome.value, item.code) for item in report.items]
-
-
-def stored() -> set[str]:
-    return set(Document.objects.exclude(status="archived").values_list("external_id", flat=True))
+    return read_texts
 
 
 def test_poor_text_is_left_out_with_the_reason(read: Read) -> None:
