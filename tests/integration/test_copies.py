@@ -18,7 +18,7 @@ from apps.retrieval.documents.selectors import copies_of
 from apps.retrieval.documents.services import set_status
 from apps.retrieval.models import Document, IngestPolicy, KnowledgeBase
 from tests.documents import put_document
-from tests.ingested_rows import ingest_rows, prose, stored, told
+from tests.ingested_rows import WORDS, ingest_rows, prose, stored, told
 
 Row = dict[str, object]
 Read = Callable[..., IngestReport]
@@ -64,6 +64,20 @@ def test_copies_are_kept_where_the_policy_says_so(read: Read, kb: KnowledgeBase)
     IngestPolicy.objects.create(kb=kb, duplicates="keep", near_duplicates="keep")
     assert told(read(prose(1), prose(1), RULE, RULE + "另行通知。")) == []
     assert stored() == {"a", "b", "c", "d"}
+
+
+def test_texts_that_are_compared_word_by_word_are_read_at_once(read: Read) -> None:
+    texts = [prose(seed, words=80) for seed in range(6)]
+    read(*texts)
+    counts = []
+    for number in (2, 4):
+        rows = [{"id": f"{number} near {place}", "text": f"{text} {WORDS[number]}."} for place, text in enumerate(texts[:number])]
+        with CaptureQueriesContext(connection) as queries:
+            assert {code for _, _, code in told(read(*rows))} == {"near_duplicate"}
+        counts.append(
+            len([query for query in queries if query["sql"].startswith("SELECT") and 'FROM "retrieval_document"' in query["sql"]])
+        )
+    assert counts[0] == counts[1]
 
 
 def test_looking_for_copies_scans_no_table(read: Read) -> None:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -115,7 +116,7 @@ class _Known:
     """Documents that drafts may repeat: those of the database, and the drafts so far."""
 
     def __init__(self, kb: KnowledgeBase, placed: Sequence[PlacedDraft], policy: IngestPolicy) -> None:
-        self._kb, self._policy = kb, policy
+        self._policy = policy
         self._by_digest: dict[str, list[_Copied]] = defaultdict(list)
         self._by_band: dict[tuple[int, int], list[tuple[Fingerprint, _Copied]]] = defaultdict(list)
         self._texts: dict[str, str] = {}
@@ -123,6 +124,9 @@ class _Known:
             own = {one for draft in placed for one in draft.draft.fingerprints}
             for fingerprint, other in _near(kb, own):
                 self._remember(fingerprint, other)
+            short = [one.draft for one in placed if _is_short(one.draft)]
+            wanted = {id for draft in short for id in islice(self._near_to(draft), MAX_COMPARED)}
+            self._texts |= Document.objects.filter(kb=kb, external_id__in=wanted).order_by().values_list("external_id", "text")
         if policy.duplicates != _KEEP:
             digests = {digest for one in placed for digest in one.draft.digests}
             rows = _documents(kb).filter(text_sha256__in=digests).values_list(*_FACTS, "text_sha256")[:MAX_CANDIDATES]
@@ -143,15 +147,9 @@ class _Known:
 
         A short text is left out only where the other one says all of it.
         """
-        candidates = {
-            other.id: other
-            for fingerprint in (draft.fingerprints if self._policy.near_duplicates != _KEEP else ())
-            for key in enumerate(fingerprint.bands)
-            for near, other in self._by_band.get(key, ())
-            if other.id != own.id and fingerprint.is_near(near)
-        }
-        others, words = list(candidates.values()), list[str]()
-        if candidates and _is_short(draft):
+        others = list(self._near_to(draft).values()) if self._policy.near_duplicates != _KEEP else []
+        words = list[str]()
+        if others and _is_short(draft):
             words = words_of(draft.chunked.text)
             others = [one for one in others[:MAX_COMPARED] if likeness(words, self._words_of(one.id)) >= LIKE_ENOUGH]
         saying_all = [one for one in others if not words or says_no_more(words, self._words_of(one.id))]
@@ -175,15 +173,22 @@ class _Known:
         reason = f"Its text is {how} that of {other.id!r}{f', which {lacks}' if lacks else ''}."
         return _Finding(code, reason, leave_out=may_drop and not lacks)
 
+    def _near_to(self, draft: Draft) -> dict[str, _Copied]:
+        """By id, those known whose fingerprint is near one of the draft's; those that are added later leave the order of the others as it is."""
+        return {
+            other.id: other
+            for fingerprint in draft.fingerprints
+            for key in enumerate(fingerprint.bands)
+            for near, other in self._by_band.get(key, ())
+            if other.id != str(draft.row.id) and fingerprint.is_near(near)
+        }
+
     def _remember(self, fingerprint: Fingerprint, other: _Copied) -> None:
         for key in enumerate(fingerprint.bands):
             self._by_band[key].append((fingerprint, other))
 
     def _words_of(self, id: str) -> list[str]:
-        if id not in self._texts:
-            text = Document.objects.filter(kb=self._kb, external_id=id).order_by().values_list("text", flat=True).first()
-            self._texts[id] = text or ""
-        return words_of(self._texts[id])
+        return words_of(self._texts.get(id, ""))
 
 
 def _is_short(draft: Draft) -> bool:
